@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use omomi_train::learn::average::{AverageOptions, AverageReport, Event, FieldSpread, Rule, average};
+use omomi_train::learn::average::{AverageOptions, AverageReport, Event, FieldRates, FieldSpread, Rule, average};
 use omomi_train::learn::provenance_path;
 
 use crate::Failure;
@@ -14,7 +14,7 @@ use crate::text::{bytes, figure, grouped, table};
 ///
 /// All states must have the same contract and the same settings, and must be as `omomi train` wrote them: average
 /// first, then prune and recalibrate. The states are merged row by row, with one batch of each in memory. The order of
-/// the arguments does not change a byte of the result. Its provenance is written next to it as JSON.
+/// the arguments does not change a byte of the result. A copy of its provenance is written next to it as JSON.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Training states to average, at least two
@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// Also accept states with less than half or more than twice the median number of rows
     #[arg(long)]
     allow_uneven: bool,
-    /// Replace the state and its provenance if they exist
+    /// Replace the state if it exists
     #[arg(long)]
     force: bool,
     /// Show no progress
@@ -80,11 +80,17 @@ pub(crate) fn print_report(report: &AverageReport) {
 
     let seen_by_all = |field: &FieldSpread| field.seen_by.last().copied().unwrap_or(0);
     let seen_by_one = |field: &FieldSpread| field.seen_by.first().copied().unwrap_or(0);
+    let share = |share: Option<f64>| share.map_or_else(String::new, |share| format!("{:.1} %", 100.0 * share));
     let fields = report.fields.iter().map(|field| {
         let counts = [field.feature_count, field.nonzero_count, seen_by_one(field), seen_by_all(field)].map(grouped);
         let spread = [figure(field.magnitude), figure(field.standard_deviation)];
-        [vec![field.field.clone()], counts.to_vec(), spread.to_vec()].concat()
+        // The bias and crosses have no column of their own.
+        let rates = report.rates.iter().find(|rates| rates.field == field.field);
+        let of = |rate: fn(&FieldRates) -> Option<f64>| share(rates.and_then(rate));
+        let rates = [of(|it| it.missing), of(|it| it.out_of_range), of(|it| it.unseen)];
+        [vec![field.field.clone()], counts.to_vec(), spread.to_vec(), rates.to_vec()].concat()
     });
     let header = ["field", "features", "not 0", "seen by one", "by all", "magnitude", "spread"];
+    let header = [&header[..], &["missing", "out of range", "unseen"]].concat();
     say!("{}\n", table(&header, fields.collect()));
 }

@@ -21,6 +21,7 @@ mod gc;
 mod generate_log;
 mod inspect;
 mod output;
+mod owner;
 mod pack;
 mod profile;
 mod progress;
@@ -171,6 +172,9 @@ fn run(command: Command) -> u8 {
     };
     let Err(failure) = outcome else { return 0 };
     note!("error: {}", message_with_causes(failure.as_ref()));
+    if let Some(owner) = owner::owner_of(failure.as_ref()) {
+        note!("  who must act: {}", owner.word());
+    }
     match () {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
         () if failure.is::<status::Wrong>() => 5,

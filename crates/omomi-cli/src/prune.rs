@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     /// Training state to prune
     #[arg(value_name = "STATE")]
     state: PathBuf,
-    /// Pruned state to write; its provenance and its bill are written next to it
+    /// Pruned state to write; its bill and a copy of its provenance are written next to it
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// CSV file with the live categories of --field: a column named like the field, or a single column. All others are
@@ -83,7 +83,7 @@ pub(crate) struct Arguments {
     /// Number of unusable held-out rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
-    /// Replace the pruned state, its provenance and its bill if they exist
+    /// Replace the pruned state and its bill if they exist
     #[arg(long)]
     force: bool,
     /// Show no progress

@@ -38,7 +38,7 @@ pub(crate) struct Arguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
-    /// Replace the state and its provenance if they exist
+    /// Replace the state if it exists
     #[arg(long)]
     force: bool,
     /// Show no progress

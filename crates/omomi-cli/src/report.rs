@@ -29,8 +29,8 @@ pub(crate) struct Arguments {
     /// Training state of the baseline
     #[arg(long, value_name = "FILE")]
     baseline_state: Option<PathBuf>,
-    /// Provenance of the state, if it is not next to it (STATE.provenance.json): for an average, adds the spread of the
-    /// shards
+    /// Copy of the provenance of the state (STATE.provenance.json), without --state: for an average, adds the spread of
+    /// the shards
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
     /// Directory of the store of the serving logic: adds the history of file sizes

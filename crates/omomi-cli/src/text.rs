@@ -82,8 +82,12 @@ pub(crate) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
 }
 
-/// The columns `missing` and, with a start state, `unseen`: their names, and their cells by field.
-pub(crate) fn rate_columns(missing: &[FileMissing], unseen: &[FileUnseen]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+/// The columns `missing`, `out of range` and, with a start state, `unseen`: their names, and their cells by field.
+pub(crate) fn rate_columns(
+    missing: &[FileMissing],
+    invalid_numbers: &[u64],
+    unseen: &[FileUnseen],
+) -> (Vec<&'static str>, Vec<Vec<String>>) {
     let sums = |counts: &mut dyn Iterator<Item = &Vec<u64>>| {
         counts.fold(Vec::new(), |mut sums: Vec<u64>, counts| {
             sums.resize(sums.len().max(counts.len()), 0);
@@ -97,16 +101,18 @@ pub(crate) fn rate_columns(missing: &[FileMissing], unseen: &[FileUnseen]) -> (V
     };
     let row_count = missing.iter().map(|log| log.row_count).sum();
     let missing_counts = sums(&mut missing.iter().map(|log| &log.missing_counts));
-    let mut cells: Vec<Vec<String>> = missing_counts.iter().map(|&count| vec![rate(count, row_count)]).collect();
+    let counts = missing_counts.iter().zip(invalid_numbers.iter().chain(std::iter::repeat(&0)));
+    let mut cells: Vec<Vec<String>> =
+        counts.map(|(&missing, &invalid)| vec![rate(missing, row_count), rate(invalid, row_count)]).collect();
     if unseen.is_empty() {
-        return (vec!["missing"], cells);
+        return (vec!["missing", "out of range"], cells);
     }
     let values = sums(&mut unseen.iter().map(|log| &log.value_counts));
     let unseen = sums(&mut unseen.iter().map(|log| &log.unseen_counts));
     for (cells, (&unseen, &values)) in cells.iter_mut().zip(unseen.iter().zip(&values)) {
         cells.push(rate(unseen, values));
     }
-    (vec!["missing", "unseen"], cells)
+    (vec!["missing", "out of range", "unseen"], cells)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::train_shards::{self, ShardFlags};
 /// Train a model from ad logs and write its training state
 ///
 /// Rows are learned in the order of the files, so give logs names that sort by time. The state is a Parquet file that
-/// any SQL engine can read. Its provenance is written next to it as JSON.
+/// any SQL engine can read. A copy of its provenance is written next to it as JSON.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Path of the contract.toml
@@ -107,7 +107,7 @@ pub(crate) struct Arguments {
     /// Learn logs even if --start has learned them already, or if one is a copy of another
     #[arg(long)]
     again: bool,
-    /// Replace the state and its provenance if they exist
+    /// Replace the state if it exists
     #[arg(long)]
     force: bool,
     /// Show no progress

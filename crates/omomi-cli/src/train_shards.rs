@@ -148,7 +148,7 @@ fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
 }
 
 fn field_table(account: &ShardsAccount) -> String {
-    let (names, rates) = rate_columns(&account.missing_by_log, &account.unseen_by_log);
+    let (names, rates) = rate_columns(&account.missing_by_log, &account.invalid_numbers, &account.unseen_by_log);
     let fields = account.average.metadata.contract.fields().iter().zip(rates);
     let rows = fields.map(|(field, rates)| [vec![field.name.clone()], rates].concat());
     table(&[&["field"], names.as_slice()].concat(), rows.collect())

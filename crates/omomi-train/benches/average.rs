@@ -110,6 +110,7 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
         passes: 1,
         start: None,
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        provenance: serde_json::Map::new(),
     };
     let mut writer = StateWriter::create(&path, &metadata, false).expect("a new state");
     let (z, d) = (40.0, 20.0);

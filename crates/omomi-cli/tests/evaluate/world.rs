@@ -86,6 +86,8 @@ impl World {
     ) -> PathBuf {
         let mut reader = StateReader::open(&self.path("state.parquet")).unwrap();
         let mut metadata = reader.metadata().clone();
+        // It would say what was before the change.
+        metadata.provenance.clear();
         change(&mut metadata);
         let state = self.path(&format!("{name}.parquet"));
         let mut writer = StateWriter::create(&state, &metadata, false).unwrap();
@@ -95,7 +97,6 @@ impl World {
             }
         }
         writer.finish().unwrap();
-        fs::copy(self.path("state.provenance.json"), self.path(&format!("{name}.provenance.json"))).unwrap();
         self.pack("logs/contract.toml", &format!("{name}.parquet"), 3, &format!("{name}.omomi"));
         self.path(&format!("{name}.omomi"))
     }

@@ -80,13 +80,16 @@ fn a_page_is_replaced_only_on_demand() {
 }
 
 #[test]
-fn the_provenance_beside_the_state_is_found() {
+fn the_provenance_is_read_from_the_state_and_not_from_what_is_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut inputs = made_up::inputs(folder.path());
-    let provenance = inputs.provenance.take().unwrap();
-    assert!(!render(&inputs).unwrap().contains("id=\"shard-spread\""));
-    fs::rename(provenance, folder.path().join("model.provenance.json")).unwrap();
-    assert!(render(&inputs).unwrap().contains("id=\"shard-spread\""));
+    let has_spread = |inputs: &ReportInputs| render(inputs).unwrap().contains("id=\"shard-spread\"");
+    let provenance = inputs.provenance.take();
+    fs::write(folder.path().join("model.provenance.json"), "{}").unwrap();
+    assert!(has_spread(&inputs));
+    let state = inputs.state.take();
+    assert!(!has_spread(&inputs));
+    assert!(has_spread(&ReportInputs { provenance, state, ..inputs }));
 }
 
 #[test]

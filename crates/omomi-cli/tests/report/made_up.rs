@@ -323,6 +323,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         start: None,
         lineage: Vec::new(),
         tool_version: "0.1.0".to_owned(),
+        provenance: provenance().as_object().unwrap().clone(),
     };
     let bias = StateRow {
         field: BIAS_FIELD,

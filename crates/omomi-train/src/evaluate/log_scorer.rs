@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Evaluator, Metrics};
 use crate::log::{Categories, LogError, LogReader, RowBatch};
 use omomi::contract::{Contract, FieldKind};
-use omomi::error::Error;
+use omomi::error::{Error, Owner};
 use omomi::request::{Capacity, FieldSlot, RequestLayout, Schema};
 use omomi::score::{Answer, Model, Request, Scorer};
 
@@ -107,6 +107,19 @@ pub enum EvaluateError {
         /// The cause.
         source: Error,
     },
+}
+
+impl EvaluateError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::Log(error) => error.owner(),
+            Self::NoRows | Self::RowsDiffer => Owner::Delivery,
+            _ => Owner::Ml,
+        }
+    }
 }
 
 /// Scores every row of `reader` and returns the metrics of the probabilities. Calls `watch` after each batch.

@@ -45,14 +45,15 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::log::LogError;
+use omomi::error::Owner;
 use state::{Difference, StateError};
 
 pub use last_day::SettledBias;
 pub use optimizer::{Coordinate, Settings, WeightRule, weight};
 pub use provenance::utc;
 pub(crate) use provenance::{
-    files_json, is_of_state, metrics_json, read_provenance, refuse_existing_state, start_json, window_json,
-    write_provenance,
+    files_json, lasting, metrics_json, read_provenance, refuse_existing_state, start_json, whole_provenance,
+    window_json, write_provenance,
 };
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
@@ -209,4 +210,31 @@ pub enum TrainError {
     /// A training state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl TrainError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::NoRows | Self::NoHeldOutRows | Self::FieldNeverOccurs { .. } | Self::CopyOfLog { .. } => {
+                Owner::Delivery
+            }
+            Self::Setting { .. }
+            | Self::NoPass
+            | Self::TooManyFeatures { .. }
+            | Self::NoRowsInPart { .. }
+            | Self::HeldOutIsLearned { .. }
+            | Self::LearnedAlready { .. }
+            | Self::StartDiffers { .. }
+            | Self::StartOfFinishedWeights { .. }
+            | Self::StartIsPruned { .. }
+            | Self::NoAge { .. }
+            | Self::NothingLeft { .. } => Owner::Ml,
+            Self::Log(error) => error.owner(),
+            Self::RowCache(error) => error.owner(),
+            Self::State(error) => error.owner(),
+        }
+    }
 }

@@ -1,23 +1,43 @@
-//! The provenance of a training state, as JSON beside it: for people, and for the tools that pack and gate.
+//! The provenance of a training state: how it was made.
 //!
-//! The state itself is the only file that counts: it carries its lineage, rows and window. The file beside it adds what
-//! is not the same in every run, such as paths and seconds. It names the content of its state, so that the provenance
-//! of another run is recognized and ignored.
+//! The state itself carries it, so both are replaced at once and always belong to one run. The JSON beside it is a copy
+//! for people, which adds what is not the same in every run, such as paths and seconds. It is written after the state,
+//! and nothing reads it: it may be missing, or that of another run.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::Metrics;
-use crate::lineage::content_digest;
 use crate::log::LogFile;
 use omomi::new_file::{NewFile, refuse_to_replace};
 
-use super::state::{StateError, StateReader};
+use super::state::{FinishedState, MAX_PROVENANCE_LEN, Metadata, StateError, StateReader};
 use super::{StartAccount, days_of, provenance_path};
+
+/// Keys of a provenance that only the file beside the state has: what is not the same whenever the same rows are
+/// learned, and what was noticed about single logs.
+const RUN_KEYS: &[&str] = &[
+    "arguments",
+    "held_out_logs",
+    "learn_seconds",
+    "logs",
+    "missing_values_by_log",
+    "peak_memory_bytes",
+    "rows_by_log",
+    "rows_per_second",
+    "seconds",
+    "state",
+    "unseen_values_by_log",
+    "warnings",
+];
+/// Such keys of the values in `recalibrations`, `shards` and `start`.
+const INNER_RUN_KEYS: &[&str] = &["logs", "path"];
+/// Parts that are left out of a state, in this order, while its provenance is too long: those that grow with the number
+/// of shards.
+const LONG_KEYS: &[&str] = &["shards", "spread"];
 
 /// Returns an error if there is a state at `path` that may not be replaced. A provenance without a state was left
 /// behind by a run that died, and is replaced.
@@ -25,37 +45,65 @@ pub(crate) fn refuse_existing_state(path: &Path, replace: bool) -> Result<(), St
     refuse_to_replace(path, replace).map_err(|error| StateError::io("write", path, error))
 }
 
-/// Writes the provenance beside `state` atomically. Replaces an earlier one, which belonged to another state.
-pub(crate) fn write_provenance(state: &Path, mut provenance: Value) -> io::Result<()> {
-    if !provenance["state"].is_object() {
-        provenance["state"] = json!({});
+/// Returns the part of a provenance that the state itself carries.
+pub(crate) fn lasting(provenance: &Value) -> Map<String, Value> {
+    let mut lasting = provenance.as_object().cloned().unwrap_or_default();
+    lasting.retain(|key, _| !RUN_KEYS.contains(&key.as_str()));
+    for key in ["recalibrations", "shards", "start"] {
+        match lasting.get_mut(key) {
+            Some(Value::Array(values)) => values.iter_mut().for_each(drop_inner_run_keys),
+            Some(value) => drop_inner_run_keys(value),
+            None => {}
+        }
     }
-    provenance["state"]["content"] = Value::from(content_digest(state)?);
-    let new_file = NewFile::create(&provenance_path(state), true)?;
-    let text = format!("{provenance:#}\n");
-    new_file.file().write_all(text.as_bytes())?;
-    new_file.commit()
+    let mut left_out = Vec::new();
+    for &key in LONG_KEYS {
+        if json_len(&lasting) > MAX_PROVENANCE_LEN && lasting.remove(key).is_some() {
+            left_out.push(key);
+            lasting.insert("left_out".to_owned(), json!(left_out));
+        }
+    }
+    lasting
 }
 
-/// Reads the provenance of a state: from the file beside it, completed by what the state itself says. If there is no
-/// such file, or it belongs to another state, the state alone says it.
-///
-/// # Errors
-///
-/// Returns an error if the file beside the state is not JSON, or if the state cannot be read.
-pub(crate) fn read_provenance(state: &Path) -> io::Result<Map<String, Value>> {
-    let reader = StateReader::open(state).map_err(io::Error::other)?;
-    let metadata = reader.metadata();
-    let mut provenance = match fs::read_to_string(provenance_path(state)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Map::new(),
-        text => match serde_json::from_str(&text?)? {
-            Value::Object(provenance) => provenance,
-            _ => return Err(io::Error::other("it is not a JSON object")),
-        },
-    };
-    if !is_of_state(&provenance, state) {
-        provenance.clear();
+fn drop_inner_run_keys(value: &mut Value) {
+    if let Value::Object(value) = value {
+        value.retain(|key, _| !INNER_RUN_KEYS.contains(&key.as_str()));
     }
+}
+
+fn json_len(value: &Map<String, Value>) -> usize {
+    serde_json::to_string(value).map_or(usize::MAX, |text| text.len())
+}
+
+/// Writes the copy of the provenance beside the state that was just finished at `state`. Replaces an earlier one, which
+/// belonged to another state.
+pub(crate) fn write_provenance(
+    state: &Path,
+    finished: &FinishedState,
+    mut provenance: Value,
+) -> Result<(), StateError> {
+    let beside = provenance_path(state);
+    provenance["state"] = json!({
+        "path": state.display().to_string(),
+        "len_bytes": finished.len_bytes,
+        "content": finished.content,
+    });
+    let written = NewFile::create(&beside, true).and_then(|new_file| {
+        new_file.file().write_all(format!("{provenance:#}\n").as_bytes())?;
+        new_file.commit()
+    });
+    written.map_err(|error| StateError::io("write", &beside, error))
+}
+
+/// Reads the provenance of a state from the state.
+pub(crate) fn read_provenance(state: &Path) -> Result<Map<String, Value>, StateError> {
+    Ok(whole_provenance(StateReader::open(state)?.metadata()))
+}
+
+/// Returns the provenance in the metadata of a state, completed by what the other metadata say.
+pub(crate) fn whole_provenance(metadata: &Metadata) -> Map<String, Value> {
+    let mut provenance = metadata.provenance.clone();
     let own = json!({
         "tool_version": metadata.tool_version,
         "contract": {
@@ -75,13 +123,7 @@ pub(crate) fn read_provenance(state: &Path) -> io::Result<Map<String, Value>> {
     provenance.insert("lineage_rows".to_owned(), Value::from(metadata.effective_rows));
     provenance.insert("lineage_window".to_owned(), json!(metadata.window_us.map(window_json)));
     provenance.insert("lineage".to_owned(), json!(metadata.lineage));
-    Ok(provenance)
-}
-
-/// Returns whether a provenance belongs to a state. One that does not say so is taken.
-pub(crate) fn is_of_state(provenance: &Map<String, Value>, state: &Path) -> bool {
-    let content = provenance.get("state").and_then(|state| state["content"].as_str());
-    content.is_none_or(|content| content_digest(state).is_ok_and(|found| found == content))
+    provenance
 }
 
 pub(crate) fn files_json(files: &[LogFile]) -> Vec<Value> {
@@ -134,6 +176,25 @@ pub fn utc(time_us: i64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_gets_what_is_the_same_in_every_run_and_never_more_than_it_can_hold() {
+        let shard = json!({ "digest": "a", "path": "/tmp/1.parquet", "provenance": {} });
+        let mut provenance = json!({
+            "arguments": ["--x"], "seconds": 1.5, "logs": [{ "path": "/tmp/a" }], "warnings": ["w"], "clicks": 3,
+            "start": { "path": "/tmp/s", "decay": 1.0 }, "recalibrations": [{ "logs": ["/tmp/b"], "scale": 1.0 }],
+            "shards": [shard], "invalid_numbers": { "path": 1, "logs": 2 },
+        });
+        let expected = json!({
+            "clicks": 3, "start": { "decay": 1.0 }, "recalibrations": [{ "scale": 1.0 }],
+            "shards": [{ "digest": "a", "provenance": {} }], "invalid_numbers": { "path": 1, "logs": 2 },
+        });
+        assert_eq!(Value::Object(lasting(&provenance)), expected);
+        provenance["shards"] = json!(vec!["x".repeat(1_000); 3_000]);
+        let found = lasting(&provenance);
+        assert_eq!((found.get("shards"), &found["left_out"]), (None, &json!(["shards"])));
+        assert!(json_len(&found) < MAX_PROVENANCE_LEN);
+    }
 
     #[test]
     fn times_are_written_in_rfc_3339() {

@@ -15,9 +15,9 @@ use crate::log::{FileId, FileMissing, LogFile, LogReader, LogWarning, ReadOption
 use omomi::contract::Contract;
 
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
-use super::state::{StateError, StateReader};
+use super::state::StateReader;
 use super::{
-    FieldFeatures, FileUnseen, Sampling, Settings, SettledBias, TrainError, Trainer, files_json, metrics_json,
+    FieldFeatures, FileUnseen, Sampling, Settings, SettledBias, TrainError, Trainer, files_json, lasting, metrics_json,
     refuse_existing_state, start_json, unseen_warnings, utc, window_json, write_provenance,
 };
 
@@ -43,7 +43,7 @@ pub struct TrainOptions {
     /// reading or sampling change; otherwise it is only read. With `None`, a run of several passes uses a temporary
     /// cache beside the state.
     pub cache: Option<PathBuf>,
-    /// Path of the training state; its provenance goes [beside it](provenance_path).
+    /// Path of the training state; a copy of its provenance goes [beside it](provenance_path).
     pub state: PathBuf,
     /// Whether existing files are replaced.
     pub replace: bool,
@@ -118,10 +118,9 @@ pub struct Account {
     pub bad_rows: u64,
     /// Names of the fields with invalid numbers (out of range, or NaN), each with their count in one pass.
     pub invalid_numbers: Vec<(String, u64)>,
-    /// Rows without a value, by field of the contract, for all logs and for each of them in their order. Empty if the
-    /// rows came from a row cache.
+    /// Rows without a value, by field of the contract, of all logs.
     pub missing: FileMissing,
-    /// The missing values of each log, in the order of `logs`. Empty if the rows came from a row cache.
+    /// The missing values of each log, in the order of `logs`.
     pub missing_by_log: Vec<FileMissing>,
     /// What the reader of the logs noticed that is no error.
     pub warnings: Vec<LogWarning>,
@@ -176,7 +175,8 @@ impl Account {
     }
 }
 
-/// Returns the path of the provenance of a training state: `out.provenance.json` for `out.parquet`.
+/// Returns the path of the copy of a training state's provenance: `out.provenance.json` for `out.parquet`. It is for
+/// people: the state itself has the provenance.
 #[must_use]
 pub fn provenance_path(state: &Path) -> PathBuf {
     state.with_extension("provenance.json")
@@ -220,7 +220,6 @@ fn train_with(
     if options.passes == 0 {
         return Err(TrainError::NoPass);
     }
-    let provenance_path = provenance_path(&options.state);
     refuse_existing_state(&options.state, options.replace)?;
     let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
     if is_part {
@@ -266,13 +265,11 @@ fn train_with(
     if let Some(reader) = &mut held_out_reader {
         held_out = Some(evaluate(&trainer, reader, watch)?);
     }
-    let written = trainer.write_state(&options.state, options.replace)?;
-
     let rows = counted.rows;
     let unseen_by_log = trainer.unseen_by_file().to_vec();
     let invalid_numbers = contract.fields().iter().zip(counted.invalid_numbers).filter(|&(_, count)| count > 0);
     let logs = counted.logs;
-    let account = Account {
+    let mut account = Account {
         held_out_logs: held_out_reader.map_or(Vec::new(), |reader| reader.files().to_vec()),
         rows,
         bad_rows: counted.bad_rows,
@@ -291,15 +288,21 @@ fn train_with(
         lineage_days: trainer.lineage_us().map(days_of),
         progressive: trainer.progressive_metrics(),
         held_out,
-        fields: written.fields,
-        state_len_bytes: written.len_bytes,
+        fields: Vec::new(),
+        state_len_bytes: 0,
         learn_seconds,
-        seconds: started.elapsed().as_secs_f64(),
+        seconds: 0.0,
         rows_per_second: rows as f64 * f64::from(options.passes) / learn_seconds.max(1e-9),
-        peak_memory_bytes: peak_memory_bytes(),
+        peak_memory_bytes: None,
     };
-    write_provenance(&options.state, provenance_of(contract, options, &account))
-        .map_err(|error| StateError::io("write", &provenance_path, error))?;
+    let (finished, _) = trainer.write_state_with(&options.state, options.replace, |fields| {
+        account.fields = fields.to_vec();
+        lasting(&provenance_of(contract, options, &account))
+    })?;
+    account.state_len_bytes = finished.len_bytes;
+    account.seconds = started.elapsed().as_secs_f64();
+    account.peak_memory_bytes = peak_memory_bytes();
+    write_provenance(&options.state, &finished, provenance_of(contract, options, &account))?;
     Ok(account)
 }
 
@@ -405,7 +408,10 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
     let fields: Vec<Value> = account
         .fields
         .iter()
-        .map(|field| json!({ "field": field.field, "features": field.feature_count, "nonzero": field.nonzero_count }))
+        .map(|field| {
+            let (features, nonzero) = (field.feature_count, field.nonzero_count);
+            json!({ "field": field.field, "features": features, "nonzero": nonzero, "unseen_rate": field.unseen_rate })
+        })
         .collect();
     let invalid_numbers: serde_json::Map<String, Value> =
         account.invalid_numbers.iter().map(|(field, count)| (field.clone(), json!(count))).collect();
@@ -439,6 +445,7 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "clicks": account.progressive.clicks,
         "invalid_numbers": invalid_numbers,
         "missing_values": by_field(&account.missing),
+        "missing_rows": account.missing.row_count,
         "missing_values_by_log": missing_by_log,
         "rows_by_log": rows_by_log,
         "unseen_values_by_log": unseen_by_log,
@@ -455,7 +462,6 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "features": account.feature_count(),
         "nonzero": account.nonzero_count(),
         "fields": fields,
-        "state": { "path": options.state.display().to_string(), "len_bytes": account.state_len_bytes },
         "seconds": account.seconds,
         "learn_seconds": account.learn_seconds,
         "rows_per_second": account.rows_per_second,

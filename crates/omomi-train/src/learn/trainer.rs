@@ -5,6 +5,8 @@ mod resume;
 
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use crate::evaluate::{Evaluator, Metrics, whole};
 use crate::lineage::{LearnedLog, extend_lineage};
 use crate::log::RowBatch;
@@ -16,7 +18,7 @@ use super::last_day::{LastDay, SettledBias};
 use super::learner::Learner;
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, Known, LabelSums, RowIndexer};
-use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, widest};
+use super::state::{BIAS_FIELD, BIAS_KEY, FinishedState, Metadata, Start, StateRow, StateWriter, widest};
 use super::unseen::FileUnseen;
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
@@ -235,6 +237,17 @@ impl Trainer {
     ///
     /// Returns [`TrainError::State`] if the file cannot be written, or if `path` exists and `replace` is false.
     pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
+        let (finished, fields) = self.write_state_with(path, replace, |_| Map::new())?;
+        Ok(WrittenState { len_bytes: finished.len_bytes, fields })
+    }
+
+    /// Writes the training state with the provenance that a function returns for the features of all fields.
+    pub(super) fn write_state_with(
+        &self,
+        path: &Path,
+        replace: bool,
+        provenance: impl FnOnce(&[FieldFeatures]) -> Map<String, Value>,
+    ) -> Result<(FinishedState, Vec<FieldFeatures>), TrainError> {
         let mut writer = StateWriter::create(path, &self.metadata(), replace)?;
         let d = self.settings.curvature(self.bias.n);
         writer.push(&state_row(
@@ -276,7 +289,8 @@ impl Trainer {
         for ((field, [all, unseen]), known) in fields.iter_mut().zip(impressions).zip(&self.known.impressions) {
             field.unseen_rate = (all > *known).then(|| unseen / (all - known));
         }
-        Ok(WrittenState { len_bytes: writer.finish()?, fields })
+        let finished = writer.finish_with(&provenance(&fields))?;
+        Ok((finished, fields))
     }
 
     /// Returns the metadata of the state.
@@ -296,6 +310,7 @@ impl Trainer {
             start: self.start.as_ref().map(Start::from),
             lineage: self.lineage.clone(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            provenance: Map::new(),
         }
     }
 

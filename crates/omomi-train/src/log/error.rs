@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::csv_records::CsvFault;
 use super::skipped::SkippedFile;
+use omomi::error::Owner;
 
 /// Most characters of a cell that a message quotes.
 const EXCERPT_CHAR_COUNT: usize = 40;
@@ -230,6 +231,40 @@ pub enum LogError {
         /// The first bad rows, at most [`BadRow::MAX_LISTED`].
         listed: Vec<BadRow>,
     },
+}
+
+impl LogError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::NoPattern
+            | Self::BadPattern { .. }
+            | Self::NoMatch { .. }
+            | Self::Url { .. }
+            | Self::UnknownFormat { .. }
+            | Self::ParquetPipe { .. }
+            | Self::ReadOnce { .. }
+            | Self::Dialect { .. }
+            | Self::TimeColumnTaken { .. }
+            | Self::ImportanceColumnTaken { .. }
+            | Self::NoSuchPart { .. }
+            | Self::PartsWithoutTime => Owner::Ml,
+            Self::Unreadable { .. } => Owner::Infra,
+            Self::NoLogs { .. }
+            | Self::OtherFormat { .. }
+            | Self::BadHeader { .. }
+            | Self::BadPartition { .. }
+            | Self::Unsupported { .. }
+            | Self::Damaged { .. }
+            | Self::MissingColumn { .. }
+            | Self::RepeatedColumn { .. }
+            | Self::WrongType { .. }
+            | Self::BadRow(_)
+            | Self::TooManyBadRows { .. } => Owner::Delivery,
+        }
+    }
 }
 
 /// A row that cannot be used, and why.

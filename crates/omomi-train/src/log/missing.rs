@@ -1,5 +1,7 @@
 //! Counts missing values by field and file, and tells where a field vanishes from one file to the next.
 
+use serde::{Deserialize, Serialize};
+
 use super::builder::BatchBuilder;
 
 /// A missing rate is reported as a jump if it differs by at least this much from that of the files before.
@@ -8,7 +10,7 @@ pub(super) const MIN_JUMP: f64 = 0.1;
 const MIN_STANDARD_ERRORS: f64 = 4.0;
 
 /// How many rows of one file were read, and in how many of them each field has no value.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileMissing {
     /// Rows that were read, without bad rows. Rows of all parts count.
     pub row_count: u64,

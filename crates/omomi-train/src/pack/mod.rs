@@ -18,8 +18,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::learn::state::{StateError, StateReader};
-use crate::learn::{provenance_path, read_provenance, utc};
+use crate::learn::state::StateError;
+use crate::learn::{read_provenance, utc};
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
 use crate::log::{LogError, LogReader, ReadOptions, is_in_the_future};
 use omomi::contract::Contract;
@@ -38,20 +38,6 @@ pub(crate) use weights::group_names;
 
 /// Default limits of the published probability: one in a million from 0 and from 1.
 pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e-6 };
-
-/// Keys of the training provenance that are left out of weight files. Their values differ between two runs over the
-/// same input, and the same input must give the same bytes. Counts by log are too many.
-const RUN_DEPENDENT: &[&str] = &[
-    "arguments",
-    "learn_seconds",
-    "missing_values_by_log",
-    "peak_memory_bytes",
-    "rows_by_log",
-    "rows_per_second",
-    "seconds",
-    "state",
-    "unseen_values_by_log",
-];
 
 /// What to pack, and how.
 #[derive(Debug, Clone)]
@@ -176,14 +162,6 @@ pub enum PackError {
         /// The feature key.
         key: u64,
     },
-    /// The provenance beside the state cannot be read.
-    #[error("cannot read the provenance {path}; training writes it beside the training state")]
-    Provenance {
-        /// The file.
-        path: PathBuf,
-        /// The error of the operating system, or what is wrong with the content.
-        source: std::io::Error,
-    },
     /// The training data ends in the future, so its age would be hidden.
     #[error(
         "the training data ends in the future, at {end}: expected at most a day from now; correct the times of the \
@@ -245,7 +223,7 @@ pub fn pack(
 ///
 /// # Errors
 ///
-/// Returns [`PackError::Provenance`] if the provenance beside the state cannot be read.
+/// Returns [`PackError::State`] if the state cannot be read.
 pub fn chosen_encoding(state: &Path) -> Result<Option<Encoding>, PackError> {
     let provenance = provenance(state)?;
     let name = provenance["training"]["pruned"]["encoding"].as_str();
@@ -361,14 +339,10 @@ fn rounded_json(encoding: Encoding, rounded: &Rounded) -> Value {
     })
 }
 
-/// Returns the provenance for the weight file: the provenance beside the training state, without [`RUN_DEPENDENT`]
-/// keys.
+/// Returns the provenance for the weight file: that of the training state. It is the same whenever the same rows are
+/// learned, and the same input must give the same bytes.
 fn provenance(state: &Path) -> Result<Map<String, Value>, PackError> {
-    // A state that cannot be read is an error of its own.
-    StateReader::open(state)?;
-    let path = provenance_path(state);
-    let mut training = read_provenance(state).map_err(|source| PackError::Provenance { path, source })?;
-    training.retain(|key, _| !RUN_DEPENDENT.contains(&key.as_str()));
+    let training = read_provenance(state)?;
     let mut provenance = Map::new();
     provenance.insert("tool_version".to_owned(), Value::from(env!("CARGO_PKG_VERSION")));
     provenance.insert("training".to_owned(), Value::Object(training));

@@ -101,7 +101,7 @@ impl FilePlan {
     ///
     /// # Errors
     ///
-    /// Returns [`PackError::Provenance`] if the provenance beside the state cannot be read.
+    /// Returns [`PackError::State`] if the state cannot be read.
     pub(crate) fn new(
         contract: &Contract,
         state: &Path,

@@ -58,14 +58,12 @@ mod write;
 
 use std::path::{Path, PathBuf};
 
-use crate::learn::state::StateError;
-use crate::learn::{StateModel, provenance_path};
+use crate::learn::{StateModel, refuse_existing_state};
 use crate::lineage::{LearningStep, learned_logs};
 use crate::log::{LogFile, LogReader, ReadOptions};
 use crate::operate::publish::check_planned;
 use crate::pack::{FilePlan, GoldenRows};
 use omomi::contract::Contract;
-use omomi::new_file::refuse_to_replace;
 use omomi::store::Store;
 
 pub use bill::{
@@ -93,7 +91,8 @@ const MIN_BUDGET_SHARE: f64 = 0.98;
 pub struct PruneOptions {
     /// The training state.
     pub state: PathBuf,
-    /// Path of the pruned state. Its [provenance](provenance_path) and its [bill](bill_path) are written beside it.
+    /// Path of the pruned state. Its [bill](bill_path) and a [copy of its
+    /// provenance](crate::learn::provenance_path) are written beside it.
     pub out: PathBuf,
     /// Whether existing files are replaced.
     pub replace: bool,
@@ -186,9 +185,8 @@ pub fn bill_path(state: &Path) -> PathBuf {
 /// written. No file is changed, unless the error happened during writing.
 pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result<PruneReport, PruneError> {
     let bill_path = bill_path(&options.out);
-    for path in [&options.out, &provenance_path(&options.out), &bill_path] {
-        refuse_to_replace(path, options.replace).map_err(|error| StateError::io("write", path, error))?;
-    }
+    // A bill without a state was left behind by a run that died.
+    refuse_existing_state(&options.out, options.replace)?;
     if !(0.0..=1.0).contains(&options.max_dropped_share) {
         let (expected, found) = ("a share from 0 to 1".to_owned(), format!("{:?}", options.max_dropped_share));
         return Err(PruneError::Setting { name: "max_dropped_share", expected, found });

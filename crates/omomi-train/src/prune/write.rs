@@ -1,4 +1,4 @@
-//! Writes the files of a pruned state: the state, its provenance and its bill.
+//! Writes the files of a pruned state: its bill, the state, and the copy of its provenance.
 
 use std::io::Write;
 use std::path::Path;
@@ -7,10 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::stage::Stage;
 use super::{Bill, Measures, PruneError, PruneOptions};
-use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
-use crate::learn::{WeightRule, provenance_path, read_provenance, write_provenance};
+use crate::learn::state::{FinishedState, Metadata, StateError, StateReader, StateRow, StateWriter};
+use crate::learn::{WeightRule, whole_provenance, write_provenance};
 use crate::lineage::{LearnedLog, extend_lineage};
-use crate::pack::PackError;
 use omomi::new_file::NewFile;
 
 /// Bytes reserved for the summary of a pruning in the provenance, without its measures.
@@ -32,24 +31,25 @@ pub(super) fn write(
     bill_path: &Path,
     learned: Vec<LearnedLog>,
 ) -> Result<u64, PruneError> {
-    let provenance = provenance(&options.state, bill)?;
-    let len_bytes = write_state(options, stage, rule, learned)?;
-    let path = provenance_path(&options.out);
-    write_provenance(&options.out, provenance).map_err(|error| StateError::io("write", &path, error))?;
-    let bill = serde_json::to_value(bill).map_err(|error| StateError::io("write", bill_path, error.into()))?;
-    write_json(bill_path, &bill, options.replace)?;
-    Ok(len_bytes)
+    // The state is last, because a run whose state exists is a run that succeeded.
+    let json = serde_json::to_value(bill).map_err(|error| StateError::io("write", bill_path, error.into()))?;
+    write_json(bill_path, &json)?;
+    let (finished, metadata) = write_state(options, stage, rule, bill, learned)?;
+    write_provenance(&options.out, &finished, Value::Object(whole_provenance(&metadata)))?;
+    Ok(finished.len_bytes)
 }
 
 fn write_state(
     options: &PruneOptions,
     stage: &Stage,
     rule: &WeightRule,
+    bill: &Bill,
     learned: Vec<LearnedLog>,
-) -> Result<u64, StateError> {
+) -> Result<(FinishedState, Metadata), StateError> {
     let mut reader = StateReader::open(&options.state)?;
     let mut metadata = Metadata { weight_rule: *rule, pruned: true, ..reader.metadata().clone() };
     extend_lineage(&mut metadata.lineage, learned);
+    add_pruning(&mut metadata.provenance, bill);
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
     let mut number = 0;
     while let Some(batch) = reader.next_batch()? {
@@ -65,20 +65,17 @@ fn write_state(
             number += 1;
         }
     }
-    writer.finish()
+    Ok((writer.finish_with(&metadata.provenance)?, metadata))
 }
 
-/// Returns the provenance of the state with a `pruned` key added: the bill without its fields and its curve. It is
-/// short, because it goes into the weight file.
-fn provenance(state: &Path, bill: &Bill) -> Result<Value, PruneError> {
-    let path = provenance_path(state);
-    let mut provenance = read_provenance(state).map_err(|source| PackError::Provenance { path, source })?;
+/// Adds a `pruned` key to the provenance: the bill without its fields and its curve. It is short, because it goes into
+/// the weight file.
+fn add_pruning(provenance: &mut Map<String, Value>, bill: &Bill) {
     let mut pruned = summary(bill);
     if let Some(earlier) = provenance.remove("pruned") {
         pruned.insert("earlier".to_owned(), earlier);
     }
     provenance.insert("pruned".to_owned(), Value::Object(pruned));
-    Ok(Value::Object(provenance))
 }
 
 fn summary(bill: &Bill) -> Map<String, Value> {
@@ -104,8 +101,8 @@ fn summary(bill: &Bill) -> Map<String, Value> {
     summary
 }
 
-fn write_json(path: &Path, value: &Value, replace: bool) -> Result<(), StateError> {
-    let written = NewFile::create(path, replace).and_then(|new_file| {
+fn write_json(path: &Path, value: &Value) -> Result<(), StateError> {
+    let written = NewFile::create(path, true).and_then(|new_file| {
         new_file.file().write_all(format!("{value:#}\n").as_bytes())?;
         new_file.commit()
     });

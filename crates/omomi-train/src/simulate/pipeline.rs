@@ -15,10 +15,10 @@ use omomi::weight_file::table::Encoding;
 
 use super::accidents::Mishap;
 use super::world::CONTRACT;
-use crate::evaluate::{By, EvaluateOptions, Metrics, evaluate, evaluate_files};
+use crate::evaluate::{By, EvaluateError, EvaluateOptions, Metrics, evaluate, evaluate_files};
 use crate::judge::gate::{Declared, Figures, GateOptions, GateSettings, Profile, Verdict, gate, profile_day};
-use crate::learn::recalibrate::{RecalibrateOptions, recalibrate};
-use crate::learn::{Sampling, Settings, StartOptions, TrainOptions, train};
+use crate::learn::recalibrate::{RecalibrateError, RecalibrateOptions, recalibrate};
+use crate::learn::{Sampling, Settings, StartOptions, TrainError, TrainOptions, train};
 use crate::log::{LogReader, ReadOptions};
 use crate::operate::publish::{BlessingPolicy, PublishError, PublishOptions, Verifier, publish};
 use crate::operate::served::{Served, served};
@@ -255,10 +255,11 @@ impl Pipeline {
         let served = self.served().map_err(|error| caught(Stage::Profile)(&error))?.ok_or_else(|| Caught {
             stage: Stage::Profile,
             words: "the store serves nothing: expected a weight file to read the logs with".to_owned(),
-            owner: None,
+            owner: Some(Owner::Infra),
         })?;
+        let refused = |error: EvaluateError| Caught { owner: Some(error.owner()), ..caught(Stage::Profile)(&error) };
         let evaluation = evaluate_files(&self.evaluation(vec![served.path], log, By::Columns(Vec::new())), &mut |_| ())
-            .map_err(|error| caught(Stage::Profile)(&error))?;
+            .map_err(refused)?;
         profile_day(&self.store(), &evaluation.rows, &evaluation.models[0], &GateSettings::default(), accept)
             .map_err(|error| caught(Stage::Profile)(&error))
     }
@@ -296,7 +297,9 @@ impl Pipeline {
                     replace: false,
                     arguments: Vec::new(),
                 };
-                recalibrate(&options, &mut |_| ()).map_err(|error| caught(Stage::Train)(&error))?;
+                let refused =
+                    |error: RecalibrateError| Caught { owner: Some(error.owner()), ..caught(Stage::Train)(&error) };
+                recalibrate(&options, &mut |_| ()).map_err(refused)?;
                 Ok(options.out)
             }
             _ => Ok(after),
@@ -336,7 +339,8 @@ impl Pipeline {
             arguments: Vec::new(),
         };
         change(&mut options);
-        train(&self.contract, &options, &mut |_| ()).map(|_| ()).map_err(|error| caught(Stage::Train)(&error))
+        let refused = |error: TrainError| Caught { owner: Some(error.owner()), ..caught(Stage::Train)(&error) };
+        train(&self.contract, &options, &mut |_| ()).map(|_| ()).map_err(refused)
     }
 
     fn pack(&self, state: &Path, log: &Path, generation: u32) -> Step<PathBuf> {

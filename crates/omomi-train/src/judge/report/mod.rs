@@ -31,11 +31,12 @@ use std::path::{Path, PathBuf};
 
 use askama::Template;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use thiserror::Error;
 
 use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf};
 use crate::judge::gate::GateSettings;
-use crate::learn::provenance_path;
+use crate::learn::read_provenance;
 use crate::learn::state::StateError;
 use crate::operate::publish::PublishError;
 use crate::prune::Bill;
@@ -44,7 +45,7 @@ use omomi::new_file::{NewFile, refuse_to_replace};
 use omomi::printable::is_control;
 
 use metrics::{Card, FieldRow, MetricRow};
-use panels::{Absent, Figure, Panel};
+use panels::{Absent, Figure, Panel, Provenance};
 use plot::PlotError;
 use subject::{Subject, Verdict, utc_hour};
 
@@ -59,8 +60,8 @@ pub struct ReportInputs {
     pub state: Option<PathBuf>,
     /// The training state of the baseline.
     pub baseline_state: Option<PathBuf>,
-    /// The provenance of the state, if it is not beside the state. The provenance of an average adds the spread of the
-    /// shards.
+    /// A copy of the provenance of the state, if the state itself is not given. The provenance of an average adds the
+    /// spread of the shards.
     pub provenance: Option<PathBuf>,
     /// The store of the serving logic: adds the history of file sizes.
     pub store: Option<PathBuf>,
@@ -112,8 +113,7 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
             Some(bill)
         }
     };
-    let beside = inputs.state.as_deref().map(provenance_path).filter(|path| path.is_file());
-    let provenance = inputs.provenance.clone().or(beside);
+    let provenance = read_provenance_of(inputs.provenance.as_deref(), inputs.state.as_deref())?;
     let verdict = Verdict::of(&subject, inputs)?;
     let panels = [
         panels::reliability(&subject)?,
@@ -122,7 +122,7 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
         panels::size_curve(bill.as_ref())?,
         panels::field_sizes(&subject)?,
         panels::weight_changes(&subject, inputs.state.as_deref(), inputs.baseline_state.as_deref())?,
-        panels::shard_spread(&subject, provenance.as_deref())?,
+        panels::shard_spread(&subject, provenance)?,
         panels::file_sizes(&subject, inputs.store.as_deref())?,
     ];
     let (mut figures, mut absent) = (Vec::new(), Vec::new());
@@ -175,6 +175,20 @@ fn read_json<T: DeserializeOwned>(
     let text = fs::read(path).map_err(|error| ReportError::io("read", path, error))?;
     let malformed = |source| ReportError::Json { path: path.to_owned(), expected, command, source };
     serde_json::from_slice(&text).map_err(malformed)
+}
+
+/// Reads a provenance from a JSON file or, without one, from the state.
+fn read_provenance_of(file: Option<&Path>, state: Option<&Path>) -> Result<Option<(PathBuf, Provenance)>, ReportError> {
+    let (expected, command) = ("the provenance of a training state", "omomi average");
+    let (path, provenance) = match (file, state) {
+        (Some(path), _) => (path, read_json(path, expected, command)?),
+        (None, Some(path)) => {
+            let malformed = |source| ReportError::Json { path: path.to_owned(), expected, command, source };
+            (path, serde_json::from_value(Value::Object(read_provenance(path)?)).map_err(malformed)?)
+        }
+        (None, None) => return Ok(None),
+    };
+    Ok(Some((path.to_owned(), provenance)))
 }
 
 /// Returns the facts at the top of the report, as names and values.

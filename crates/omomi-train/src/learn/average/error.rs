@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use crate::learn::TrainError;
 use crate::learn::state::{Difference, StateError};
+use omomi::error::Owner;
 
 /// Why states were not averaged.
 #[derive(Debug, Error)]
@@ -138,4 +139,17 @@ pub enum AverageError {
     /// A state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+}
+
+impl AverageError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::Start(error) => error.owner(),
+            Self::State(error) => error.owner(),
+            _ => Owner::Ml,
+        }
+    }
 }

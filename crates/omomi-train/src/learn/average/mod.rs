@@ -84,42 +84,45 @@
 //!
 //! # Provenance
 //!
-//! The JSON beside the average shares these keys with that of a training run: `contract`, `settings`, `rows`, `clicks`,
-//! `training_window`, `start`, `lineage_days`, `features`, `nonzero`, `fields`, `state`. It also has:
+//! The provenance of an average shares these keys with that of a training run: `contract`, `settings`, `rows`,
+//! `clicks`, `training_window`, `start`, `lineage_days`, `features`, `nonzero`, `fields`, `state`. It also has:
 //!
 //! | Key | Meaning |
 //! | --- | --- |
 //! | `rule` | name of the [`Rule`] |
-//! | `shards` | the states by ascending digest: `path`, `digest`, `len_bytes`, `rows` and `clicks` (without those of the start state), `features`, `training_window`, and `provenance` (bad rows, logs, metrics, start and version from the state's own provenance; null if it has none) |
+//! | `shards` | the states by ascending digest: `path`, `digest`, `len_bytes`, `rows` and `clicks` (without those of the start state), `features`, `training_window`, and `provenance` (bad rows, metrics, start and version from the state's own provenance) |
 //! | `spread` | how well the shards agree, the bias first, then fields and crosses in contract order: the numbers of [`FieldSpread`] as `field`, `features`, `nonzero`, `seen_by`, `standard_deviation`, `magnitude` |
 //! | `name_collisions` | number of keys with two names |
+//! | `rates` | the numbers of [`FieldRates`] as `field`, `missing`, `out_of_range`, `unseen` |
 
 mod error;
 mod inputs;
 mod merge;
+mod rates;
 mod rule;
 mod spread;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::learn::state::{Metadata, StateError, StateRow, StateWriter, widest};
+use crate::learn::state::{FinishedState, Metadata, StateRow, StateWriter, widest};
 use crate::learn::{
-    StartAccount, days_of, decayed, decayed_rows, provenance_path, refuse_existing_state, share_of, share_of_bias,
-    start_json, window_json, write_provenance,
+    StartAccount, days_of, decayed, decayed_rows, lasting, refuse_existing_state, share_of, share_of_bias, start_json,
+    window_json, write_provenance,
 };
 use crate::lineage::extend_lineage;
 
 pub use error::AverageError;
 pub use inputs::Shard;
+pub use rates::FieldRates;
 pub use rule::Rule;
 pub use spread::FieldSpread;
 
 use inputs::{CommonStart, Inputs};
 use merge::Merge;
+use rates::ValueSums;
 use rule::{Common, Part, average_of};
 use spread::Spread;
 
@@ -137,7 +140,8 @@ pub struct AverageOptions {
     pub rule: Rule,
     /// Whether a state may have less than half or more than twice the median number of rows.
     pub allow_uneven: bool,
-    /// Path of the average; its provenance goes [beside it](provenance_path).
+    /// Path of the average; a copy of its provenance goes [beside
+    /// it](crate::learn::provenance_path).
     pub state: PathBuf,
     /// Whether existing files are replaced.
     pub replace: bool,
@@ -169,6 +173,8 @@ pub struct AverageReport {
     pub start: Option<StartAccount>,
     /// How well the shards agree: on the bias, then on the fields and crosses in contract order.
     pub fields: Vec<FieldSpread>,
+    /// How the values of each field of the contract were, as far as all states say it.
+    pub rates: Vec<FieldRates>,
     /// Number of keys with different names in different states.
     pub name_collision_count: u64,
     /// Size of the average in bytes.
@@ -200,13 +206,11 @@ impl AverageReport {
 /// before the provenance, so it exists if only the provenance cannot be written.
 pub fn average(options: &AverageOptions, watch: &mut dyn FnMut(&Event)) -> Result<AverageReport, AverageError> {
     let started = Instant::now();
-    let provenance_path = provenance_path(&options.state);
     refuse_existing_state(&options.state, options.replace)?;
     let inputs = Inputs::open(options)?;
-    let report = merge_into(options, inputs, watch)?;
+    let (report, finished) = merge_into(options, inputs, watch)?;
     let report = AverageReport { seconds: started.elapsed().as_secs_f64(), ..report };
-    write_provenance(&options.state, provenance_of(options, &report))
-        .map_err(|error| StateError::io("write", &provenance_path, error))?;
+    write_provenance(&options.state, &finished, provenance_of(options, &report))?;
     Ok(report)
 }
 
@@ -214,7 +218,7 @@ fn merge_into(
     options: &AverageOptions,
     inputs: Inputs,
     watch: &mut dyn FnMut(&Event),
-) -> Result<AverageReport, AverageError> {
+) -> Result<(AverageReport, FinishedState), AverageError> {
     let Inputs { shards, mut readers, start } = inputs;
     let metadata = metadata_of(options.rule, &shards, start.as_ref());
     let (settings, weight_rule) = (metadata.settings, metadata.weight_rule);
@@ -296,9 +300,23 @@ fn merge_into(
         }
     }
     watch(&Event::Merged { row_count, of });
-    let state_len_bytes = writer.finish()?;
     let fields = spread.finish();
-    Ok(AverageReport { metadata, shards, start, fields, name_collision_count, state_len_bytes, seconds: 0.0 })
+    let sums = ValueSums::of(&shards);
+    let rates = metadata.contract.fields().iter().map(|field| sums.rates(&field.name)).collect();
+    let mut report = AverageReport {
+        metadata,
+        shards,
+        start,
+        fields,
+        rates,
+        name_collision_count,
+        state_len_bytes: 0,
+        seconds: 0.0,
+    };
+    report.metadata.provenance = lasting(&provenance_of(options, &report));
+    let finished = writer.finish_with(&report.metadata.provenance)?;
+    report.state_len_bytes = finished.len_bytes;
+    Ok((report, finished))
 }
 
 /// Returns the metadata of the average. It does not depend on the order of the shards.
@@ -326,6 +344,7 @@ fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Met
             lineage
         },
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        provenance: Map::new(),
     }
 }
 
@@ -337,7 +356,7 @@ fn effective_rows(shards: &[Shard], start: Option<&CommonStart>) -> u64 {
 }
 
 /// Keys of a shard's own provenance that the provenance of the average repeats.
-const KEPT: [&str; 6] = ["bad_rows", "held_out_logs", "logs", "metrics", "start", "tool_version"];
+const KEPT: [&str; 4] = ["bad_rows", "metrics", "start", "tool_version"];
 
 fn provenance_of(options: &AverageOptions, report: &AverageReport) -> Value {
     let metadata = &report.metadata;
@@ -373,7 +392,7 @@ fn provenance_of(options: &AverageOptions, report: &AverageReport) -> Value {
         "nonzero": report.nonzero_count(),
         "fields": fields.collect::<Vec<_>>(),
         "name_collisions": report.name_collision_count,
-        "state": { "path": options.state.display().to_string(), "len_bytes": report.state_len_bytes },
+        "rates": report.rates.iter().map(FieldRates::to_json).collect::<Vec<_>>(),
         "seconds": report.seconds,
     })
 }
@@ -387,19 +406,14 @@ fn shard_json(shard: &Shard) -> Value {
         "clicks": shard.clicks,
         "features": shard.feature_count,
         "training_window": shard.metadata.window_us.map(window_json),
-        "provenance": summary(&shard.path),
+        "provenance": summary(&shard.metadata.provenance),
     })
 }
 
-/// Returns the kept part of the shard's provenance, or null if it cannot be read. A state from another engine may have
-/// none.
-fn summary(state: &Path) -> Value {
-    let text = fs::read(provenance_path(state)).unwrap_or_default();
-    let Ok(Value::Object(mut provenance)) = serde_json::from_slice(&text) else {
-        return Value::Null;
-    };
-    provenance.retain(|key, _| KEPT.contains(&key.as_str()));
-    Value::Object(provenance)
+/// Returns the kept part of the shard's provenance.
+fn summary(provenance: &Map<String, Value>) -> Value {
+    let kept = provenance.iter().filter(|(key, _)| KEPT.contains(&key.as_str()));
+    kept.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 #[cfg(test)]

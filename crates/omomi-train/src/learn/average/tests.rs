@@ -13,6 +13,7 @@ use omomi::contract::Contract;
 use omomi::store::Digest;
 
 use super::*;
+use crate::learn::provenance_path;
 
 const CONTRACT: &str = r#"{"name":"tiny","label":"clicked","field":[
     {"name":"a","side":"context","type":"text","meaning":"m"},
@@ -36,6 +37,7 @@ fn metadata() -> Metadata {
         start: None,
         lineage: Vec::new(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        provenance: Map::new(),
     }
 }
 
@@ -398,8 +400,12 @@ fn of_two_names_for_one_key_the_one_that_sorts_first_is_kept() {
 #[test]
 fn the_provenance_lists_the_shards_and_how_well_they_agree() {
     let folder = Folder::new();
-    let states = random_states(&folder);
-    fs::write(provenance_path(&states[1]), r#"{"logs":[{"path":"day1.csv"}],"metrics":{},"seconds":3}"#).unwrap();
+    let mut states = random_states(&folder);
+    let own = json!({ "bad_rows": 2, "metrics": {}, "sampling": {} });
+    let metadata = Metadata { rows: 1_001, provenance: own.as_object().unwrap().clone(), ..metadata() };
+    states[1] = folder.write("with-provenance.parquet", &metadata, (1.0, 20.0), &random_features(20_000, 1));
+    // What is beside a state is for people.
+    fs::write(provenance_path(&states[0]), r#"{"bad_rows":7}"#).unwrap();
     let mut events = Vec::new();
     let report = average(&folder.options(&states), &mut |event| events.push(format!("{event:?}"))).unwrap();
     assert_eq!(events.last().unwrap(), "Merged { row_count: 90014, of: 90014 }");
@@ -409,13 +415,11 @@ fn the_provenance_lists_the_shards_and_how_well_they_agree() {
     assert_eq!(shards.len(), 4);
     for (shard, expected) in shards.iter().zip(&report.shards) {
         assert_eq!(shard["digest"], Digest::of_file(&expected.path).unwrap().to_string());
-        let summary = if expected.path == states[1] {
-            serde_json::json!({ "logs": [{ "path": "day1.csv" }], "metrics": {} })
-        } else {
-            Value::Null
-        };
+        let summary = if expected.path == states[1] { json!({ "bad_rows": 2, "metrics": {} }) } else { json!({}) };
         assert_eq!(shard["provenance"], summary);
     }
+    let own = crate::learn::read_provenance(&folder.path("merged.parquet")).unwrap();
+    assert_eq!((&own["spread"], own["shards"][1].get("path")), (&provenance["spread"], None));
     let spread = &provenance["spread"];
     assert_eq!((&spread[0]["field"], &spread[0]["seen_by"]), (&"(bias)".into(), &serde_json::json!([0, 0, 0, 1])));
     let seen =

@@ -7,7 +7,7 @@
 //! recalibrated, and a second recalibration is applied on top of the first.
 //!
 //! Rows that were used here are no longer held out: evaluated on them, a model looks better calibrated than it is. The
-//! provenance names their files under `recalibrations`.
+//! lineage of the state names them, and the provenance says under `recalibrations` what was fitted.
 //!
 //! # Limits
 //!
@@ -16,20 +16,20 @@
 
 mod platt;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
-use crate::learn::state::{Metadata, StateError, StateReader, StateRow, StateWriter};
+use crate::learn::state::{FinishedState, Metadata, StateError, StateReader, StateRow, StateWriter};
 use crate::learn::{
-    StateModel, TrainError, WeightRule, files_json, is_of_state, metrics_json, provenance_path, refuse_existing_state,
+    StateModel, TrainError, WeightRule, files_json, metrics_json, refuse_existing_state, whole_provenance,
     write_provenance,
 };
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, learned_logs};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
+use omomi::error::Owner;
 
 pub use platt::{PlattFault, PlattScaling};
 
@@ -42,7 +42,8 @@ pub struct RecalibrateOptions {
     pub logs: Vec<String>,
     /// How the logs are read.
     pub read: ReadOptions,
-    /// Path of the recalibrated state; its provenance goes [beside it](provenance_path).
+    /// Path of the recalibrated state; a copy of its provenance goes [beside
+    /// it](crate::learn::provenance_path).
     pub out: PathBuf,
     /// Whether existing files are replaced.
     pub replace: bool,
@@ -117,6 +118,20 @@ pub enum RecalibrateError {
     State(#[from] StateError),
 }
 
+impl RecalibrateError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::Fit(_) | Self::Learned { .. } => Owner::Ml,
+            Self::Log(error) => error.owner(),
+            Self::Model(error) => error.owner(),
+            Self::State(error) => error.owner(),
+        }
+    }
+}
+
 /// Recalibrates a state, and writes the new state and its provenance. Calls `watch` with each [`Event`].
 ///
 /// # Errors
@@ -129,13 +144,10 @@ pub fn recalibrate(
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<RecalibrateReport, RecalibrateError> {
     let started = Instant::now();
-    let provenance_path = provenance_path(&options.out);
     refuse_existing_state(&options.out, options.replace)?;
     let model = StateModel::read(&options.state)?;
-    let old_provenance = earlier_provenance(&options.state);
     let mut reader = LogReader::open(&model.metadata().contract, &options.logs, options.read.clone())?;
-    let by_content = find_learned(&model.metadata().lineage, reader.files());
-    if let Some(path) = by_content.or_else(|| learned_file(&old_provenance, reader.files())) {
+    if let Some(path) = find_learned(&model.metadata().lineage, reader.files()) {
         return Err(RecalibrateError::Learned { path, state: options.state.clone() });
     }
     watch(&Event::Started(&reader));
@@ -159,23 +171,29 @@ pub fn recalibrate(
     drop(model);
     let logs = reader.files().to_vec();
     let learned = learned_logs(LearningStep::Recalibrate, &logs, None, None);
-    let state_len_bytes = rewrite(options, weight_rule, learned, watch)?;
-    let seconds = started.elapsed().as_secs_f64();
-    let report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes, seconds };
-    write_provenance(&options.out, with_recalibration(old_provenance, options, &report))
-        .map_err(|error| StateError::io("write", &provenance_path, error))?;
+    let mut report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes: 0, seconds: 0.0 };
+    let (finished, metadata) = rewrite(options, &report, learned, watch)?;
+    report.state_len_bytes = finished.len_bytes;
+    report.seconds = started.elapsed().as_secs_f64();
+    let mut copy = whole_provenance(&metadata);
+    copy.insert("arguments".to_owned(), json!(options.arguments));
+    copy.insert("recalibration_logs".to_owned(), json!(files_json(&report.logs)));
+    copy.insert("seconds".to_owned(), json!(report.seconds));
+    write_provenance(&options.out, &finished, Value::Object(copy))?;
     Ok(report)
 }
 
-/// Copies the state with another weight rule, batch by batch. Returns the size of the new state in bytes.
+/// Copies the state with the weight rule of the report, batch by batch. Returns the new state and its metadata.
 fn rewrite(
     options: &RecalibrateOptions,
-    weight_rule: WeightRule,
+    report: &RecalibrateReport,
     learned: Vec<LearnedLog>,
     watch: &mut dyn FnMut(&Event<'_>),
-) -> Result<u64, StateError> {
+) -> Result<(FinishedState, Metadata), StateError> {
+    let weight_rule = report.weight_rule;
     let mut reader = StateReader::open(&options.state)?;
     let mut metadata = Metadata { weight_rule, ..reader.metadata().clone() };
+    add_recalibration(&mut metadata.provenance, report);
     extend_lineage(&mut metadata.lineage, learned);
     let (mut row_count, of) = (0, reader.feature_count() + 1);
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
@@ -191,39 +209,12 @@ fn rewrite(
         row_count += batch.row_count() as u64;
         watch(&Event::Written { row_count, of });
     }
-    writer.finish()
+    Ok((writer.finish_with(&metadata.provenance)?, metadata))
 }
 
-/// Reads the provenance beside the state. Returns an empty map if there is no valid one, or if it belongs to another
-/// state.
-fn earlier_provenance(state: &Path) -> Map<String, Value> {
-    let text = fs::read(provenance_path(state)).unwrap_or_default();
-    match serde_json::from_slice(&text) {
-        Ok(Value::Object(provenance)) if is_of_state(&provenance, state) => provenance,
-        _ => Map::new(),
-    }
-}
-
-/// Returns the first of `files` that the model has learned, according to its provenance. For an average, also checks
-/// the provenance of its shards.
-fn learned_file(provenance: &Map<String, Value>, files: &[LogFile]) -> Option<PathBuf> {
-    // A file can have several names. If the system cannot resolve one, compare the name as given.
-    let place = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let shards = provenance.get("shards").and_then(Value::as_array).into_iter().flatten();
-    let logs = shards.map(|shard| &shard["provenance"]["logs"]).chain(provenance.get("logs"));
-    let logs = logs.filter_map(Value::as_array).flatten().filter_map(|log| log["path"].as_str());
-    let learned: Vec<PathBuf> = logs.map(|path| place(path.as_ref())).collect();
-    files.iter().find(|file| learned.contains(&place(&file.path))).map(|file| file.path.clone())
-}
-
-fn with_recalibration(
-    mut provenance: Map<String, Value>,
-    options: &RecalibrateOptions,
-    report: &RecalibrateReport,
-) -> Value {
+fn add_recalibration(provenance: &mut Map<String, Value>, report: &RecalibrateReport) {
     let scaling = report.scaling;
     let recalibration = json!({
-        "logs": files_json(&report.logs),
         "scale": scaling.scale,
         "shift": scaling.shift,
         "scale_error": scaling.scale_error,
@@ -236,11 +227,6 @@ fn with_recalibration(
         Value::Array(recalibrations) => recalibrations.push(recalibration),
         other => *other = json!([recalibration]),
     }
-    let state = json!({ "path": options.out.display().to_string(), "len_bytes": report.state_len_bytes });
-    provenance.insert("state".to_owned(), state);
-    provenance.insert("arguments".to_owned(), json!(options.arguments));
-    provenance.insert("seconds".to_owned(), json!(report.seconds));
-    Value::Object(provenance)
 }
 
 #[cfg(test)]

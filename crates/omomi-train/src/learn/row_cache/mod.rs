@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::log::{LogFile, ReadOptions};
+use crate::log::{FileMissing, LogFile, ReadOptions};
 use omomi::contract::Contract;
+use omomi::error::Owner;
 use omomi::store::Digest;
 
 use super::Sampling;
@@ -27,7 +28,7 @@ pub(super) use writer::cache_of_batches;
 const MAGIC: &[u8; 8] = b"omomirow";
 const END_MAGIC: &[u8; 8] = b"omomiend";
 /// Version that this library writes, and the only one that it reads.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 const VERSION_OFFSET: usize = MAGIC.len();
 const ZERO_OFFSET: usize = VERSION_OFFSET + size_of::<u32>();
@@ -73,6 +74,8 @@ pub(super) struct Summary {
     pub(super) bad_rows: u64,
     /// Numbers out of range, by field of the contract.
     pub(super) invalid_numbers: Vec<u64>,
+    /// Missing values of each log, in order.
+    pub(super) missing_by_log: Vec<FileMissing>,
     pub(super) window_us: Option<(i64, i64)>,
     /// Total importance of the kept rows.
     pub(super) impressions: f64,
@@ -131,6 +134,18 @@ pub enum RowCacheError {
         /// What was expected and what was found.
         problem: String,
     },
+}
+
+impl RowCacheError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::NotACache { .. } => Owner::Ml,
+            Self::Io { .. } | Self::Damaged { .. } => Owner::Infra,
+        }
+    }
 }
 
 impl RowCacheError {

@@ -18,6 +18,7 @@ fn summary() -> Summary {
         rows: 7,
         bad_rows: 1,
         invalid_numbers: vec![0, 2],
+        missing_by_log: vec![FileMissing::of_counts(3, vec![1, 0]), FileMissing::default()],
         window_us: Some((-5, 12)),
         impressions: 0.1 + 0.2,
         clicks: 1.0,

@@ -12,7 +12,7 @@ use crate::learn::learner::IndexedRows;
 use crate::learn::pipeline::run_pipeline;
 use crate::learn::row_indexer::{LabelSums, RowIndexer};
 use crate::learn::{Sampling, TrainError};
-use crate::log::{LogReader, RowBatch};
+use crate::log::{FileMissing, LogReader, RowBatch};
 use omomi::contract::Contract;
 use omomi::new_file::NewFile;
 use omomi::store::Digest;
@@ -188,6 +188,7 @@ pub(in crate::learn) fn build(
     let mut builder = Builder::new(contract, sampling, path)?;
     run_pipeline(reader, |batch| builder.push(batch), |reader, ()| watch(reader))?;
     let log_row_counts = reader.files().iter().map(|file| file.row_count).collect();
+    builder.missing_by_log = reader.missing_by_file().to_vec();
     builder.finish(contract, digest, log_row_counts, (reader.rows_read(), reader.bad_row_count()))
 }
 
@@ -211,6 +212,7 @@ struct Builder {
     indexer: RowIndexer,
     first_sums: Option<LabelSums>,
     invalid_numbers: Vec<u64>,
+    missing_by_log: Vec<FileMissing>,
 }
 
 impl Builder {
@@ -220,6 +222,7 @@ impl Builder {
             indexer: RowIndexer::new(contract, sampling),
             first_sums: None,
             invalid_numbers: vec![0; contract.fields().len()],
+            missing_by_log: Vec::new(),
         })
     }
 
@@ -246,6 +249,7 @@ impl Builder {
             rows,
             bad_rows,
             invalid_numbers: self.invalid_numbers,
+            missing_by_log: self.missing_by_log,
             window_us: *window_us,
             impressions: totals.impressions,
             clicks: totals.clicks,

@@ -78,14 +78,9 @@ fn learn_from_logs(
     if rows == 0 && reader.rows_of_all_parts() > 0 {
         return Err(TrainError::NoRowsInPart { row_count: reader.rows_of_all_parts() });
     }
-    let (missing, missing_by_log, warnings) = noticed(&reader);
-    let logs = reader.files().to_vec();
+    let (missing, missing_by_log) = (reader.missing(), reader.missing_by_file().to_vec());
+    let (warnings, logs) = (reader.warnings(), reader.files().to_vec());
     Ok(Counted { logs, rows, bad_rows, invalid_numbers, missing, missing_by_log, warnings })
-}
-
-/// Missing values, and what the reader noticed. Nothing if it read no row.
-fn noticed(reader: &LogReader) -> (FileMissing, Vec<FileMissing>, Vec<LogWarning>) {
-    (reader.missing(), reader.missing_by_file().to_vec(), reader.warnings())
 }
 
 /// Returns the cache at `path`. Rebuilds it unless it holds these logs, read and sampled with these options.
@@ -126,7 +121,10 @@ fn cache_of(
     }
     let (rows, bad_rows) = (summary.rows, summary.bad_rows);
     let invalid_numbers = summary.invalid_numbers.clone();
-    let (missing, missing_by_log, warnings) = noticed(&reader);
+    let missing_by_log = summary.missing_by_log.clone();
+    let mut missing = FileMissing::default();
+    missing_by_log.iter().for_each(|log| missing.add(log));
+    let warnings = reader.warnings();
     let counted = Counted { logs, rows, bad_rows, invalid_numbers, missing, missing_by_log, warnings };
     Ok((*cache, counted))
 }

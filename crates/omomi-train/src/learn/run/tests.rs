@@ -270,24 +270,33 @@ fn what_the_start_state_has_learned_is_refused_under_any_name() {
 }
 
 #[test]
-fn a_provenance_of_another_run_is_recognized_and_one_that_was_left_behind_blocks_nothing() {
+fn a_state_has_its_provenance_and_what_is_beside_it_changes_nothing() {
     let folder = Folder::with_logs();
-    folder.train(&folder.options()).unwrap();
-    let state = folder.path("out.parquet");
-    assert_eq!(crate::learn::read_provenance(&state).unwrap()["bad_rows"], 0);
-    // A run died after it wrote its state, beside the provenance of an earlier run.
-    let other =
-        TrainOptions { logs: folder.pattern("day1.csv"), state: folder.path("other.parquet"), ..folder.options() };
-    folder.train(&other).unwrap();
-    fs::copy(folder.path("other.provenance.json"), folder.path("out.provenance.json")).unwrap();
+    let account = folder.train(&folder.options()).unwrap();
+    let (state, beside) = (folder.path("out.parquet"), folder.path("out.provenance.json"));
     let provenance = crate::learn::read_provenance(&state).unwrap();
-    assert_eq!((provenance.get("bad_rows"), &provenance["rows"]), (None, &Value::from(3)));
+    assert_eq!(provenance["metrics"]["progressive"]["log_loss"], account.progressive.log_loss);
+    assert_eq!(provenance["metrics"]["held_out"]["impressions"], 2);
+    assert_eq!((&provenance["fields"][0]["features"], &provenance["invalid_numbers"]["price"]), (&2.into(), &1.into()));
     assert_eq!(provenance["lineage"].as_array().unwrap().len(), 2);
-    fs::remove_file(folder.path("out.provenance.json")).unwrap();
-    assert_eq!(crate::learn::read_provenance(&state).unwrap()["rows"], 3);
+    // Nothing of the machine, of the time of day or of paths is in the state.
+    assert!(!serde_json::to_string(&provenance).unwrap().contains("seconds\":"));
+    let bytes = fs::read(&state).unwrap();
+    let folder_name = folder.0.path().to_str().unwrap().as_bytes();
+    assert!(!bytes.windows(folder_name.len()).any(|window| window == folder_name));
+    let copy: Value = serde_json::from_slice(&fs::read(&beside).unwrap()).unwrap();
+    assert_eq!(copy["state"]["content"], crate::lineage::content_digest(&state).unwrap());
+
+    // A run died after it wrote its state, beside the provenance of an earlier run, or of none.
+    for text in [None, Some(r#"{"rows":7}"#), Some("{")] {
+        text.map_or_else(|| fs::remove_file(&beside), |text| fs::write(&beside, text)).unwrap();
+        assert_eq!(crate::learn::read_provenance(&state).unwrap(), provenance, "{text:?}");
+    }
     // A run died before it wrote its state.
-    fs::rename(folder.path("other.provenance.json"), folder.path("new.provenance.json")).unwrap();
-    folder.train(&TrainOptions { state: folder.path("new.parquet"), ..other }).unwrap();
+    fs::rename(&state, folder.path("elsewhere.parquet")).unwrap();
+    folder.train(&folder.options()).unwrap();
+    assert_eq!(fs::read(&state).unwrap(), bytes);
+    assert_eq!(crate::learn::read_provenance(&folder.path("elsewhere.parquet")).unwrap(), provenance);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::log::LogFile;
 use omomi::new_file::NewFile;
@@ -45,6 +46,8 @@ pub(super) struct Marker {
     state_sha256: String,
     /// The last report of the process that wrote the state.
     finished: ShardEvent,
+    /// What this process noticed about the logs.
+    noticed: Value,
 }
 
 /// Whether a shard must be trained.
@@ -52,7 +55,8 @@ pub(super) enum ShardStatus {
     /// It has not been trained in this folder.
     New,
     /// It has been trained, and nothing has changed since. Holds the last report of its process.
-    Finished(ShardEvent),
+    /// Holds also what the process noticed about the logs.
+    Finished(ShardEvent, Value),
     /// It has been trained, but must be trained again, for this reason.
     Stale(String),
 }
@@ -94,8 +98,14 @@ impl Inputs {
 
 impl Marker {
     /// Writes the marker that says that `state` was trained from `inputs`.
-    pub(super) fn write(path: &Path, inputs: Inputs, state: &Path, finished: ShardEvent) -> io::Result<()> {
-        let marker = Self { inputs, state_sha256: Digest::of_file(state)?.to_string(), finished };
+    pub(super) fn write(
+        path: &Path,
+        inputs: Inputs,
+        state: &Path,
+        finished: ShardEvent,
+        noticed: Value,
+    ) -> io::Result<()> {
+        let marker = Self { inputs, state_sha256: Digest::of_file(state)?.to_string(), finished, noticed };
         let new_file = NewFile::create(path, true)?;
         let text = serde_json::to_string_pretty(&marker)? + "\n";
         new_file.file().write_all(text.as_bytes())?;
@@ -112,7 +122,9 @@ impl Marker {
             return ShardStatus::Stale(difference);
         }
         match Digest::of_file(state) {
-            Ok(digest) if digest.to_string() == marker.state_sha256 => ShardStatus::Finished(marker.finished),
+            Ok(digest) if digest.to_string() == marker.state_sha256 => {
+                ShardStatus::Finished(marker.finished, marker.noticed)
+            }
             Ok(_) => ShardStatus::Stale(format!("{} has changed since it was written", state.display())),
             Err(error) => ShardStatus::Stale(format!("{} cannot be read: {error}", state.display())),
         }

@@ -89,6 +89,7 @@ use crate::learn::average::{AverageError, AverageReport, Rule};
 use crate::learn::recalibrate::{RecalibrateError, RecalibrateReport};
 use crate::learn::{FileUnseen, TrainError, TrainOptions};
 use crate::log::{FileMissing, LogError, LogFile};
+use omomi::error::Owner;
 
 pub use progress::{ProgressEvent, ShardEvent};
 pub use run::train_shards;
@@ -151,6 +152,8 @@ pub struct ShardsAccount {
     pub logs: Vec<LogFile>,
     /// Rows without a value by field of the contract, of each log in the order of `logs`.
     pub missing_by_log: Vec<FileMissing>,
+    /// Numbers out of range, by field of the contract.
+    pub invalid_numbers: Vec<u64>,
     /// How many values the start state has not seen, by field, of each log in the order of `logs`. Empty without a
     /// start state.
     pub unseen_by_log: Vec<FileUnseen>,
@@ -248,6 +251,22 @@ pub enum TrainShardsError {
     /// Training cannot begin.
     #[error(transparent)]
     Train(#[from] TrainError),
+}
+
+impl TrainShardsError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::Io { .. } => Owner::Infra,
+            Self::Log(error) => error.owner(),
+            Self::Average(error) => error.owner(),
+            Self::Recalibrate(error) => error.owner(),
+            Self::Train(error) => error.owner(),
+            _ => Owner::Ml,
+        }
+    }
 }
 
 impl TrainShardsError {

@@ -1,49 +1,68 @@
 //! What the processes of all shards together noticed about the logs: missing and unseen values by field and file, and
-//! warnings. With `--split file`, each process sees only some of the files, so that only the parent process can tell
-//! that a field has vanished from one file to the next, or that it has no value at all.
+//! warnings. Each process writes it into the copy of its provenance. The parent process takes it from there when it
+//! accepts the state, and keeps it in the marker of the shard. With `--split file`, each process sees only some of the
+//! files, so that only the parent process can tell that a field has vanished from one file to the next, or that it has
+//! no value at all.
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use omomi::contract::Contract;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::learn::{FileUnseen, provenance_path, unseen_warnings};
+use crate::lineage::content_digest;
 use crate::log::{FileMissing, LogFile, missing_jump};
 
 use super::Split;
-use super::worker::WorkDir;
 
 /// What was noticed in the first round, in which all rows of all files are read.
 #[derive(Debug, Default)]
 pub(super) struct Noticed {
     /// The missing values of each log. A log that no process reported has no rows.
     pub(super) missing_by_log: Vec<FileMissing>,
+    /// Numbers out of range, by field of the contract.
+    pub(super) invalid_numbers: Vec<u64>,
     /// The values that the start state has not seen, of each log.
     pub(super) unseen_by_log: Vec<FileUnseen>,
     /// Each text once.
     pub(super) warnings: Vec<String>,
 }
 
-/// What one process wrote into its provenance. One that cannot be read noticed nothing.
+/// Keys of the provenance that say what a process noticed.
+const KEYS: [&str; 6] =
+    ["invalid_numbers", "logs", "missing_values_by_log", "rows_by_log", "unseen_values_by_log", "warnings"];
+
+/// Returns what the process that has just written `state` noticed, as JSON.
+pub(super) fn read_noticed(state: &Path) -> Result<Value, String> {
+    let beside = provenance_path(state);
+    let error = |problem: &dyn std::fmt::Display| format!("cannot read {}: {problem}", beside.display());
+    let text = fs::read(&beside).map_err(|problem| error(&problem))?;
+    let mut provenance: Map<String, Value> = serde_json::from_slice(&text).map_err(|problem| error(&problem))?;
+    let (expected, found) =
+        (content_digest(state).map_err(|problem| error(&problem))?, &provenance["state"]["content"]);
+    if found.as_str() != Some(expected.as_str()) {
+        return Err(error(&format!("expected that of the state with the digest {expected}, found {found}")));
+    }
+    provenance.retain(|key, _| KEYS.contains(&key.as_str()));
+    Ok(Value::Object(provenance))
+}
+
+/// What one process noticed.
 struct ShardNoticed {
     logs: Vec<PathBuf>,
     missing: Vec<FileMissing>,
+    /// Each process counts them in its own rows only.
+    invalid_numbers: Vec<u64>,
     unseen: Vec<FileUnseen>,
     warnings: Vec<String>,
 }
 
 impl Noticed {
-    /// Collects what the processes noticed about `logs`, the logs of all shards.
-    pub(super) fn read(
-        contract: &Contract,
-        work_dir: &WorkDir,
-        shard_count: u32,
-        split: &Split,
-        logs: &[LogFile],
-    ) -> Self {
-        let shards = (1..=shard_count).map(|shard| ShardNoticed::read(contract, work_dir, shard));
+    /// Merges what the process of each shard noticed about `logs`, the logs of all shards.
+    pub(super) fn of(contract: &Contract, by_shard: &[Value], split: &Split, logs: &[LogFile]) -> Self {
+        let shards = by_shard.iter().map(|noticed| ShardNoticed::of(contract, noticed));
         Self::merged(contract, &shards.collect::<Vec<_>>(), *split == Split::File, logs)
     }
 
@@ -51,6 +70,7 @@ impl Noticed {
         let places: HashMap<_, usize> = logs.iter().map(|log| log.path.as_path()).zip(0..).collect();
         let mut missing_by_log = vec![FileMissing::default(); logs.len()];
         let mut unseen_by_log = vec![FileUnseen::default(); logs.len()];
+        let mut invalid_numbers = vec![0_u64; contract.fields().len()];
         let mut warnings: Vec<String> = Vec::new();
         for (number, shard) in shards.iter().enumerate() {
             // Unless the split is by file, each process reads and counts all rows.
@@ -63,6 +83,9 @@ impl Noticed {
                 if let Some(unseen) = shard.unseen.get(index) {
                     unseen_by_log[place].add(unseen);
                 }
+            }
+            for (sum, count) in invalid_numbers.iter_mut().zip(&shard.invalid_numbers) {
+                *sum = sum.saturating_add(*count);
             }
             // Those about rates are judged again below, with all files.
             let own_logs: Vec<LogFile> =
@@ -78,7 +101,7 @@ impl Noticed {
         if unseen_by_log.iter().all(|unseen| unseen.value_counts.is_empty()) {
             unseen_by_log.clear();
         }
-        Self { missing_by_log, unseen_by_log, warnings }
+        Self { missing_by_log, invalid_numbers, unseen_by_log, warnings }
     }
 }
 
@@ -91,13 +114,8 @@ fn rate_warnings(contract: &Contract, logs: &[LogFile], missing: &[FileMissing],
 }
 
 impl ShardNoticed {
-    fn read(contract: &Contract, work_dir: &WorkDir, shard: u32) -> Self {
-        let provenance = fs::read(provenance_path(&work_dir.shard(1, shard).state)).unwrap_or_default();
-        Self::of(contract, &serde_json::from_slice(&provenance).unwrap_or_default())
-    }
-
-    fn of(contract: &Contract, provenance: &Value) -> Self {
-        let list = |key: &str| provenance[key].as_array().map_or(&[][..], Vec::as_slice).iter();
+    fn of(contract: &Contract, noticed: &Value) -> Self {
+        let list = |key: &str| noticed[key].as_array().map_or(&[][..], Vec::as_slice).iter();
         let by_field = |count: &dyn Fn(&str) -> Option<u64>| -> Vec<u64> {
             contract.fields().iter().map(|field| count(&field.name).unwrap_or(0)).collect()
         };
@@ -111,6 +129,7 @@ impl ShardNoticed {
         Self {
             logs: list("logs").filter_map(|log| Some(log["path"].as_str()?.into())).collect(),
             missing: missing.collect(),
+            invalid_numbers: by_field(&|field| noticed["invalid_numbers"][field].as_u64()),
             unseen: unseen.collect(),
             warnings: list("warnings").filter_map(|text| Some(text.as_str()?.to_owned())).collect(),
         }

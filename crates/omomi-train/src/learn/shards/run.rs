@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
@@ -20,7 +22,7 @@ use omomi::contract::Contract;
 use omomi::store::Digest;
 
 use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
-use super::noticed::Noticed;
+use super::noticed::{Noticed, read_noticed};
 use super::progress::ProgressFile;
 use super::split::distribute;
 use super::supervisor::{Job, ShardObserver, Supervisor};
@@ -113,9 +115,10 @@ pub fn train_shards(
         reporter.round = Some(round);
         work_dir.begin_round(round)?;
         let round = Round { plan: &plan, work_dir: &work_dir, logs: &logs, number: round, start: start.as_ref() };
-        shards.extend(round.learn(&mut reporter)?);
+        let (learned, by_shard) = round.learn(&mut reporter)?;
+        shards.extend(learned);
         if round.number == 1 {
-            noticed = Noticed::read(contract, &work_dir, shard_count, &options.split, reader.files());
+            noticed = Noticed::of(contract, &by_shard, &options.split, reader.files());
             let mut missing = FileMissing::default();
             noticed.missing_by_log.iter().for_each(|log| missing.add(log));
             refuse_empty_fields(contract, &missing)?;
@@ -139,7 +142,7 @@ pub fn train_shards(
         [] => None,
         patterns => Some(evaluate(contract, train, patterns)?),
     };
-    let Noticed { missing_by_log, unseen_by_log, warnings } = noticed;
+    let Noticed { missing_by_log, invalid_numbers, unseen_by_log, warnings } = noticed;
     let logs = reader.files().to_vec();
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(None, ShardEvent::Done { seconds });
@@ -151,6 +154,7 @@ pub fn train_shards(
         recalibration,
         held_out,
         missing_by_log,
+        invalid_numbers,
         unseen_by_log,
         warnings,
         seconds,
@@ -327,8 +331,8 @@ impl Round<'_> {
         self.plan.options.shard_count
     }
 
-    /// Trains the shards that are not finished.
-    fn learn(&self, reporter: &mut ProgressReporter<'_>) -> Result<Vec<ShardAccount>, TrainShardsError> {
+    /// Trains the shards that are not finished. Also returns what the process of each shard noticed.
+    fn learn(&self, reporter: &mut ProgressReporter<'_>) -> Result<(Vec<ShardAccount>, Vec<Value>), TrainShardsError> {
         let options = self.plan.options;
         let start_digest = match self.start {
             Some(StartOptions { state, .. }) => {
@@ -336,12 +340,14 @@ impl Round<'_> {
             }
             None => None,
         };
-        let mut observer = RoundObserver { round: self, start_digest, reporter, accounts: BTreeMap::new() };
+        let mut observer =
+            RoundObserver { round: self, start_digest, reporter, accounts: BTreeMap::new(), noticed: BTreeMap::new() };
         let mut jobs = Vec::new();
         for shard in 1..=self.shard_count() {
             let paths = self.work_dir.shard(self.number, shard);
             match Marker::check(&paths.marker, &observer.inputs(shard), &paths.state) {
-                ShardStatus::Finished(finished) => {
+                ShardStatus::Finished(finished, noticed) => {
+                    observer.noticed.insert(shard, noticed);
                     observer.reuse(shard, finished);
                     continue;
                 }
@@ -370,7 +376,7 @@ impl Round<'_> {
             let (shard_count, work_dir) = (self.shard_count(), self.work_dir.path().to_owned());
             return Err(TrainShardsError::Shards { failures, shard_count, work_dir });
         }
-        Ok(observer.accounts.into_values().collect())
+        Ok((observer.accounts.into_values().collect(), observer.noticed.into_values().collect()))
     }
 
     /// Returns all arguments of a shard's command.
@@ -431,6 +437,8 @@ struct RoundObserver<'a, 'b> {
     start_digest: Option<String>,
     reporter: &'a mut ProgressReporter<'b>,
     accounts: BTreeMap<u32, ShardAccount>,
+    /// What the process of each shard noticed.
+    noticed: BTreeMap<u32, Value>,
 }
 
 impl RoundObserver<'_, '_> {
@@ -482,8 +490,10 @@ impl ShardObserver for RoundObserver<'_, '_> {
                 "{contract_file} changed during training: expected the fingerprint {expected}, found {found}; run again"
             ));
         }
-        Marker::write(&paths.marker, inputs, &paths.state, finished.clone())
+        let noticed = read_noticed(&paths.state)?;
+        Marker::write(&paths.marker, inputs, &paths.state, finished.clone(), noticed.clone())
             .map_err(|error| format!("cannot write {}: {error}", paths.marker.display()))?;
+        self.noticed.insert(shard, noticed);
         self.note(shard, false, finished.clone());
         Ok(())
     }

@@ -6,14 +6,14 @@ use std::fmt;
 use std::path::Path;
 
 use parquet::file::metadata::KeyValue;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::learn::{Settings, WeightRule};
 use crate::lineage::LearnedLog;
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
-use super::{FORMAT_VERSION, MAX_COUNT, StateError};
+use super::{FORMAT_VERSION, MAX_COUNT, MAX_PROVENANCE_LEN, StateError};
 
 /// Metadata of a training state: what was trained, on what, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +49,10 @@ pub struct Metadata {
     pub lineage: Vec<LearnedLog>,
     /// Version of the library that wrote the state.
     pub tool_version: String,
+    /// What else is known of how the state was made, such as metrics, the spread of an average, or what pruning did. It
+    /// is the same whenever the same rows are learned, so it has no path, time of day or duration. At most
+    /// [`MAX_PROVENANCE_LEN`](super::MAX_PROVENANCE_LEN) bytes as JSON.
+    pub provenance: Map<String, Value>,
 }
 
 /// A state that training continued from. The new state contains it, so when states with a common start state are
@@ -98,6 +102,7 @@ const START_DIGEST_KEY: &str = "omomi.start_digest";
 const START_DECAY_KEY: &str = "omomi.start_decay";
 const START_SHARES_KEY: &str = "omomi.start_shares";
 const TOOL_VERSION_KEY: &str = "omomi.tool_version";
+const PROVENANCE_KEY: &str = "omomi.provenance";
 
 impl Metadata {
     /// Returns what is wrong with the counts. A sum of rows that is not finite was cut to the largest integer.
@@ -111,6 +116,16 @@ impl Metadata {
         (clicks > rows).then(|| format!("expected at most {rows} clicks, found {clicks}"))
     }
 
+    /// Returns the pair of a provenance, or what is wrong with it.
+    pub(super) fn provenance_pair(provenance: &Map<String, Value>) -> Result<KeyValue, String> {
+        let text = serde_json::to_string(provenance).unwrap_or_else(|_| unreachable!("a plain structure"));
+        match provenance_fault(&text) {
+            None => Ok(KeyValue::new(PROVENANCE_KEY.to_owned(), text)),
+            Some(problem) => Err(problem),
+        }
+    }
+
+    /// Returns all pairs except that of the provenance, part of which is known only after the last row.
     pub(super) fn to_pairs(&self) -> Vec<KeyValue> {
         let Settings { alpha, beta, l1, l2 } = self.settings;
         let rule = self.weight_rule;
@@ -231,12 +246,20 @@ impl Metadata {
             start,
             lineage: pairs.lineage()?,
             tool_version: pairs.text(TOOL_VERSION_KEY)?.to_owned(),
+            provenance: pairs.provenance()?,
         };
         match metadata.fault() {
             None => Ok(metadata),
             Some(problem) => Err(StateError::not_a_state(path, problem)),
         }
     }
+}
+
+/// Returns what is wrong with the length of a provenance, which is checked before it is parsed.
+fn provenance_fault(text: &str) -> Option<String> {
+    let found = text.len();
+    let problem = || format!("expected a provenance of at most {MAX_PROVENANCE_LEN} bytes, found {found}");
+    (found > MAX_PROVENANCE_LEN).then(problem)
 }
 
 struct Pairs<'a> {
@@ -260,6 +283,17 @@ impl<'a> Pairs<'a> {
         let Some(text) = self.find(LINEAGE_KEY) else { return Ok(Vec::new()) };
         serde_json::from_str(text).map_err(|error| {
             let problem = format!("expected a list of logs under the metadata key `{LINEAGE_KEY}`: {error}");
+            StateError::not_a_state(self.path, problem)
+        })
+    }
+
+    fn provenance(&self) -> Result<Map<String, Value>, StateError> {
+        let text = self.text(PROVENANCE_KEY)?;
+        if let Some(problem) = provenance_fault(text) {
+            return Err(StateError::not_a_state(self.path, problem));
+        }
+        serde_json::from_str(text).map_err(|error| {
+            let problem = format!("expected a JSON object under the metadata key `{PROVENANCE_KEY}`: {error}");
             StateError::not_a_state(self.path, problem)
         })
     }

@@ -15,8 +15,9 @@
 //! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
 //! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
-//! Training again with equal logs and settings gives equal bytes: the file contains no path, no time of day and nothing
-//! about the machine.
+//! They include the provenance: state and provenance are one file, which is replaced at once, so they always belong to
+//! one run. Training again with equal logs and settings gives equal bytes: the file contains no path, no time of day
+//! and nothing about the machine. The JSON beside a state adds these, for people; no step reads it.
 
 mod metadata;
 mod reader;
@@ -26,15 +27,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use omomi::error::Owner;
 use thiserror::Error;
 
 pub(crate) use metadata::widest;
 pub use metadata::{Difference, Metadata, Start};
 pub use reader::{StateBatch, StateReader};
+pub(crate) use writer::FinishedState;
 pub use writer::StateWriter;
 
 /// Version of the state's columns and metadata that this library writes, and the only one that it reads.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
+/// Largest provenance in the metadata, in bytes of JSON.
+pub const MAX_PROVENANCE_LEN: usize = 2 << 20;
 /// The field of the bias row. No field of a contract can have this name.
 pub const BIAS_FIELD: &str = "(bias)";
 /// The key of the bias row, which makes it the first row. A feature with this key is as unlikely as any other collision
@@ -129,6 +134,16 @@ pub enum StateError {
 }
 
 impl StateError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::Io { .. } | Self::Parquet { .. } => Owner::Infra,
+            Self::Exists { .. } | Self::NotAState { .. } | Self::Row { .. } => Owner::Ml,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::AlreadyExists {
             return Self::Exists { path: path.to_owned() };

@@ -35,7 +35,15 @@ fn metadata() -> Metadata {
         start: Some(Start { digest: Digest::of(b"start"), decay: 0.97, shares: 1 }),
         lineage: Vec::new(),
         tool_version: "0.1.0".to_owned(),
+        provenance: serde_json::from_str(r#"{"metrics":{"log_loss":0.5},"name":"猫"}"#).unwrap(),
     }
+}
+
+/// All key-value metadata of the state.
+fn pairs() -> Vec<parquet::file::metadata::KeyValue> {
+    let mut pairs = metadata().to_pairs();
+    pairs.push(Metadata::provenance_pair(&metadata().provenance).unwrap());
+    pairs
 }
 
 const BIAS: StateRow<'static> = StateRow {
@@ -218,8 +226,8 @@ fn metadata_that_is_missing_or_contradictory_is_rejected() {
             None,
             "the metadata key `omomi.state_format_version` is missing; tools that rewrite Parquet may drop it",
         ),
-        ("omomi.state_format_version", Some("3"), "expected format version 2, found 3; read it with a newer omomi"),
-        ("omomi.state_format_version", Some("0"), "expected format version 2, found 0; train again"),
+        ("omomi.state_format_version", Some("4"), "expected format version 3, found 4; read it with a newer omomi"),
+        ("omomi.state_format_version", Some("2"), "expected format version 3, found 2; train again"),
         ("omomi.rows", Some("many"), "expected a valid value under the metadata key `omomi.rows`, found `many`"),
         (
             "omomi.rows",
@@ -248,9 +256,28 @@ fn metadata_that_is_missing_or_contradictory_is_rejected() {
             "expected the fingerprint c1f7a55d4a29bd9e of its contract, found 00",
         ),
     ];
+    let too_long = format!("{{\"text\":\"{}\"}}", "x".repeat(MAX_PROVENANCE_LEN));
+    let cases = cases.into_iter().chain([
+        (
+            "omomi.provenance",
+            None,
+            "the metadata key `omomi.provenance` is missing; tools that rewrite Parquet may drop it",
+        ),
+        (
+            "omomi.provenance",
+            Some("[]"),
+            "expected a JSON object under the metadata key `omomi.provenance`: invalid type: sequence, expected a map at \
+             line 1 column 0",
+        ),
+        (
+            "omomi.provenance",
+            Some(&too_long),
+            "expected a provenance of at most 2097152 bytes, found 2097163",
+        ),
+    ]);
     let fingerprint = format!("{:016x}", metadata().contract.fingerprint());
     for (key, value, expected) in cases {
-        let mut pairs = metadata().to_pairs();
+        let mut pairs = pairs();
         pairs.retain(|pair| pair.key != key);
         pairs.extend(value.map(|value| pair(key, value)));
         let properties = WriterProperties::builder().set_key_value_metadata(Some(pairs)).build();
@@ -296,7 +323,7 @@ fn rows_that_share_a_long_text_of_a_dictionary_share_its_memory() {
         .collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
     let properties = WriterProperties::builder()
-        .set_key_value_metadata(Some(metadata().to_pairs()))
+        .set_key_value_metadata(Some(pairs()))
         .set_dictionary_page_size_limit(8 << 20)
         .build();
     let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);

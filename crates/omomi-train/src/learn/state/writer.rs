@@ -11,7 +11,9 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
+use serde_json::{Map, Value};
 
+use crate::lineage::content_digest;
 use omomi::new_file::NewFile;
 
 use super::{Metadata, StateError, StateRow, fault, schema};
@@ -27,8 +29,16 @@ pub struct StateWriter {
     new_file: NewFile,
     parquet: ArrowWriter<File>,
     columns: Columns,
+    provenance: Map<String, Value>,
     row_count: u64,
     last_key: Option<u64>,
+}
+
+/// A state that has its name.
+pub(crate) struct FinishedState {
+    pub(crate) len_bytes: u64,
+    /// [Digest](content_digest) of this state, even if another process has replaced it already.
+    pub(crate) content: String,
 }
 
 #[derive(Default)]
@@ -72,8 +82,8 @@ impl StateWriter {
             path: path.to_owned(),
             source,
         })?;
-        let columns = Columns::default();
-        Ok(Self { path: path.to_owned(), new_file, parquet, columns, row_count: 0, last_key: None })
+        let (columns, provenance) = (Columns::default(), metadata.provenance.clone());
+        Ok(Self { path: path.to_owned(), new_file, parquet, columns, provenance, row_count: 0, last_key: None })
     }
 
     /// Writes one row: the bias first, then the features by ascending key.
@@ -108,16 +118,29 @@ impl StateWriter {
     ///
     /// # Errors
     ///
-    /// Returns [`StateError::Exists`] if another process created the file in the meantime, or [`StateError::Io`] or
-    /// [`StateError::Parquet`] if the file cannot be written.
-    pub fn finish(mut self) -> Result<u64, StateError> {
+    /// Returns [`StateError::Exists`] if another process created the file in the meantime, [`StateError::Row`] if the
+    /// provenance is too long, or [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be written.
+    pub fn finish(self) -> Result<u64, StateError> {
+        let provenance = self.provenance.clone();
+        self.finish_with(&provenance).map(|finished| finished.len_bytes)
+    }
+
+    /// Completes the file with this provenance instead of the one that it began with.
+    pub(crate) fn finish_with(mut self, provenance: &Map<String, Value>) -> Result<FinishedState, StateError> {
+        let pair = Metadata::provenance_pair(provenance).map_err(|problem| StateError::Row {
+            path: self.path.clone(),
+            row: self.row_count,
+            problem,
+        })?;
         self.flush()?;
+        self.parquet.append_key_value_metadata(pair);
         let closed = self.parquet.close();
         closed.map_err(|source| StateError::Parquet { action: "write", path: self.path.clone(), source })?;
-        let len_bytes = self.new_file.file().metadata().map(|metadata| metadata.len());
-        let len_bytes = len_bytes.map_err(|error| StateError::io("write", &self.path, error))?;
-        self.new_file.commit().map_err(|error| StateError::io("write", &self.path, error))?;
-        Ok(len_bytes)
+        let io_error = |error| StateError::io("write", &self.path, error);
+        let len_bytes = self.new_file.file().metadata().map_err(io_error)?.len();
+        let content = content_digest(self.new_file.sibling()).map_err(io_error)?;
+        self.new_file.commit().map_err(io_error)?;
+        Ok(FinishedState { len_bytes, content })
     }
 
     fn flush(&mut self) -> Result<(), StateError> {

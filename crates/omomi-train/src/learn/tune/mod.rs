@@ -34,6 +34,7 @@ use crate::learn::shards::{Split, TrainShardsError};
 use crate::learn::{Settings, TrainError, TrainOptions};
 use crate::log::{LogError, LogReader};
 use omomi::contract::Contract;
+use omomi::error::Owner;
 
 pub use design::Searched;
 
@@ -290,4 +291,21 @@ pub enum TuneError {
     /// The states of shards cannot be averaged.
     #[error(transparent)]
     Average(#[from] AverageError),
+}
+
+impl TuneError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub const fn owner(&self) -> Owner {
+        match self {
+            Self::NoRows => Owner::Delivery,
+            Self::Scratch { .. } => Owner::Infra,
+            Self::Log(error) => error.owner(),
+            Self::Shards(error) => error.owner(),
+            Self::Train(error) => error.owner(),
+            Self::Average(error) => error.owner(),
+            Self::NothingToSearch | Self::NothingHeldOut => Owner::Ml,
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::subject::Subject;
 pub(super) use calibration::calibration;
 pub(super) use evaluation::{entropy_by_hour, field_sizes, reliability};
 pub(super) use sizes::{file_sizes, size_curve};
-pub(super) use weights::{shard_spread, weight_changes};
+pub(super) use weights::{Provenance, shard_spread, weight_changes};
 
 /// A plot, or what is needed to draw it.
 #[derive(Debug)]

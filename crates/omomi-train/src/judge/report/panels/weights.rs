@@ -1,13 +1,13 @@
 //! The panel of the weights that differ most between two training states.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::{Absent, Figure, Key, Panel, Table, model_keys, or_dash};
+use crate::judge::report::ReportError;
 use crate::judge::report::plot::{Axis, Ink, PlotError, Rows};
 use crate::judge::report::subject::Subject;
-use crate::judge::report::{ReportError, read_json};
 use crate::learn::state::{BIAS_FIELD, StateBatch, StateReader};
 use crate::readable::{grouped, with_decimals_of};
 
@@ -192,7 +192,7 @@ fn draw_weight_changes(title: &str, changes: &[WeightChange]) -> Result<String, 
 
 /// The parts of a training state's provenance that are drawn. [`crate::learn::average`] documents all of it.
 #[derive(Debug, Deserialize)]
-struct Provenance {
+pub(in crate::judge::report) struct Provenance {
     contract: Contract,
     spread: Option<Vec<Spread>>,
 }
@@ -214,15 +214,14 @@ struct Spread {
 /// Returns the panel of how much the shards differ.
 pub(in crate::judge::report) fn shard_spread(
     subject: &Subject<'_>,
-    provenance: Option<&Path>,
+    provenance: Option<(PathBuf, Provenance)>,
 ) -> Result<Panel, ReportError> {
     let title = "Spread of the shards";
     let absent = |how| Ok(Panel::Absent(Absent { title, how }));
-    let Some(path) = provenance else {
-        return absent("--state STATE.parquet of omomi average with its provenance beside it, or --provenance FILE");
+    let Some((path, provenance)) = provenance else {
+        return absent("--state STATE.parquet of omomi average, or --provenance FILE");
     };
-    let provenance: Provenance = read_json(path, "the provenance of a training state", "omomi average")?;
-    subject.check_contract(path, &provenance.contract.fingerprint)?;
+    subject.check_contract(&path, &provenance.contract.fingerprint)?;
     let Some(fields) = provenance.spread else {
         return absent("a state of omomi average; this one is from a single training run");
     };

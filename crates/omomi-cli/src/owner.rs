@@ -1,0 +1,85 @@
+//! Who must act on an error of a step that reads logs or writes states. Refusals of files and stores say it themselves.
+
+use std::error::Error;
+
+use omomi::error::Owner;
+use omomi_train::evaluate::EvaluateError;
+use omomi_train::judge::gate::GateError;
+use omomi_train::learn::average::AverageError;
+use omomi_train::learn::recalibrate::RecalibrateError;
+use omomi_train::learn::shards::TrainShardsError;
+use omomi_train::learn::state::StateError;
+use omomi_train::learn::tune::TuneError;
+use omomi_train::learn::{QuantileError, TrainError};
+use omomi_train::log::LogError;
+use omomi_train::pack::PackError;
+use omomi_train::prune::PruneError;
+
+/// Returns who must act on an error, from the first of its causes that says so.
+pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let owner = own(error);
+        if owner.is_some() {
+            return owner;
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
+    if let Some(error) = error.downcast_ref::<PruneError>() {
+        return match error {
+            PruneError::Train(error) => Some(error.owner()),
+            PruneError::State(error) => Some(error.owner()),
+            PruneError::Log(error) => Some(error.owner()),
+            PruneError::Pack(error) => own(error),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<PackError>() {
+        return match error {
+            PackError::State(error) => Some(error.owner()),
+            PackError::Log(error) => Some(error.owner()),
+            PackError::Evaluate(error) => Some(error.owner()),
+            _ => None,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<GateError>() {
+        return if let GateError::Evaluate(error) = error { Some(error.owner()) } else { None };
+    }
+    if let Some(error) = error.downcast_ref::<QuantileError>() {
+        return if let QuantileError::Log(error) = error { Some(error.owner()) } else { None };
+    }
+    let log = error.downcast_ref::<LogError>().map(LogError::owner);
+    log.or_else(|| error.downcast_ref::<TrainError>().map(TrainError::owner))
+        .or_else(|| error.downcast_ref::<TrainShardsError>().map(TrainShardsError::owner))
+        .or_else(|| error.downcast_ref::<StateError>().map(StateError::owner))
+        .or_else(|| error.downcast_ref::<AverageError>().map(AverageError::owner))
+        .or_else(|| error.downcast_ref::<RecalibrateError>().map(RecalibrateError::owner))
+        .or_else(|| error.downcast_ref::<TuneError>().map(TuneError::owner))
+        .or_else(|| error.downcast_ref::<EvaluateError>().map(EvaluateError::owner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_error_that_knows_it_says_who_must_act() {
+        let log = || LogError::NoLogs { folder: "logs".into(), skipped: Vec::new() };
+        let cases: [(Box<dyn Error>, Option<Owner>); 7] = [
+            (log().into(), Some(Owner::Delivery)),
+            (TrainShardsError::Train(log().into()).into(), Some(Owner::Delivery)),
+            (PruneError::Log(log()).into(), Some(Owner::Delivery)),
+            (GateError::Evaluate(log().into()).into(), Some(Owner::Delivery)),
+            (TrainError::NoPass.into(), Some(Owner::Ml)),
+            (TrainError::State(StateError::Exists { path: "a".into() }).into(), Some(Owner::Ml)),
+            ("no type of its own".into(), None),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(owner_of(error.as_ref()), expected, "{error}");
+        }
+    }
+}
