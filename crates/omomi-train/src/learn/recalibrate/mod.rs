@@ -12,7 +12,8 @@
 //! # Limits
 //!
 //! Two numbers adjust the whole curve. An error that differs between regions of the logit remains; isotonic regression
-//! would follow it. Memory: about 50 bytes per feature and 9 per held-out row.
+//! would follow it. Memory: about 50 bytes per feature and 9 per held-out row, 17 if rows have an
+//! importance.
 
 mod platt;
 
@@ -31,6 +32,7 @@ use crate::learn::{
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, learned_logs};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 
+use platt::Rows;
 pub use platt::{PlattFault, PlattScaling};
 
 /// Options of [`recalibrate`].
@@ -132,15 +134,23 @@ pub fn recalibrate(
     let provenance_path = provenance_path(&options.out);
     refuse_existing_state(&options.out, options.replace)?;
     let model = StateModel::read(&options.state)?;
+    options.read.check_importance(model.metadata().importance_column.as_deref())?;
     let old_provenance = earlier_provenance(&options.state);
     let mut reader = LogReader::open(&model.metadata().contract, &options.logs, options.read.clone())?;
-    let by_content = find_learned(&model.metadata().lineage, reader.files());
-    if let Some(path) = by_content.or_else(|| learned_file(&old_provenance, reader.files())) {
+    let hold_out = reader.hold_out().cloned();
+    let by_content = find_learned(&model.metadata().lineage, reader.files(), hold_out.as_ref());
+    // The provenance names files only, and not which of their rows were held out.
+    let by_name = || if hold_out.is_none() { learned_file(&old_provenance, reader.files()) } else { None };
+    if let Some(path) = by_content.or_else(by_name) {
         return Err(RecalibrateError::Learned { path, state: options.state.clone() });
     }
     watch(&Event::Started(&reader));
     let (mut logits, mut labels) = (Vec::new(), Vec::new());
+    let mut importances = reader.has_importance().then(Vec::new);
     while let Some(batch) = reader.next_batch()? {
+        if let Some((importances, importance)) = importances.as_mut().zip(batch.importance.as_ref()) {
+            importances.extend_from_slice(importance);
+        }
         model.predict(&batch, |logit, clicked| {
             logits.push(logit);
             labels.push(clicked);
@@ -148,17 +158,21 @@ pub fn recalibrate(
         watch(&Event::Read(&reader));
     }
     watch(&Event::Finished(&reader));
-    let scaling = platt::fit(&logits, &labels)?;
+    let rows = Rows { logits: &logits, clicked: &labels, importance: importances.as_deref() };
+    let scaling = platt::fit(rows)?;
     let metrics = |scale: f64, shift: f64| {
-        let mut evaluator = Evaluator::exact();
-        logits.iter().zip(&labels).for_each(|(logit, &clicked)| evaluator.add_logit(scale * logit + shift, clicked));
+        let mut evaluator = Evaluator::of_rows(importances.is_some());
+        for (logit, clicked, importance) in rows.iter() {
+            evaluator.add_important_logit(scale * logit + shift, clicked, importance);
+        }
         evaluator.metrics()
     };
     let (before, after) = (metrics(1.0, 0.0), metrics(scaling.scale, scaling.shift));
     let weight_rule = model.metadata().weight_rule.recalibrated(scaling.scale, scaling.shift);
     drop(model);
     let logs = reader.files().to_vec();
-    let learned = learned_logs(LearningStep::Recalibrate, &logs, None, None);
+    let learned =
+        learned_logs(LearningStep::Recalibrate, &logs, None, hold_out.map(|hold_out| hold_out.used_rows()).as_deref());
     let state_len_bytes = rewrite(options, weight_rule, learned, watch)?;
     let seconds = started.elapsed().as_secs_f64();
     let report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes, seconds };
@@ -224,6 +238,7 @@ fn with_recalibration(
     let scaling = report.scaling;
     let recalibration = json!({
         "logs": files_json(&report.logs),
+        "importance_column": options.read.importance_column,
         "scale": scaling.scale,
         "shift": scaling.shift,
         "scale_error": scaling.scale_error,
