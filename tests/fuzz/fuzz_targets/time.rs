@@ -11,13 +11,14 @@ mod time;
 /// What the parser needs of the errors of a log.
 mod error {
     #[derive(Debug)]
+    #[allow(dead_code, reason = "shown by a failed assertion")]
     pub enum RowFault {
         Time { found: String, hint: &'static str },
         Cell { expected: &'static str, found: String },
     }
 
     pub fn excerpt(text: &str) -> String {
-        text.to_owned()
+        format!("`{text}`")
     }
 }
 
@@ -249,6 +250,11 @@ fn calendar_time(text: &str) -> Option<i128> {
         if rest.0 == " UTC" {
             rest.0 = "";
         } else if rest.any_of("Zz").is_none() && !rest.0.is_empty() {
+            // A clock without colons needs a space before the offset, so that its digits have an end.
+            let has_space = rest.0.starts_with(' ');
+            if !colons && !has_space {
+                return None;
+            }
             while rest.any_of(" ").is_some() {}
             let sign = if rest.any_of("+-")? == '+' { 1 } else { -1 };
             let hours = rest.digits(2)?;
