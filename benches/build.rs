@@ -188,6 +188,7 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         window_us: None,
         rows: count as u64,
         effective_rows: count as u64,
+        importance_column: None,
         lineage: Vec::new(),
         clicks: count as u64 / 10,
         passes: 1,

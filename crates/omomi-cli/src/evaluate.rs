@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::csv_flags::CsvFlags;
+use crate::hold_out_flags::HoldOutFlags;
+use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, one_line, say};
 use crate::progress::ReadProgress;
 use crate::text::{bytes, figure, grouped, table};
@@ -10,7 +12,7 @@ use omomi::contract::TimeUnit;
 use omomi_train::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
-use omomi_train::log::{LogReader, ReadOptions};
+use omomi_train::log::{KeptRows, LogReader, ReadOptions};
 
 use crate::Failure;
 
@@ -73,6 +75,10 @@ pub(crate) struct LogArguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
+    #[command(flatten)]
+    importance: ImportanceFlags,
+    #[command(flatten)]
+    hold_out: HoldOutFlags,
     /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
@@ -94,15 +100,18 @@ impl LogArguments {
             files: files.to_vec(),
             baseline: baseline.cloned(),
             logs: self.logs.clone(),
-            read: ReadOptions {
-                many_separator: self.many_separator,
-                csv: self.csv.dialect(),
-                max_bad_rows: self.max_bad_rows,
-                time_column: self.time_column.clone(),
-                time_unit: self.time_unit,
-                any_time: self.any_time,
-                ..ReadOptions::default()
-            },
+            read: self.hold_out.applied_to(
+                self.importance.applied_to(ReadOptions {
+                    many_separator: self.many_separator,
+                    csv: self.csv.dialect(),
+                    max_bad_rows: self.max_bad_rows,
+                    time_column: self.time_column.clone(),
+                    time_unit: self.time_unit,
+                    any_time: self.any_time,
+                    ..ReadOptions::default()
+                }),
+                KeptRows::HeldOut,
+            ),
             by,
             user: self.user.clone(),
             seed: self.seed,
@@ -182,6 +191,16 @@ pub(crate) fn print_evaluation(evaluation: &Evaluation) {
         rows.logs.len(),
         if rows.logs.len() == 1 { "" } else { "s" }
     );
+    if let Some(hold_out) = &rows.hold_out {
+        say!("Rows of the logs: {}\n", one_line(hold_out));
+    }
+    match (&rows.importance_column, models(evaluation).iter().find_map(|model| model.file.importance_column.as_ref())) {
+        (Some(column), _) => say!("Each row counts as its importance in the column {} says\n", one_line(column)),
+        (None, Some(column)) => {
+            say!("Each row counts once, although training counted rows by the column {}\n", one_line(column));
+        }
+        (None, None) => {}
+    }
     for model in models(evaluation) {
         for seen in &model.seen {
             let steps: Vec<&str> = seen.steps.iter().map(|step| step.name()).collect();
@@ -218,6 +237,10 @@ fn overall_table(evaluation: &Evaluation) -> String {
         row("  by clicks", &|model| exact_figure(model.overall.user_auc.map(|auc| auc.by_clicks)));
     }
     row("calibration ratio", &|model| calibration(model.overall.calibration));
+    if evaluation.rows.importance_column.is_some() {
+        let whole = |clicks: f64| format!("{clicks:.0}");
+        row("effective clicks", &|model| model.overall.effective_clicks.map_or_else(|| "-".to_owned(), whole));
+    }
     row("calibration error", &|model| format!("{:.6}", model.overall.expected_calibration_error));
     row("unseen categories", &|model| percent(model.overall.unseen_rate));
     if evaluation.baseline.is_some() {

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// Weight file to judge
     file: PathBuf,
     /// Evaluation of the file, as written by omomi evaluate --json; it must include the baseline, if there is one
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "by", "by_fields", "user", "time_column"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["baseline", "by", "by_fields", "user", "time_column", "importance_column", "unweighted", "held_out_rows"])]
     evaluation: Option<PathBuf>,
     /// Weight file that it would replace; both are scored on the same logs [default: what --store serves]
     #[arg(long, value_name = "FILE")]

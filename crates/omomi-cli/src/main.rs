@@ -19,6 +19,8 @@ mod fixture;
 mod gate;
 mod gc;
 mod generate_log;
+mod hold_out_flags;
+mod importance_flags;
 mod inspect;
 mod output;
 mod owner;

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use omomi::weight_file::table::Encoding;
-use omomi_train::log::ReadOptions;
+use omomi_train::log::{KeptRows, ReadOptions};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
 
 use crate::Failure;
 use crate::contract::read_contract;
 use crate::csv_flags::CsvFlags;
+use crate::hold_out_flags::{HoldOutFlags, TimeFlags};
+use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, say};
 use crate::progress::PackProgress;
 use crate::text::{bytes, grouped, table};
@@ -47,6 +49,12 @@ pub(crate) struct Arguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
+    #[command(flatten)]
+    importance: ImportanceFlags,
+    #[command(flatten)]
+    hold_out: HoldOutFlags,
+    #[command(flatten)]
+    times: TimeFlags,
     /// Number of unusable held-out rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
@@ -85,12 +93,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = PackOptions {
         state: arguments.state.clone(),
         held_out: arguments.held_out.clone(),
-        read: ReadOptions {
-            many_separator: arguments.many_separator,
-            csv: arguments.csv.dialect(),
-            max_bad_rows: arguments.max_bad_rows,
-            ..ReadOptions::default()
-        },
+        read: arguments.hold_out.applied_to(
+            arguments.times.applied_to(arguments.importance.applied_to(ReadOptions {
+                many_separator: arguments.many_separator,
+                csv: arguments.csv.dialect(),
+                max_bad_rows: arguments.max_bad_rows,
+                ..ReadOptions::default()
+            })),
+            KeptRows::HeldOut,
+        ),
         logic_id: arguments.logic_id.clone(),
         generation: arguments.generation,
         calibrator: DEFAULT_CALIBRATOR,

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::csv_flags::CsvFlags;
+use crate::hold_out_flags::{HoldOutFlags, TimeFlags};
+use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use indicatif::ProgressBar;
-use omomi_train::log::ReadOptions;
+use omomi_train::log::{KeptRows, ReadOptions};
 use omomi_train::operate::publish::limits::duration_of;
 use omomi_train::prune::{
     Bill, BudgetBill, ByField, Change, DEFAULT_MAX_DROPPED_SHARE, DEFAULT_SAMPLE_ROW_COUNT, Event, HeldOutChange,
@@ -80,6 +82,12 @@ pub(crate) struct Arguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
+    #[command(flatten)]
+    importance: ImportanceFlags,
+    #[command(flatten)]
+    hold_out: HoldOutFlags,
+    #[command(flatten)]
+    times: TimeFlags,
     /// Number of unusable held-out rows to skip before the command fails
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_bad_rows: u64,
@@ -107,12 +115,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         max_dropped_share: arguments.max_dropped_share,
         allow: arguments.allow,
         held_out: arguments.held_out.clone(),
-        read: ReadOptions {
-            many_separator: arguments.many_separator,
-            csv: arguments.csv.dialect(),
-            max_bad_rows: arguments.max_bad_rows,
-            ..ReadOptions::default()
-        },
+        read: arguments.hold_out.applied_to(
+            arguments.times.applied_to(arguments.importance.applied_to(ReadOptions {
+                many_separator: arguments.many_separator,
+                csv: arguments.csv.dialect(),
+                max_bad_rows: arguments.max_bad_rows,
+                ..ReadOptions::default()
+            })),
+            KeptRows::HeldOut,
+        ),
         sample_row_count: arguments.sample_rows,
         store: arguments.store.clone(),
         ..PruneOptions::new(&arguments.state, &arguments.out)

@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use crate::csv_flags::CsvFlags;
+use crate::hold_out_flags::{HoldOutFlags, TimeFlags};
+use crate::importance_flags::ImportanceFlags;
 use crate::output::say;
 use crate::progress::ReadProgress;
 use crate::text::{bytes, figure, grouped, table};
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::provenance_path;
 use omomi_train::learn::recalibrate::{Event, RecalibrateOptions, RecalibrateReport, recalibrate};
-use omomi_train::log::ReadOptions;
+use omomi_train::log::{KeptRows, ReadOptions};
 
 use crate::Failure;
 use crate::progress::CountProgress;
@@ -38,6 +40,12 @@ pub(crate) struct Arguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
+    #[command(flatten)]
+    importance: ImportanceFlags,
+    #[command(flatten)]
+    hold_out: HoldOutFlags,
+    #[command(flatten)]
+    times: TimeFlags,
     /// Replace the state if it exists
     #[arg(long)]
     force: bool,
@@ -50,12 +58,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = RecalibrateOptions {
         state: arguments.state.clone(),
         logs: arguments.logs.clone(),
-        read: ReadOptions {
-            max_bad_rows: arguments.max_bad_rows,
-            many_separator: arguments.many_separator,
-            csv: arguments.csv.dialect(),
-            ..ReadOptions::default()
-        },
+        read: arguments.hold_out.applied_to(
+            arguments.times.applied_to(arguments.importance.applied_to(ReadOptions {
+                max_bad_rows: arguments.max_bad_rows,
+                many_separator: arguments.many_separator,
+                csv: arguments.csv.dialect(),
+                ..ReadOptions::default()
+            })),
+            KeptRows::HeldOut,
+        ),
         out: arguments.out.clone(),
         replace: arguments.force,
         arguments: std::env::args().skip(1).collect(),

@@ -4,6 +4,8 @@ use std::io::stdout;
 use std::path::{Path, PathBuf};
 
 use crate::csv_flags::CsvFlags;
+use crate::hold_out_flags::HoldOutFlags;
+use crate::importance_flags::ImportanceFlags;
 use crate::progress::ReadProgress;
 use clap::ArgAction;
 use omomi::contract::TimeUnit;
@@ -13,7 +15,7 @@ use omomi_train::learn::{
     Account, Event, FieldFeatures, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions,
     provenance_path, train,
 };
-use omomi_train::log::ReadOptions;
+use omomi_train::log::{KeptRows, ReadOptions};
 
 use crate::Failure;
 use crate::contract::read_contract;
@@ -38,7 +40,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", visible_alias = "out")]
     state: PathBuf,
     /// Logs to evaluate the final weights on; they must not be among --logs
-    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., conflicts_with = "held_out_rows")]
     held_out: Vec<String>,
     /// Learning rate: a larger value learns faster, with more noise
     #[arg(long, default_value_t = Settings::default().alpha)]
@@ -93,9 +95,10 @@ pub(crate) struct Arguments {
     /// Take any time, even before 2000 or in the future
     #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
     any_time: bool,
-    /// Column with the importance of a row, such as 10 for a row that also represents nine rows left out of the log
-    #[arg(long, value_name = "COLUMN", visible_alias = "weight-column")]
-    importance_column: Option<String>,
+    #[command(flatten)]
+    importance: ImportanceFlags,
+    #[command(flatten)]
+    hold_out: HoldOutFlags,
     /// Number of unusable rows to skip in each set of logs before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
@@ -122,16 +125,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = TrainOptions {
         logs: arguments.logs.clone(),
         held_out: arguments.held_out.clone(),
-        read: ReadOptions {
-            max_bad_rows: arguments.max_bad_rows,
-            many_separator: arguments.many_separator,
-            csv: arguments.csv.dialect(),
-            time_column: arguments.time_column.clone(),
-            time_unit: arguments.time_unit,
-            any_time: arguments.any_time,
-            importance_column: arguments.importance_column.clone(),
-            ..ReadOptions::default()
-        },
+        read: arguments.hold_out.applied_to(
+            arguments.importance.applied_to(ReadOptions {
+                max_bad_rows: arguments.max_bad_rows,
+                many_separator: arguments.many_separator,
+                csv: arguments.csv.dialect(),
+                time_column: arguments.time_column.clone(),
+                time_unit: arguments.time_unit,
+                any_time: arguments.any_time,
+                ..ReadOptions::default()
+            }),
+            KeptRows::Others,
+        ),
         settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
         sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
         start: arguments.start.clone().map(|state| StartOptions {

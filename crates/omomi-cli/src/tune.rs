@@ -6,13 +6,15 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::csv_flags::CsvFlags;
+use crate::hold_out_flags::HoldOutFlags;
+use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use omomi::contract::TimeUnit;
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
-use omomi_train::log::ReadOptions;
+use omomi_train::log::{KeptRows, ReadOptions};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -33,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
     /// Logs to judge the settings on; afterwards they are no longer held out: evaluate on others
-    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., conflicts_with = "held_out_rows")]
     held_out: Vec<String>,
     /// Largest number of rows to learn, and to hold out: the first rows of each; all are kept in memory
     #[arg(long, value_name = "COUNT", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1..))]
@@ -59,6 +61,12 @@ pub(crate) struct Arguments {
     /// Initial L2 penalty
     #[arg(long, default_value_t = Settings::default().l2)]
     l2: f64,
+    /// Share of the rows without a click to learn from: see omomi train --negative-rate
+    #[arg(long, value_name = "RATE", default_value_t = Sampling::default().negative_rate)]
+    negative_rate: f64,
+    /// Seed of --negative-rate
+    #[arg(long, value_name = "NUMBER", default_value_t = Sampling::default().seed)]
+    sample_seed: u64,
     /// Number of passes over the rows
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     passes: u32,
@@ -88,6 +96,10 @@ pub(crate) struct Arguments {
     many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
+    #[command(flatten)]
+    importance: ImportanceFlags,
+    #[command(flatten)]
+    hold_out: HoldOutFlags,
     /// File to write all trials to, as JSON; an existing file is replaced
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -131,17 +143,20 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
         train: TrainOptions {
             logs: arguments.logs.clone(),
             held_out: arguments.held_out.clone(),
-            read: ReadOptions {
-                max_bad_rows: arguments.max_bad_rows,
-                many_separator: arguments.many_separator,
-                csv: arguments.csv.dialect(),
-                time_column: arguments.time_column.clone(),
-                time_unit: arguments.time_unit,
-                any_time: arguments.any_time,
-                ..ReadOptions::default()
-            },
+            read: arguments.hold_out.applied_to(
+                arguments.importance.applied_to(ReadOptions {
+                    max_bad_rows: arguments.max_bad_rows,
+                    many_separator: arguments.many_separator,
+                    csv: arguments.csv.dialect(),
+                    time_column: arguments.time_column.clone(),
+                    time_unit: arguments.time_unit,
+                    any_time: arguments.any_time,
+                    ..ReadOptions::default()
+                }),
+                KeptRows::Others,
+            ),
             settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
-            sampling: Sampling::default(),
+            sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
             start: None,
             cache: None,
             passes: arguments.passes,
@@ -225,6 +240,14 @@ fn command(arguments: &Arguments, settings: &Settings) -> String {
     if arguments.many_separator != ReadOptions::default().many_separator {
         command.push_str(&format!(" --many-separator {}", quoted(&arguments.many_separator.to_string())));
     }
+    if arguments.negative_rate < 1.0 {
+        command.push_str(&format!(" --negative-rate {}", arguments.negative_rate));
+        if arguments.sample_seed != Sampling::default().seed {
+            command.push_str(&format!(" --sample-seed {}", arguments.sample_seed));
+        }
+    }
+    command.push_str(&arguments.importance.words(quoted));
+    command.push_str(&arguments.hold_out.words(quoted));
     command.push_str(&arguments.csv.words(quoted));
     command + " --state state.parquet"
 }
@@ -261,6 +284,7 @@ fn to_json(arguments: &Arguments, report: &TuneReport, command: &str) -> Value {
         "rows": report.row_count,
         "held_out_rows": report.held_out_row_count,
         "loss": if report.held_out_row_count > 0 { "held_out" } else { "progressive" },
+        "negative_rate": arguments.negative_rate,
         "shards": arguments.shards,
         "split": arguments.shards.map(|_| arguments.split.to_string()),
         "searched": arguments.search.iter().map(|searched| searched.name()).collect::<Vec<_>>(),

@@ -105,6 +105,7 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
         window_us: None,
         rows: 1_000_000 + shard,
         effective_rows: 1_000_000 + shard,
+        importance_column: None,
         lineage: Vec::new(),
         clicks: 100_000,
         passes: 1,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::log::LogFile;
+use crate::log::{HoldOut, LogFile};
 
 /// A step that uses the rows of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -61,6 +61,14 @@ pub struct LearnedLog {
     pub rule: Option<String>,
 }
 
+impl LearnedLog {
+    /// Returns whether the step used none of the rows that a reader with this hold-out reads.
+    #[must_use]
+    pub fn is_apart_from(&self, hold_out: Option<&HoldOut>) -> bool {
+        hold_out.is_some_and(|hold_out| hold_out.is_apart_from(self.rule.as_deref()))
+    }
+}
+
 /// Returns the digest of a file: XXH3-128 of its bytes, as 32 hexadecimal digits. It recognizes a copy, and is no
 /// protection against forgery.
 ///
@@ -97,18 +105,21 @@ pub(crate) fn learned_logs(
     logs.iter().filter(|log| log.row_count != Some(0)).filter_map(learned).collect()
 }
 
-/// Adds to a lineage. Each log is in it once for each step, and the order does not depend on the order of the steps.
+/// Adds to a lineage. Each log is in it once for each step and choice of its rows, and the order does not depend on the order of the steps.
 pub(crate) fn extend_lineage(lineage: &mut Vec<LearnedLog>, added: impl IntoIterator<Item = LearnedLog>) {
     lineage.extend(added);
     lineage.sort();
-    lineage.dedup_by(|one, other| (&one.digest, one.step) == (&other.digest, other.step));
+    // A step that used all rows, and another time some of them, is there twice.
+    lineage.dedup_by(|one, other| (&one.digest, one.step, &one.rule) == (&other.digest, other.step, &other.rule));
 }
 
-/// Finds the first log that training has learned already.
-pub(crate) fn find_learned(lineage: &[LearnedLog], logs: &[LogFile]) -> Option<PathBuf> {
+/// Finds the first log of which training has learned rows already that a step with this hold-out reads.
+pub(crate) fn find_learned(lineage: &[LearnedLog], logs: &[LogFile], hold_out: Option<&HoldOut>) -> Option<PathBuf> {
     let is_learned = |log: &&LogFile| {
         let digest = log_digest(log);
-        lineage.iter().any(|learned| learned.step == LearningStep::Train && Some(&learned.digest) == digest.as_ref())
+        let of_log =
+            |learned: &&LearnedLog| learned.step == LearningStep::Train && Some(&learned.digest) == digest.as_ref();
+        lineage.iter().filter(of_log).any(|learned| !learned.is_apart_from(hold_out))
     };
     logs.iter().find(is_learned).map(|log| log.path.clone())
 }
@@ -161,8 +172,8 @@ mod tests {
         assert_eq!(find_copy(&[log("d", "1\n", Some(0)), log("e", "1\n", Some(0))]), None);
         let lineage = learned_logs(LearningStep::Train, &logs[..1], Some((1, 2)), None);
         assert_eq!(lineage[0].rows, Some(1));
-        assert_eq!(find_learned(&lineage, &logs[1..]), Some(logs[2].path.clone()));
-        assert_eq!(find_learned(&lineage, &logs[1..2]), None);
-        assert_eq!(find_learned(&learned_logs(LearningStep::Prune, &logs, None, None), &logs), None);
+        assert_eq!(find_learned(&lineage, &logs[1..], None), Some(logs[2].path.clone()));
+        assert_eq!(find_learned(&lineage, &logs[1..2], None), None);
+        assert_eq!(find_learned(&learned_logs(LearningStep::Prune, &logs, None, None), &logs, None), None);
     }
 }

@@ -126,6 +126,7 @@ fn metrics_are_equal_to_those_of_rows_scored_one_by_one() {
             log_loss: overall.log_loss,
             normalized_entropy: overall.normalized_entropy,
             calibration: overall.calibration,
+            effective_clicks: overall.effective_clicks,
         };
         assert_metrics(&as_slice, &all, file);
         near(overall.auc.unwrap(), auc_by_ranks(&all).unwrap(), 1e-5, "AUC");

@@ -4,6 +4,8 @@ mod explain;
 mod figures;
 mod gate;
 mod history;
+mod hold_out;
+mod importance;
 mod world;
 
 #[path = "../../../../tests/damage/sealing.rs"]

@@ -63,6 +63,19 @@ impl World {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Returns the standard output of a command that succeeds, of which some arguments have spaces.
+    #[track_caller]
+    pub fn succeed_with(&self, arguments: &str, more: &[&str]) -> String {
+        let output = Command::new(env!("CARGO_BIN_EXE_omomi"))
+            .current_dir(self.folder())
+            .args(arguments.split_whitespace())
+            .args(more)
+            .output()
+            .expect("the binary was built with this test");
+        assert!(output.status.success(), "omomi {arguments}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     #[track_caller]
     pub fn succeed_json(&self, arguments: &str) -> Value {
         serde_json::from_str(&self.succeed(arguments)).unwrap()

@@ -95,6 +95,8 @@ pub fn evaluation(with_baseline: bool) -> Evaluation {
             user_column: None,
             time_column: Some("time".to_owned()),
             window_us: Some([MIDNIGHT_US, MIDNIGHT_US + 48 * HOUR_US - 1]),
+            importance_column: None,
+            hold_out: None,
         },
         models: vec![model(42, 0.0, with_baseline)],
         baseline: with_baseline.then(|| model(41, 1.0, false)),
@@ -108,6 +110,7 @@ fn model(generation: u64, worse: f64, is_compared: bool) -> ModelEvaluation {
         overall: Overall {
             impressions: 1_000_000,
             clicks: 98_212,
+            effective_clicks: None,
             not_probability_count: 0,
             mean_probability: 0.0979,
             log_loss: 0.321 * entropy,
@@ -173,6 +176,7 @@ fn file(generation: u64, worse: f64) -> FileFacts {
         fields: fields.into(),
         training_rows: Some(40_000_000),
         training_window_us: Some([MIDNIGHT_US - 14 * 24 * HOUR_US, MIDNIGHT_US - 1]),
+        importance_column: None,
     }
 }
 
@@ -201,6 +205,7 @@ fn slice(value: String, seed: usize, worse: f64) -> Slice {
     let metrics = SliceMetrics {
         impressions: clicks * 10,
         clicks,
+        effective_clicks: None,
         mean_probability: 0.1 * ratio,
         log_loss: 0.28,
         normalized_entropy: Some(0.87 + 0.02 * noise(seed + 7)),
@@ -216,6 +221,7 @@ fn hour_slice(hour: usize, entropy: f64) -> HourSlice {
         metrics: SliceMetrics {
             impressions: 20_000,
             clicks: 2_000,
+            effective_clicks: None,
             mean_probability: 0.1,
             log_loss: 0.28,
             normalized_entropy: Some(entropy + 0.009 * daily + 0.006 * (noise(hour) - 0.5)),
@@ -318,6 +324,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         window_us: None,
         rows: 1_000_000,
         effective_rows: 1_000_000,
+        importance_column: None,
         clicks: 98_212,
         passes: 1,
         start: None,

@@ -113,11 +113,14 @@ fn bin(logit: f64) -> usize {
 }
 
 /// The rows that have a user. The AUC within users needs the rows of each user together, so it is the only metric whose
-/// memory grows with the number of rows: 9 bytes per row, 4 more for each weight file, and 8 during sorting.
+/// memory grows with the number of rows: 9 bytes per row, 8 more with an importance, 4 more for each weight file, and 8
+/// during sorting.
 #[derive(Debug, Default)]
 pub(super) struct UserRows {
     users: Vec<u64>,
     clicked: Vec<bool>,
+    /// The importance of each row; empty if each counts once.
+    importance: Vec<f64>,
     /// The probabilities, by weight file and by row.
     probabilities: Vec<Vec<f32>>,
 }
@@ -128,9 +131,11 @@ impl UserRows {
     }
 
     /// Adds a row of the user with this hash: the probabilities of all weight files.
-    pub(super) fn add(&mut self, user: u64, clicked: bool, probabilities: &[f32]) {
+    /// Either each row has an importance, or none.
+    pub(super) fn add(&mut self, user: u64, clicked: bool, importance: Option<f64>, probabilities: &[f32]) {
         self.users.push(user);
         self.clicked.push(clicked);
+        self.importance.extend(importance);
         for (column, &probability) in self.probabilities.iter_mut().zip(probabilities) {
             column.push(probability);
         }
@@ -146,35 +151,38 @@ impl UserRows {
 
     fn mean<'a>(&self, users: impl Iterator<Item = &'a [usize]>, probabilities: &[f32]) -> Option<UserAuc> {
         let mut mean = UserAuc { by_impressions: 0.0, by_clicks: 0.0, users: 0, impressions: 0 };
-        let (mut clicks, mut rows) = (0_u64, Vec::new());
+        let (mut impressions, mut clicks, mut rows) = (0.0, 0.0, Vec::new());
         for user in users {
             rows.clear();
-            rows.extend(user.iter().map(|&row| (probabilities[row], self.clicked[row])));
-            let Some(auc) = auc(&mut rows) else { continue };
-            let user_clicks = rows.iter().filter(|(_, clicked)| *clicked).count() as u64;
+            let importance = |row: usize| self.importance.get(row).copied().unwrap_or(1.0);
+            rows.extend(user.iter().map(|&row| (probabilities[row], self.clicked[row], importance(row))));
+            let Some((auc, [unclicked, clicked])) = auc(&mut rows) else { continue };
             mean.users += 1;
             mean.impressions += rows.len() as u64;
-            clicks += user_clicks;
-            mean.by_impressions += auc * rows.len() as f64;
-            mean.by_clicks += auc * user_clicks as f64;
+            impressions += unclicked + clicked;
+            clicks += clicked;
+            mean.by_impressions += auc * (unclicked + clicked);
+            mean.by_clicks += auc * clicked;
         }
         if mean.users == 0 {
             return None;
         }
-        mean.by_impressions /= mean.impressions as f64;
-        mean.by_clicks /= clicks as f64;
+        mean.by_impressions /= impressions;
+        mean.by_clicks /= clicks;
         Some(mean)
     }
 }
 
-fn auc(rows: &mut [(f32, bool)]) -> Option<f64> {
+/// Returns the AUC of rows with probability, label and importance, and the importance of those without and with a
+/// click. `None` if no row or every row was clicked.
+fn auc(rows: &mut [(f32, bool, f64)]) -> Option<(f64, [f64; 2])> {
     rows.sort_unstable_by(|one, other| one.0.total_cmp(&other.0));
     let mut pairs = Pairs::default();
     for equal in rows.chunk_by(|one, other| one.0.total_cmp(&other.0).is_eq()) {
-        let clicked = equal.iter().filter(|(_, clicked)| *clicked).count() as u64;
-        pairs.add((equal.len() as u64 - clicked) as f64, clicked as f64);
+        let sum = |of: bool| equal.iter().filter(|row| row.1 == of).map(|row| row.2).sum::<f64>();
+        pairs.add(sum(false), sum(true));
     }
-    pairs.auc()
+    Some((pairs.auc()?, [pairs.unclicked, pairs.clicked]))
 }
 
 #[cfg(test)]
@@ -242,13 +250,13 @@ mod tests {
         let mut rows = UserRows::new(2);
         // For user 7, the first model ranks one of two pairs correctly and ties the other; the second ranks both
         // wrongly.
-        rows.add(7, true, &[0.5, 0.1]);
-        rows.add(9, true, &[0.9, 0.9]);
-        rows.add(7, false, &[0.1, 0.2]);
-        rows.add(7, false, &[0.5, 0.3]);
+        rows.add(7, true, None, &[0.5, 0.1]);
+        rows.add(9, true, None, &[0.9, 0.9]);
+        rows.add(7, false, None, &[0.1, 0.2]);
+        rows.add(7, false, None, &[0.5, 0.3]);
         // For user 8, both models rank all four pairs correctly.
         for (clicked, probability) in [(true, 0.8), (true, 0.7), (false, 0.1), (false, 0.2)] {
-            rows.add(8, clicked, &[probability, probability]);
+            rows.add(8, clicked, None, &[probability, probability]);
         }
         let aucs = rows.aucs();
         let first = aucs[0].unwrap();
@@ -263,8 +271,8 @@ mod tests {
     fn without_a_user_of_both_kinds_there_is_no_auc() {
         let mut rows = UserRows::new(1);
         assert_eq!(rows.aucs(), [None]);
-        rows.add(1, true, &[0.5]);
-        rows.add(2, false, &[0.5]);
+        rows.add(1, true, None, &[0.5]);
+        rows.add(2, false, None, &[0.5]);
         assert_eq!(rows.aucs(), [None]);
     }
 }

@@ -33,11 +33,11 @@ pub(super) struct Groups {
     counts: Vec<GroupCounts>,
 }
 
-/// Numbers of rows and clicks of a group.
+/// The importance of the rows and of the clicked rows of a group: their numbers, if each row counts once.
 #[derive(Debug, Clone, Copy, Default)]
 struct GroupCounts {
-    impressions: u64,
-    clicks: u64,
+    impressions: f64,
+    clicks: f64,
 }
 
 impl Groups {
@@ -60,8 +60,8 @@ impl Groups {
         self.losses.iter_mut().for_each(|losses| losses.resize(group_count, 0.0));
     }
 
-    /// Adds the next row: the hash of its user, if it has one, and the log losses of all weight files.
-    pub(super) fn add(&mut self, user: Option<u64>, clicked: bool, losses: &[f64]) {
+    /// Adds the next row: the hash of its user, if it has one, its importance, and the log losses of all weight files.
+    pub(super) fn add(&mut self, user: Option<u64>, clicked: bool, importance: f64, losses: &[f64]) {
         let group = match self.groups_of {
             // A row without a user is treated as a user with one row.
             GroupsOf::Users => user.unwrap_or(self.row_count) % USER_GROUP_COUNT as u64,
@@ -76,10 +76,10 @@ impl Groups {
         if group >= self.counts.len() {
             self.grow(group + 1);
         }
-        self.counts[group].impressions += 1;
-        self.counts[group].clicks += u64::from(clicked);
+        self.counts[group].impressions += importance;
+        self.counts[group].clicks += if clicked { importance } else { 0.0 };
         for (sums, loss) in self.losses.iter_mut().zip(losses) {
-            sums[group] += loss;
+            sums[group] += importance * loss;
         }
     }
 
@@ -97,7 +97,7 @@ impl Groups {
 
     /// Returns the indices of the groups that have rows.
     fn filled(&self) -> Vec<usize> {
-        (0..self.counts.len()).filter(|&group| self.counts[group].impressions > 0).collect()
+        (0..self.counts.len()).filter(|&group| self.counts[group].impressions > 0.0).collect()
     }
 
     /// Draws resamples of the groups. Equal seeds give equal draws.
@@ -125,7 +125,7 @@ impl Groups {
     }
 
     fn draw(&self, groups: &mut dyn Iterator<Item = usize>) -> Draw {
-        let mut draw = Draw { impressions: 0, clicks: 0, losses: vec![0.0; self.losses.len()] };
+        let mut draw = Draw { impressions: 0.0, clicks: 0.0, losses: vec![0.0; self.losses.len()] };
         for group in groups {
             draw.impressions += self.counts[group].impressions;
             draw.clicks += self.counts[group].clicks;
@@ -175,8 +175,8 @@ pub(super) struct Differences {
 
 /// Sums over the drawn groups.
 struct Draw {
-    impressions: u64,
-    clicks: u64,
+    impressions: f64,
+    clicks: f64,
     losses: Vec<f64>,
 }
 
@@ -186,22 +186,27 @@ impl Draw {
     }
 
     fn log_loss_difference(&self, model: usize) -> Option<f64> {
-        (self.impressions > 0).then(|| (self.losses[model] - self.baseline_loss()) / self.impressions as f64)
+        (self.impressions > 0.0).then(|| (self.losses[model] - self.baseline_loss()) / self.impressions)
+    }
+
+    /// The entropy of the observed CTR; 0 without rows.
+    fn entropy(&self) -> f64 {
+        if self.impressions > 0.0 { entropy(self.clicks / self.impressions) } else { 0.0 }
     }
 
     fn normalized_entropy(&self, model: usize) -> Option<f64> {
-        let constant = entropy(self.clicks as f64 / self.impressions.max(1) as f64);
-        (constant > 0.0).then(|| self.losses[model] / self.impressions as f64 / constant)
+        let constant = self.entropy();
+        (constant > 0.0).then(|| self.losses[model] / self.impressions / constant)
     }
 
     fn normalized_entropy_difference(&self, model: usize) -> Option<f64> {
-        let constant = entropy(self.clicks as f64 / self.impressions.max(1) as f64);
+        let constant = self.entropy();
         let difference = self.log_loss_difference(model)?;
         (constant > 0.0).then(|| difference / constant)
     }
 
     fn change(&self, model: usize) -> Option<f64> {
-        let is_defined = self.clicks > 0 && self.clicks < self.impressions && self.baseline_loss() > 0.0;
+        let is_defined = self.clicks > 0.0 && self.clicks < self.impressions && self.baseline_loss() > 0.0;
         is_defined.then(|| self.losses[model] / self.baseline_loss() - 1.0)
     }
 }
@@ -228,7 +233,7 @@ mod tests {
         for row in 0..row_count {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let noise = (state >> 11) as f64 / (1_u64 << 53) as f64 - 0.5;
-            groups.add(Some(row / 10 * 0x9e37), row % 5 == 0, &[0.5 + gap + noise, 0.5]);
+            groups.add(Some(row / 10 * 0x9e37), row % 5 == 0, 1.0, &[0.5 + gap + noise, 0.5]);
         }
         groups
     }
@@ -265,9 +270,9 @@ mod tests {
         for row_count in [1, 63, 64, 65, 131_072, 131_073, 400_000] {
             let groups = groups(GroupsOf::ConsecutiveRows, row_count, 0.0);
             assert!(groups.counts.len() <= MAX_ROW_GROUPS);
-            assert_eq!(groups.counts.iter().map(|counts| counts.impressions).sum::<u64>(), row_count);
+            assert_eq!(groups.counts.iter().map(|counts| counts.impressions).sum::<f64>(), row_count as f64);
             let full = groups.counts[..groups.counts.len() - 1].iter();
-            assert!(full.into_iter().all(|counts| counts.impressions == groups.rows_per_group), "{row_count}");
+            assert!(full.into_iter().all(|counts| counts.impressions == groups.rows_per_group as f64), "{row_count}");
         }
     }
 
@@ -275,7 +280,7 @@ mod tests {
     fn there_is_no_difference_of_entropies_without_rows_or_clicks() {
         assert!(groups(GroupsOf::Users, 0, 0.0).draws(1).differences()[0].log_loss.is_none());
         let mut unclicked = Groups::new(GroupsOf::ConsecutiveRows, 2);
-        unclicked.add(None, false, &[0.3, 0.2]);
+        unclicked.add(None, false, 1.0, &[0.3, 0.2]);
         let differences = unclicked.draws(1).differences()[0];
         assert!((differences.log_loss.unwrap().value - 0.1).abs() < 1e-12);
         assert!(differences.normalized_entropy.is_none() && differences.normalized_entropy_change.is_none());

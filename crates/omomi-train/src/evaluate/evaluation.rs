@@ -33,9 +33,9 @@ pub struct EvaluatedRows {
     pub logs: Vec<String>,
     /// Digests of the contents of the logs (XXH3-128, as hexadecimal digits), in the same order; `None` for a pipe.
     pub log_digests: Vec<Option<String>>,
-    /// Number of rows.
+    /// Number of rows, each counted once whatever its importance.
     pub impressions: u64,
-    /// Number of clicked rows.
+    /// Number of clicked rows, each counted once.
     pub clicks: u64,
     /// Number of clicked rows that directly follow another one: nearly all of them in a log that was sorted by its
     /// label. 0 in older evaluations.
@@ -49,6 +49,13 @@ pub struct EvaluatedRows {
     pub time_column: Option<String>,
     /// First and last time, in microseconds since 1970-01-01 UTC; `None` without a time column.
     pub window_us: Option<[i64; 2]>,
+    /// Name of the column with the importance of each row, by which all metrics count it; `None` if each row counts
+    /// once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance_column: Option<String>,
+    /// Which rows of the logs were scored, such as `only every 5`; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold_out: Option<String>,
 }
 
 /// The evaluation of one weight file.
@@ -127,6 +134,10 @@ pub struct FileFacts {
     /// Times of the first and last training row, those of earlier runs included, in microseconds since 1970-01-01 UTC;
     /// `None` if the provenance does not have them.
     pub training_window_us: Option<[i64; 2]>,
+    /// Name of the column with the importance of the training rows; `None` if each counted once, or if the provenance
+    /// does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance_column: Option<String>,
 }
 
 /// The size of one field or cross.
@@ -146,10 +157,15 @@ pub struct FieldWeights {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Overall {
-    /// Number of rows with a probability.
+    /// Number of rows with a probability. With an importance column, the sum of their importance, rounded: a row counts
+    /// as often as its importance says, here and in all other metrics.
     pub impressions: u64,
-    /// Number of these rows that were clicked.
+    /// The clicked part of the impressions.
     pub clicks: u64,
+    /// How many clicks of equal importance would tell as much about the calibration; `None` without an importance
+    /// column, where it is the clicks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_clicks: Option<f64>,
     /// Number of rows whose answer was not a probability in (0, 1). No other metric includes them.
     pub not_probability_count: u64,
     /// Mean probability; 0 without rows.
@@ -191,7 +207,7 @@ pub struct UserAuc {
 }
 
 /// A calibration ratio with its 95 % interval: the ratio divided and multiplied by e^(1.96 / sqrt(clicks)), which
-/// assumes a Poisson-distributed number of clicks.
+/// assumes a Poisson-distributed number of clicks. With an importance column, the clicks are the effective ones.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
@@ -257,10 +273,13 @@ pub struct HourSlice {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SliceMetrics {
-    /// Number of rows with a probability.
+    /// Number of rows with a probability, or the sum of their importance, rounded.
     pub impressions: u64,
-    /// Number of these rows that were clicked.
+    /// The clicked part of the impressions.
     pub clicks: u64,
+    /// Clicks that tell as much, as in [`Overall::effective_clicks`]; `None` without an importance column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_clicks: Option<f64>,
     /// Mean probability.
     pub mean_probability: f64,
     /// Mean negative log likelihood, natural log, per impression.
@@ -350,6 +369,29 @@ pub enum GroupsOf {
     Users,
     /// Consecutive rows stay together.
     ConsecutiveRows,
+}
+
+impl Overall {
+    /// Returns the number of clicks that intervals follow from: the effective ones, rounded down.
+    #[must_use]
+    pub fn telling_clicks(&self) -> u64 {
+        telling_clicks(self.effective_clicks, self.clicks)
+    }
+}
+
+impl SliceMetrics {
+    /// Returns how much a click tells: the effective clicks divided by the clicks; 1 without an importance column or
+    /// without clicks.
+    #[must_use]
+    pub fn telling_share(&self) -> f64 {
+        self.effective_clicks.filter(|_| self.clicks > 0).map_or(1.0, |effective| effective / self.clicks as f64)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+fn telling_clicks(effective: Option<f64>, clicks: u64) -> u64 {
+    // A sum of squares is off by its last digits, so that 100 clicks may be 99.999999.
+    effective.map_or(clicks, |effective| (effective + 1e-6).floor() as u64)
 }
 
 impl Evaluation {

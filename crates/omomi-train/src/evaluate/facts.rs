@@ -35,7 +35,14 @@ pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
         fields,
         training_rows: training.get("lineage_rows").or_else(|| training.get("rows")).and_then(Value::as_u64),
         training_window_us: window("first_us").zip(window("last_us")).map(|(first, last)| [first, last]),
+        importance_column: importance_column_of(model),
     }
+}
+
+/// Returns the column with which training weighted its rows, as far as the file says it.
+#[must_use]
+pub fn importance_column_of(model: &Model) -> Option<String> {
+    model.provenance().pointer("/training/importance_column").and_then(Value::as_str).map(str::to_owned)
 }
 
 /// Returns the logs that the model of a file has learned from, and the steps that used them, as far as the file says

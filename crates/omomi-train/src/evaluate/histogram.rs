@@ -3,6 +3,7 @@
 
 use super::auc::Pairs;
 use super::evaluation::ReliabilityBin;
+use super::metrics::whole;
 
 /// Bins per unit of the logit. Rows in the same bin have equal rank, so an AUC is off by at most half the probability
 /// that a clicked and an unclicked row share a bin.
@@ -14,25 +15,45 @@ const BIN_COUNT: usize = 2 * 16 * 4_096;
 /// 1.96 standard deviations to both sides contain 95 % of a normal distribution.
 pub(super) const NORMAL_95: f64 = 1.959_963_984_540_054;
 
-/// Counts of rows per bin of the logit: 3 MiB, for any number of rows.
+/// Counts of rows per bin of the logit: 5 MiB, for any number of rows.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram(Vec<Bin>);
 
+/// Sums over the rows of a bin. Numbers of rows are sums of their importance: whole numbers if each row counts once.
 #[derive(Debug, Clone, Copy, Default)]
 struct Bin {
-    unclicked: u64,
-    clicked: u64,
+    unclicked: f64,
+    clicked: f64,
+    /// Sums of the squared importance.
+    unclicked_squares: f64,
+    clicked_squares: f64,
     probability_sum: f64,
 }
 
 impl Bin {
-    const fn rows(&self) -> u64 {
+    fn rows(&self) -> f64 {
         self.unclicked + self.clicked
+    }
+
+    /// Returns the number of rows of importance 1 that would tell as much about the observed CTR.
+    ///
+    /// The variance of the CTR `p` is the sum of the squared importance times the squared distance of each row's label
+    /// from `p`, divided by the squared sum of the importance. Of `n` rows of importance 1, it is `p (1 - p) / n`.
+    fn effective_rows(&self) -> f64 {
+        let observed = self.clicked / self.rows();
+        let squares = self.clicked_squares * (1.0 - observed).powi(2) + self.unclicked_squares * observed.powi(2);
+        if observed > 0.0 && observed < 1.0 && squares > 0.0 {
+            observed * (1.0 - observed) * self.rows() * self.rows() / squares
+        } else {
+            self.rows() * self.rows() / (self.unclicked_squares + self.clicked_squares)
+        }
     }
 
     fn add(&mut self, other: &Self) {
         self.unclicked += other.unclicked;
         self.clicked += other.clicked;
+        self.unclicked_squares += other.unclicked_squares;
+        self.clicked_squares += other.clicked_squares;
         self.probability_sum += other.probability_sum;
     }
 }
@@ -43,20 +64,24 @@ impl Histogram {
     }
 
     #[inline]
-    pub(super) fn add(&mut self, logit: f64, probability: f64, clicked: bool) {
+    pub(super) fn add(&mut self, logit: f64, probability: f64, clicked: bool, importance: f64) {
         let shifted = (logit + MAX_LOGIT) * BINS_PER_LOGIT;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at 0")]
         let index = (shifted as usize).min(BIN_COUNT - 1);
         let bin = &mut self.0[index];
-        bin.unclicked += u64::from(!clicked);
-        bin.clicked += u64::from(clicked);
-        bin.probability_sum += probability;
+        let (rows, squares) = match clicked {
+            true => (&mut bin.clicked, &mut bin.clicked_squares),
+            false => (&mut bin.unclicked, &mut bin.unclicked_squares),
+        };
+        *rows += importance;
+        *squares += importance * importance;
+        bin.probability_sum += importance * probability;
     }
 
     pub(super) fn auc(&self) -> Option<f64> {
         let mut pairs = Pairs::default();
         for bin in &self.0 {
-            pairs.add(bin.unclicked as f64, bin.clicked as f64);
+            pairs.add(bin.unclicked, bin.clicked);
         }
         pairs.auc()
     }
@@ -65,21 +90,30 @@ impl Histogram {
     /// `None` if no row or every row was clicked.
     pub(super) fn pr_auc(&self) -> Option<f64> {
         let all = self.sum();
-        if all.clicked == 0 || all.unclicked == 0 {
+        if all.clicked <= 0.0 || all.unclicked <= 0.0 {
             return None;
         }
         let (mut above, mut area) = (Bin::default(), 0.0);
-        for bin in self.0.iter().rev().filter(|bin| bin.rows() > 0) {
+        for bin in self.0.iter().rev().filter(|bin| bin.rows() > 0.0) {
             above.add(bin);
-            area += bin.clicked as f64 * (above.clicked as f64 / above.rows() as f64);
+            area += bin.clicked * (above.clicked / above.rows());
         }
-        Some(area / all.clicked as f64)
+        Some(area / all.clicked)
     }
 
     /// Returns at most `count` bins with equal numbers of rows, as far as rows of equal rank allow.
     pub(super) fn equal_mass(&self, count: u64) -> Vec<ReliabilityBin> {
         let groups = self.group(&self.equal_mass_ends(count));
-        groups.iter().filter(|group| group.rows() > 0).map(reliability_bin).collect()
+        groups.iter().filter(|group| group.rows() > 0.0).map(reliability_bin).collect()
+    }
+
+    /// Returns the mean distance between observed CTR and mean probability over these bins; 0 without rows.
+    pub(super) fn calibration_error(&self, count: u64) -> f64 {
+        let groups = self.group(&self.equal_mass_ends(count));
+        let distance = |group: &Bin| (group.clicked - group.probability_sum).abs();
+        let (distance, rows) =
+            groups.iter().fold((0.0, 0.0), |sums, group| (sums.0 + distance(group), sums.1 + group.rows()));
+        if rows > 0.0 { distance / rows } else { 0.0 }
     }
 
     /// Returns the population stability index of the rows against those of `baseline`, over `count` bins with equal
@@ -87,15 +121,18 @@ impl Histogram {
     pub(super) fn population_stability_index(&self, baseline: &Self, count: u64) -> f64 {
         let ends = baseline.equal_mass_ends(count);
         let (own, theirs) = (self.group(&ends), baseline.group(&ends));
-        let (own_rows, their_rows) = (self.sum().rows(), baseline.sum().rows());
-        if own_rows == 0 || their_rows == 0 {
+        let (all, their_all) = (self.sum(), baseline.sum());
+        if all.rows() <= 0.0 || their_all.rows() <= 0.0 {
             return 0.0;
         }
-        let share = |rows: u64, of: u64| (rows as f64).max(0.5) / of as f64;
+        // Half a row, as important as the rows are.
+        let half_row = |all: &Bin| 0.5 * (all.unclicked_squares + all.clicked_squares) / all.rows();
+        let (least, their_least) = (half_row(&all), half_row(&their_all));
         own.iter()
             .zip(&theirs)
             .map(|(own, theirs)| {
-                let (own, theirs) = (share(own.rows(), own_rows), share(theirs.rows(), their_rows));
+                let own = own.rows().max(least) / all.rows();
+                let theirs = theirs.rows().max(their_least) / their_all.rows();
                 (own - theirs) * (own / theirs).ln()
             })
             .sum()
@@ -110,18 +147,18 @@ impl Histogram {
     /// Returns the bins after which to cut, so that `count` parts have equal numbers of rows. Rows of equal rank stay
     /// together, so there may be fewer parts. There is always a cut after the last bin.
     fn equal_mass_ends(&self, count: u64) -> Vec<usize> {
-        let rows = u128::from(self.sum().rows());
-        let (mut ends, mut below) = (Vec::new(), 0_u128);
+        // The same sum as below, so that the last bin reaches it exactly.
+        let (rows, count) = (self.0.iter().map(Bin::rows).sum::<f64>(), count as f64);
+        let (mut ends, mut below) = (Vec::new(), 0.0);
         for (index, bin) in self.0.iter().enumerate() {
-            let before = below * u128::from(count);
-            below += u128::from(bin.rows());
-            // Whether this bin reaches a multiple of rows / count.
-            if bin.rows() > 0 && below * u128::from(count) / rows > before / rows {
+            let before = below * count;
+            below += bin.rows();
+            // Whether this bin reaches a multiple of rows / count. Exact for whole numbers below 2^53.
+            let is_before_the_end = bin.rows() > 0.0 && below < rows;
+            if is_before_the_end && (below * count / rows).floor() > (before / rows).floor() {
                 ends.push(index + 1);
             }
         }
-        // The last multiple has been reached, so all bins above belong to the last part.
-        ends.pop();
         ends.push(BIN_COUNT);
         ends
     }
@@ -140,15 +177,16 @@ impl Histogram {
 }
 
 fn reliability_bin(bin: &Bin) -> ReliabilityBin {
-    let (rows, clicks) = (bin.rows() as f64, bin.clicked as f64);
-    let observed = clicks / rows;
+    let observed = bin.clicked / bin.rows();
+    let rows = bin.effective_rows();
+    let clicks = observed * rows;
     let z2 = NORMAL_95 * NORMAL_95;
     let middle = (clicks + z2 / 2.0) / (rows + z2);
     let reach = NORMAL_95 / (rows + z2) * (observed * (1.0 - observed) * rows + z2 / 4.0).sqrt();
     ReliabilityBin {
-        impressions: bin.rows(),
-        clicks: bin.clicked,
-        mean_probability: bin.probability_sum / rows,
+        impressions: whole(bin.rows()),
+        clicks: whole(bin.clicked),
+        mean_probability: bin.probability_sum / bin.rows(),
         observed_ctr: observed,
         observed_ctr_low: (middle - reach).max(0.0),
         observed_ctr_high: (middle + reach).min(1.0),
@@ -165,7 +203,7 @@ mod tests {
     fn histogram(rows: &[(f64, bool)]) -> Histogram {
         let mut histogram = Histogram::new();
         for &(probability, clicked) in rows {
-            histogram.add(logit_of(probability), probability, clicked);
+            histogram.add(logit_of(probability), probability, clicked, 1.0);
         }
         histogram
     }

@@ -122,7 +122,8 @@ impl EvaluateError {
     }
 }
 
-/// Scores every row of `reader` and returns the metrics of the probabilities. Calls `watch` after each batch.
+/// Scores every row of `reader` and returns the metrics of the probabilities. If the rows have an importance, each
+/// counts as often as it says. Calls `watch` after each batch.
 ///
 /// # Errors
 ///
@@ -150,13 +151,15 @@ pub fn evaluate_each<const COUNT: usize>(
     let mut row_count = 0;
     let models = models.map(Arc::clone).to_vec();
     let mut rows = LogScorer::new(models).map_err(|source| EvaluateError::Score { row: 0, source })?;
-    let mut evaluators: [Evaluator; COUNT] = std::array::from_fn(|_| Evaluator::exact());
+    let mut evaluators: [Evaluator; COUNT] = std::array::from_fn(|_| Evaluator::of_rows(reader.has_importance()));
     while let Some(batch) = reader.next_batch()? {
         for (index, &clicked) in batch.clicked.iter().enumerate() {
             row_count += 1;
             rows.score(&batch, index).map_err(|source| EvaluateError::Score { row: row_count, source })?;
+            let importance = batch.importance.as_ref().map_or(1.0, |importance| importance[index]);
             for (model, evaluator) in evaluators.iter_mut().enumerate() {
-                evaluator.add_probability(f64::from(rows.answer(model).probability), clicked);
+                let probability = f64::from(rows.answer(model).probability);
+                evaluator.add_important_probability(probability, clicked, importance);
             }
         }
         watch(reader);

@@ -19,10 +19,10 @@ pub(crate) fn evaluation_of_predictions(
     for (clicked, probabilities) in predictions {
         let losses = probabilities.map(|probability| probability_log_loss(probability, clicked));
         for (model, &probability) in probabilities.iter().enumerate() {
-            totals[model].add(losses[model], probability, clicked);
-            histograms[model].add(logit_of(probability), probability, clicked);
+            totals[model].add(losses[model], probability, clicked, 1.0);
+            histograms[model].add(logit_of(probability), probability, clicked, 1.0);
         }
-        groups.add(None, clicked, &losses);
+        groups.add(None, clicked, 1.0, &losses);
     }
     let draws = groups.draws(seed);
     let differences = draws.differences().into_iter().next();
@@ -41,7 +41,10 @@ pub(crate) fn evaluation_of_predictions(
                 auc: None,
                 pr_auc: None,
                 user_auc: None,
-                calibration: metrics.calibration_ratio.map(|ratio| calibration(ratio, metrics.clicks)),
+                calibration: metrics
+                    .calibration_ratio
+                    .map(|ratio| calibration(ratio, totals[model].effective_clicks())),
+                effective_clicks: None,
                 expected_calibration_error: 0.0,
                 unseen_rate: 0.0,
             },
@@ -79,5 +82,6 @@ fn facts(model: usize) -> FileFacts {
         fields: Vec::new(),
         training_rows: None,
         training_window_us: None,
+        importance_column: None,
     }
 }

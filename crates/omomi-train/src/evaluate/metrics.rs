@@ -53,27 +53,58 @@ pub struct Totals {
     clicks: f64,
     log_loss_sum: f64,
     probability_sum: f64,
+    /// Number of clicked rows, and the sum of their squared importance.
+    clicked_rows: f64,
+    clicked_squares: f64,
+    /// Over the unclicked rows, the squared probability times the importance, and times its square.
+    unclicked_parts: f64,
+    unclicked_squares: f64,
 }
 
 impl Totals {
-    /// Adds a row with its log loss and its probability.
+    /// Adds a row with its log loss and its probability, which counts as `importance` rows.
     #[inline]
-    pub(super) fn add(&mut self, log_loss: f64, probability: f64, clicked: bool) {
-        self.add_important(log_loss, probability, clicked, 1.0);
-    }
-
-    /// Adds a row that counts as `importance` rows.
-    #[inline]
-    fn add_important(&mut self, log_loss: f64, probability: f64, clicked: bool, importance: f64) {
+    pub(super) fn add(&mut self, log_loss: f64, probability: f64, clicked: bool, importance: f64) {
         self.impressions += importance;
-        self.clicks += if clicked { importance } else { 0.0 };
         self.log_loss_sum += importance * log_loss;
         self.probability_sum += importance * probability;
+        if clicked {
+            self.clicks += importance;
+            self.clicked_rows += 1.0;
+            self.clicked_squares += importance * importance;
+        } else {
+            let part = importance * probability * probability;
+            self.unclicked_parts += part;
+            self.unclicked_squares += importance * part;
+        }
     }
 
     /// Returns the mean of the probabilities; 0 without rows.
     pub(super) fn mean_probability(&self) -> f64 {
-        self.probability_sum / self.impressions.max(1.0)
+        if self.impressions > 0.0 { self.probability_sum / self.impressions } else { 0.0 }
+    }
+
+    /// Whether any row was added.
+    pub(super) fn has_rows(&self) -> bool {
+        self.impressions > 0.0
+    }
+
+    /// Returns how many clicks, each of importance 1 in a log that leaves no row out, would tell as much about the
+    /// calibration ratio; 0 without clicks. That is the number of clicked rows if they are equally important and no
+    /// less than the others.
+    ///
+    /// The variance of the logarithm of the ratio has two parts. That of the clicks is the sum of their squared
+    /// importance divided by the squared sum (one divided by the clicks, if all are 1). That of the predictions comes
+    /// from rows that represent others that were left out: a row of importance `w` adds `w (w - 1)` times its squared
+    /// probability, if a clicked row has importance 1.
+    pub(super) fn effective_clicks(&self) -> f64 {
+        if self.clicks <= 0.0 {
+            return 0.0;
+        }
+        let mean_importance = self.clicks / self.clicked_rows;
+        let excess = (self.unclicked_squares - mean_importance * self.unclicked_parts).max(0.0);
+        let of_predictions = if excess > 0.0 { excess * (self.clicks / self.probability_sum).powi(2) } else { 0.0 };
+        self.clicks * self.clicks / (self.clicked_squares + of_predictions)
     }
 
     /// Returns the metrics of the rows that were added after `earlier` was copied from the evaluator, without the AUC.
@@ -84,6 +115,8 @@ impl Totals {
             clicks: self.clicks - earlier.clicks,
             log_loss_sum: self.log_loss_sum - earlier.log_loss_sum,
             probability_sum: self.probability_sum - earlier.probability_sum,
+            // The metrics of a window have no intervals.
+            ..Self::default()
         }
         .metrics(None)
     }
@@ -102,7 +135,8 @@ impl Totals {
             metrics.log_loss = self.log_loss_sum / self.impressions;
         }
         if self.clicks > 0.0 && self.clicks < self.impressions {
-            metrics.normalized_entropy = Some(metrics.log_loss / metrics.constant_log_loss());
+            // Not from the rounded numbers: rows of small importance would have none.
+            metrics.normalized_entropy = Some(metrics.log_loss / entropy(self.clicks / self.impressions));
         }
         metrics
     }
@@ -122,6 +156,11 @@ impl Evaluator {
         Self::with(Ranks::exact())
     }
 
+    /// Creates an evaluator for the rows of a log: exact, or bounded if rows have an importance.
+    pub(crate) fn of_rows(has_importance: bool) -> Self {
+        if has_importance { Self::bounded() } else { Self::exact() }
+    }
+
     fn with(ranks: Ranks) -> Self {
         Self { totals: Totals::default(), ranks }
     }
@@ -137,7 +176,7 @@ impl Evaluator {
     #[inline]
     pub fn add_important_logit(&mut self, logit: f64, clicked: bool, importance: f64) {
         debug_assert!(!logit.is_nan());
-        self.totals.add_important(log_loss(logit, clicked), math::sigmoid(logit), clicked, importance);
+        self.totals.add(log_loss(logit, clicked), math::sigmoid(logit), clicked, importance);
         self.ranks.add(logit, clicked, importance);
     }
 
@@ -145,8 +184,15 @@ impl Evaluator {
     /// makes the log loss infinite, because neither is in (0, 1).
     #[inline]
     pub fn add_probability(&mut self, probability: f64, clicked: bool) {
-        self.totals.add(probability_log_loss(probability, clicked), probability, clicked);
-        self.ranks.add(logit_of(probability), clicked, 1.0);
+        self.add_important_probability(probability, clicked, 1.0);
+    }
+
+    /// Adds a row with the predicted `probability` that counts as `importance` rows. An exact AUC ignores the
+    /// importance, like that of [`add_important_logit`](Self::add_important_logit).
+    #[inline]
+    pub fn add_important_probability(&mut self, probability: f64, clicked: bool, importance: f64) {
+        self.totals.add(probability_log_loss(probability, clicked), probability, clicked, importance);
+        self.ranks.add(logit_of(probability), clicked, importance);
     }
 
     /// Returns the metrics of the rows so far. The exact form sorts them, so call this rarely.

@@ -10,16 +10,15 @@ use super::EvaluateError;
 use super::auc::UserRows;
 use super::bootstrap::Groups;
 use super::evaluation::{
-    Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, ReliabilityBin, SeenLog,
-    UserAuc,
+    Comparison, EvaluatedRows, Evaluation, FieldRates, GroupsOf, ModelEvaluation, Overall, SeenLog, UserAuc,
 };
-use super::facts::{file_facts, lineage_of};
+use super::facts::{file_facts, importance_column_of, lineage_of};
 use super::histogram::Histogram;
 use super::log_scorer::LogScorer;
 use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::slices::{ColumnTotals, FieldCounts, HourTotals, calibration};
 use crate::lineage::{LearnedLog, log_digest};
-use crate::log::{LogFile, LogReader, ReadOptions, RowBatch, contract_of};
+use crate::log::{HoldOut, LogFile, LogReader, ReadOptions, RowBatch, contract_of};
 use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
@@ -90,6 +89,9 @@ pub fn evaluate_files(
     };
     let models = options.files.iter().chain(&options.baseline).map(load).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = models.first() else { return Err(EvaluateError::NoWeightFile) };
+    for model in &models {
+        options.read.check_importance(importance_column_of(model).as_deref())?;
+    }
     let columns = options.by.columns(first.contract());
     let mut lanes = Lane::of_contracts(&models, &columns, options)?;
     let mut sums = Sums::new(models.len(), &columns, options);
@@ -226,6 +228,8 @@ impl<'a> Sums<'a> {
         self.click_count += u64::from(clicked);
         self.adjacent_click_count += u64::from(clicked && self.is_after_click);
         self.is_after_click = clicked;
+        let importance = batch.importance.as_ref().map(|importance| importance[row]);
+        let counted = importance.unwrap_or(1.0);
         let time_us = batch.time_us.as_ref().map(|times| times[row]);
         if let Some(time_us) = time_us {
             let [first, last] = self.window_us.unwrap_or([time_us; 2]);
@@ -247,10 +251,10 @@ impl<'a> Sums<'a> {
             }
             let loss = probability_log_loss(probability, clicked);
             self.losses[model] = loss;
-            sums.totals.add(loss, probability, clicked);
-            sums.histogram.add(logit_of(probability), probability, clicked);
+            sums.totals.add(loss, probability, clicked, counted);
+            sums.histogram.add(logit_of(probability), probability, clicked, counted);
             for totals in &mut slices {
-                totals[model].add(loss, probability, clicked);
+                totals[model].add(loss, probability, clicked, counted);
             }
         }
         if !all_probabilities {
@@ -259,9 +263,9 @@ impl<'a> Sums<'a> {
         // The user column is the last.
         let user = self.users.as_ref().and_then(|_| batch.extra.last()?.text(row)).map(|user| xxh3_64(user.as_bytes()));
         if let (Some(users), Some(user)) = (&mut self.users, user) {
-            users.add(user, clicked, &self.probabilities);
+            users.add(user, clicked, importance, &self.probabilities);
         }
-        self.groups.add(user, clicked, &self.losses);
+        self.groups.add(user, clicked, counted, &self.losses);
     }
 
     fn evaluation(self, models: &[Arc<Model>], lanes: &[Lane], options: &EvaluateOptions) -> Evaluation {
@@ -274,6 +278,7 @@ impl<'a> Sums<'a> {
             }
         }
         let rows = self.rows(&lanes[0].reader);
+        let has_importance = rows.importance_column.is_some();
         let draws = self.groups.draws(options.seed);
         let mut evaluations: Vec<ModelEvaluation> = Vec::with_capacity(models.len());
         for (index, (sums, fields)) in self.by_model.iter().zip(fields).enumerate() {
@@ -282,11 +287,11 @@ impl<'a> Sums<'a> {
                 file: file_facts(&models[index], paths[index]),
                 overall: Overall {
                     normalized_entropy_interval: draws.entropy_interval(index),
-                    ..overall(sums, &reliability, &fields, user_aucs[index])
+                    ..overall(sums, &fields, user_aucs[index], has_importance)
                 },
                 reliability,
-                by: self.columns.iter().map(|column| column.slices(index)).collect(),
-                hours: self.hours.slices(index),
+                by: self.columns.iter().map(|column| column.slices(index, has_importance)).collect(),
+                hours: self.hours.slices(index, has_importance),
                 fields,
                 seen: seen_logs(&lineage_of(&models[index]), &rows, &lanes[0].reader),
                 comparison: None,
@@ -328,6 +333,8 @@ impl<'a> Sums<'a> {
             user_column: self.options.user.clone(),
             time_column: self.options.read.time_column.clone(),
             window_us: self.window_us,
+            importance_column: self.options.read.importance_column.clone(),
+            hold_out: reader.hold_out().map(HoldOut::used_rows),
         }
     }
 }
@@ -336,20 +343,16 @@ impl<'a> Sums<'a> {
 fn seen_logs(lineage: &[LearnedLog], rows: &EvaluatedRows, reader: &LogReader) -> Vec<SeenLog> {
     let seen = |((log, digest), file): ((&String, &Option<String>), &LogFile)| {
         let digest = digest.as_ref()?;
-        let steps: Vec<_> = lineage.iter().filter(|it| it.digest == *digest).map(|it| it.step).collect();
+        let of_log = |it: &&LearnedLog| it.digest == *digest && !it.is_apart_from(reader.hold_out());
+        let mut steps: Vec<_> = lineage.iter().filter(of_log).map(|it| it.step).collect();
+        steps.dedup();
         (!steps.is_empty()).then(|| SeenLog { log: log.clone(), rows: file.row_count.unwrap_or(0), steps })
     };
     rows.logs.iter().zip(&rows.log_digests).zip(reader.files()).filter_map(seen).collect()
 }
 
-fn overall(
-    sums: &ModelSums,
-    reliability: &[ReliabilityBin],
-    fields: &[FieldRates],
-    user_auc: Option<UserAuc>,
-) -> Overall {
+fn overall(sums: &ModelSums, fields: &[FieldRates], user_auc: Option<UserAuc>, has_importance: bool) -> Overall {
     let metrics = sums.totals.metrics(sums.histogram.auc());
-    let distance = |bin: &ReliabilityBin| bin.impressions as f64 * (bin.observed_ctr - bin.mean_probability).abs();
     let unseen: u64 = fields.iter().map(|field| field.unseen).sum();
     let categories: u64 = fields.iter().map(|field| field.categories).sum();
     Overall {
@@ -363,8 +366,9 @@ fn overall(
         auc: metrics.auc,
         pr_auc: sums.histogram.pr_auc(),
         user_auc,
-        calibration: metrics.calibration_ratio.map(|ratio| calibration(ratio, metrics.clicks)),
-        expected_calibration_error: reliability.iter().map(distance).sum::<f64>() / metrics.impressions.max(1) as f64,
+        calibration: metrics.calibration_ratio.map(|ratio| calibration(ratio, sums.totals.effective_clicks())),
+        effective_clicks: has_importance.then(|| sums.totals.effective_clicks()),
+        expected_calibration_error: sums.histogram.calibration_error(RELIABILITY_BIN_COUNT),
         unseen_rate: unseen as f64 / categories.max(1) as f64,
     }
 }

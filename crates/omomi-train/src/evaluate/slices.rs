@@ -16,7 +16,7 @@ use omomi::score::Model;
 const HOUR_US: i64 = 3_600_000_000;
 
 /// Returns the metrics of the rows in `totals`.
-fn slice_metrics(totals: &Totals) -> SliceMetrics {
+fn slice_metrics(totals: &Totals, has_importance: bool) -> SliceMetrics {
     let metrics = totals.metrics(None);
     SliceMetrics {
         impressions: metrics.impressions,
@@ -24,13 +24,14 @@ fn slice_metrics(totals: &Totals) -> SliceMetrics {
         mean_probability: totals.mean_probability(),
         log_loss: metrics.log_loss,
         normalized_entropy: metrics.normalized_entropy,
-        calibration: metrics.calibration_ratio.map(|ratio| calibration(ratio, metrics.clicks)),
+        calibration: metrics.calibration_ratio.map(|ratio| calibration(ratio, totals.effective_clicks())),
+        effective_clicks: has_importance.then(|| totals.effective_clicks()),
     }
 }
 
-/// Returns a calibration ratio over this number of clicks, with its interval.
-pub(super) fn calibration(ratio: f64, clicks: u64) -> Calibration {
-    let factor = (NORMAL_95 / (clicks as f64).sqrt()).exp();
+/// Returns a calibration ratio over this number of effective clicks, with its interval.
+pub(super) fn calibration(ratio: f64, clicks: f64) -> Calibration {
+    let factor = (NORMAL_95 / clicks.sqrt()).exp();
     Calibration { ratio, low: ratio / factor, high: ratio * factor }
 }
 
@@ -77,20 +78,21 @@ impl ColumnTotals {
     }
 
     /// Returns the slices of `model`.
-    pub(super) fn slices(&self, model: usize) -> ColumnSlices {
+    pub(super) fn slices(&self, model: usize, has_importance: bool) -> ColumnSlices {
         let values = self.values.iter().map(|(value, &index)| (Some(value.clone()), &self.totals[index]));
         let mut slices: Vec<Slice> = values
             .chain([(None, &self.without_value)])
-            .map(|(value, totals)| Slice { value, metrics: slice_metrics(&totals[model]) })
-            .filter(|slice| slice.metrics.impressions > 0)
+            .filter(|(_, totals)| totals[model].has_rows())
+            .map(|(value, totals)| Slice { value, metrics: slice_metrics(&totals[model], has_importance) })
             .collect();
         // Compare values last, so that the order is deterministic.
         slices.sort_by(|one, other| {
             let rank = |slice: &Slice| (slice.metrics.clicks, slice.metrics.impressions);
             rank(other).cmp(&rank(one)).then_with(|| one.value.cmp(&other.value))
         });
-        let other = slice_metrics(&self.other[model]);
-        ColumnSlices { column: self.column.clone(), slices, other: (other.impressions > 0).then_some(other) }
+        let other = &self.other[model];
+        let other = other.has_rows().then(|| slice_metrics(other, has_importance));
+        ColumnSlices { column: self.column.clone(), slices, other }
     }
 }
 
@@ -106,10 +108,10 @@ impl HourTotals {
     }
 
     /// Returns the hours of `model`.
-    pub(super) fn slices(&self, model: usize) -> Vec<HourSlice> {
+    pub(super) fn slices(&self, model: usize, has_importance: bool) -> Vec<HourSlice> {
         let slice = |(hour, totals): (&i64, &TotalsByModel)| HourSlice {
             start_us: hour.saturating_mul(HOUR_US),
-            metrics: slice_metrics(&totals[model]),
+            metrics: slice_metrics(&totals[model], has_importance),
         };
         self.0.iter().map(slice).collect()
     }
@@ -232,7 +234,7 @@ mod tests {
     use super::*;
 
     fn add(totals: &mut [Totals], clicked: bool) {
-        totals.iter_mut().for_each(|totals| totals.add(0.5, 0.25, clicked));
+        totals.iter_mut().for_each(|totals| totals.add(0.5, 0.25, clicked, 1.0));
     }
 
     #[test]
@@ -243,7 +245,7 @@ mod tests {
         {
             add(column.of(value), clicked);
         }
-        let slices = column.slices(0);
+        let slices = column.slices(0, false);
         let order: Vec<_> = slices.slices.iter().map(|slice| slice.value.as_deref()).collect();
         assert_eq!(order, [Some("c"), None, Some("a"), Some("b")]);
         assert_eq!(slices.other, None);
@@ -274,7 +276,7 @@ mod tests {
             add(column.of(Some(&value.to_string())), false);
         }
         add(column.of(Some("0")), false);
-        let slices = column.slices(1);
+        let slices = column.slices(1, false);
         assert_eq!(slices.slices.len(), ColumnSlices::MAX_VALUES);
         assert_eq!(slices.other.unwrap().impressions, 3);
         assert_eq!(slices.slices[0].metrics.impressions, 2);
@@ -283,7 +285,7 @@ mod tests {
     #[test]
     fn the_interval_of_a_calibration_ratio_narrows_with_the_root_of_the_clicks() {
         // 1,600 clicks: e^(1.96 / 40).
-        let found = calibration(1.1, 1_600);
+        let found = calibration(1.1, 1_600.0);
         assert!((found.high - 1.1 * 1.050_22).abs() < 1e-5 && (found.low - 1.1 / 1.050_22).abs() < 1e-5, "{found:?}");
     }
 
@@ -293,7 +295,8 @@ mod tests {
         for time_us in [0, HOUR_US - 1, HOUR_US, -1] {
             add(hours.of(time_us, 1), true);
         }
-        let starts: Vec<_> = hours.slices(0).iter().map(|hour| (hour.start_us, hour.metrics.impressions)).collect();
+        let starts: Vec<_> =
+            hours.slices(0, false).iter().map(|hour| (hour.start_us, hour.metrics.impressions)).collect();
         assert_eq!(starts, [(-HOUR_US, 1), (0, 2), (HOUR_US, 1)]);
     }
 }

@@ -58,7 +58,7 @@ pub(crate) use provenance::{
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
-pub(crate) use run::{refuse_empty_fields, refuse_leakage, refuse_relearning, train_part};
+pub(crate) use run::{all_rows, held_out_rows, refuse_empty_fields, refuse_leakage, refuse_relearning, train_part};
 pub use sampling::Sampling;
 pub use start_state::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
 pub(crate) use start_state::{age_days, days_of, decayed, decayed_rows, refuse_start, share_of, share_of_bias};

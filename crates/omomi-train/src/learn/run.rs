@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
 use crate::lineage::{LearningStep, find_copy, find_learned, learned_logs};
-use crate::log::{FileId, FileMissing, LogFile, LogReader, LogWarning, ReadOptions};
+use crate::log::{FileId, FileMissing, HoldOut, KeptRows, LogFile, LogReader, LogWarning, ReadOptions};
 use omomi::contract::Contract;
 
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
@@ -225,17 +225,22 @@ fn train_with(
     if is_part {
         reader.allow_absent_keys();
     }
-    let mut held_out_reader = match options.held_out.as_slice() {
-        [] => None,
-        patterns => Some(LogReader::open(contract, patterns, options.read.clone())?),
+    let mut held_out_reader = match (options.held_out.as_slice(), reader.hold_out()) {
+        ([], Some(hold_out)) if !is_part => {
+            reader.check_repeatable()?;
+            Some(LogReader::open(contract, &options.logs, held_out_rows(&options.read, hold_out))?)
+        }
+        ([], _) => None,
+        (patterns, _) => Some(LogReader::open(contract, patterns, all_rows(&options.read))?),
     };
-    if let Some(held_out_reader) = &held_out_reader {
+    if let Some(held_out_reader) = held_out_reader.as_ref().filter(|_| !options.held_out.is_empty()) {
         refuse_leakage(reader.files(), held_out_reader.files())?;
         if held_out_reader.files().is_empty() {
             return Err(TrainError::NoHeldOutRows);
         }
     }
     refuse_relearning(options, reader.files())?;
+    let hold_out = reader.hold_out().map(HoldOut::used_rows);
     let mut trainer = match &options.start {
         Some(start) => {
             let decay = decay_of(start, contract, options)?;
@@ -243,6 +248,8 @@ fn train_with(
         }
         None => Trainer::with_sampling(contract, options.settings, options.sampling)?,
     };
+    options.read.check_importance(trainer.importance_column())?;
+    trainer.record_importance_column(options.read.importance_column.as_deref());
 
     let counted = passes::learn(contract, options, &mut trainer, reader, watch)?;
     if counted.rows == 0 {
@@ -258,8 +265,10 @@ fn train_with(
     }
     let settled_bias = trainer.settle_bias();
     let learn_seconds = started.elapsed().as_secs_f64();
-    let rule = (!options.read.parts.is_empty()).then_some("a part of the rows");
-    trainer.record(learned_logs(LearningStep::Train, &counted.logs, trainer.window_us(), rule));
+    let part = (!options.read.parts.is_empty()).then(|| "a part of the rows".to_owned());
+    let rules: Vec<String> = hold_out.into_iter().chain(part).collect();
+    let rule = (!rules.is_empty()).then(|| rules.join(", "));
+    trainer.record(learned_logs(LearningStep::Train, &counted.logs, trainer.window_us(), rule.as_deref()));
 
     let mut held_out = None;
     if let Some(reader) = &mut held_out_reader {
@@ -311,14 +320,11 @@ fn evaluate(
     reader: &mut LogReader,
     watch: &mut dyn FnMut(Event<'_>),
 ) -> Result<Metrics, TrainError> {
-    // An exact AUC needs rows of equal importance.
-    let mut evaluator = if reader.has_importance() { Evaluator::bounded() } else { Evaluator::exact() };
+    let mut evaluator = Evaluator::of_rows(reader.has_importance());
     watch(Event::Started { step: Step::HeldOut, reader });
     while let Some(batch) = reader.next_batch()? {
-        let mut importance = batch.importance.iter().flatten();
-        trainer.predict(&batch, |logit, clicked| {
-            evaluator.add_important_logit(logit, clicked, importance.next().copied().unwrap_or(1.0));
-        });
+        let mut importance = batch.each_importance();
+        trainer.predict(&batch, |logit, clicked| evaluator.add_important_logit(logit, clicked, importance()));
         watch(Event::Read(reader));
     }
     watch(Event::Finished(reader));
@@ -340,11 +346,22 @@ pub(crate) fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) ->
     }
 }
 
+/// Returns the options that read the rows that training leaves out.
+pub(crate) fn held_out_rows(read: &ReadOptions, hold_out: &HoldOut) -> ReadOptions {
+    let hold_out = HoldOut { kept: KeptRows::HeldOut, ..hold_out.clone() };
+    ReadOptions { hold_out: Some(hold_out), ..read.clone() }
+}
+
+/// Returns the options that read all rows of logs of their own.
+pub(crate) fn all_rows(read: &ReadOptions) -> ReadOptions {
+    ReadOptions { hold_out: None, ..read.clone() }
+}
+
 /// Rejects logs that the start state has learned already.
 pub(crate) fn refuse_relearning(options: &TrainOptions, logs: &[LogFile]) -> Result<(), TrainError> {
     let Some(start) = options.start.as_ref().filter(|_| !options.again) else { return Ok(()) };
     let reader = StateReader::open(&start.state)?;
-    match find_learned(&reader.metadata().lineage, logs) {
+    match find_learned(&reader.metadata().lineage, logs, options.read.hold_out.as_ref()) {
         Some(path) => Err(TrainError::LearnedAlready { path, start: start.state.clone() }),
         None => Ok(()),
     }
@@ -438,6 +455,7 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         },
         "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
         "importance_column": options.read.importance_column,
+        "hold_out": options.read.hold_out.as_ref().map(|hold_out| hold_out.rule.to_string()),
         "logs": files_json(&account.logs),
         "held_out_logs": files_json(&account.held_out_logs),
         "rows": account.rows,

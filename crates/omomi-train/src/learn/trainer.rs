@@ -41,6 +41,8 @@ pub struct Trainer {
     start: Option<StartAccount>,
     /// The logs that were learned, including those of the start state.
     lineage: Vec<LearnedLog>,
+    /// The column with the importance of the rows, here or in the start state.
+    importance_column: Option<String>,
     pass: u32,
     progressive: Evaluator,
     learner: Learner,
@@ -99,6 +101,7 @@ impl Trainer {
             has_bias: false,
             start: None,
             lineage: Vec::new(),
+            importance_column: None,
             pass: 1,
             progressive: Evaluator::bounded(),
             learner: Learner::new(settings),
@@ -214,6 +217,18 @@ impl Trainer {
         self.indexer.unseen.as_ref().map_or(&[], |unseen| unseen.by_file())
     }
 
+    pub(super) fn importance_column(&self) -> Option<&str> {
+        self.importance_column.as_deref()
+    }
+
+    /// Notes the column that the importance of the rows comes from, for the metadata of the state. The column of a
+    /// start state stays if there is no other, because its rows were weighted.
+    pub fn record_importance_column(&mut self, column: Option<&str>) {
+        if let Some(column) = column {
+            self.importance_column = Some(column.to_owned());
+        }
+    }
+
     /// Records the logs that were learned, for the state to carry.
     pub(super) fn record(&mut self, logs: Vec<LearnedLog>) {
         extend_lineage(&mut self.lineage, logs);
@@ -301,6 +316,7 @@ impl Trainer {
             weight_rule: WeightRule::of(&self.settings),
             pruned: false,
             negative_rate: self.indexer.sampling().negative_rate,
+            importance_column: self.importance_column.clone(),
             shards: 1,
             window_us: self.lineage_us(),
             rows: whole(self.indexer.totals.impressions),

@@ -94,6 +94,13 @@ pub enum Categories {
 }
 
 impl RowBatch {
+    /// Returns a function that returns the importance of the first row, then that of the second, and so on: 1 if the
+    /// rows have none.
+    pub(crate) fn each_importance(&self) -> impl FnMut() -> f64 + '_ {
+        let mut importance = self.importance.iter().flatten();
+        move || importance.next().copied().unwrap_or(1.0)
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn row_count(&self) -> usize {

@@ -496,24 +496,30 @@ impl ColumnBuilder {
     /// Does not finish the row.
     #[inline]
     pub(super) fn push_key(&mut self, key: usize, dictionary: &StringArray, distinct: &mut DistinctTexts) {
-        let text = distinct.text(key, || {
-            let text = dictionary.value(key);
-            if self.rules.is_missing(text) {
-                return DistinctText::MISSING;
-            }
-            if is_usual_missing(text) {
-                self.rules.note_kept(text);
-            }
-            let text = self.rules.normalized(text);
-            DistinctText { place: self.push_distinct_text(&text), value: feature::text_value(text.as_bytes()) }
-        });
-        if text.is_missing() {
-            return;
-        }
+        let text = match distinct.in_batch(key) {
+            Some(text) => text,
+            None => match distinct.text(key, || self.new_distinct_text(dictionary.value(key))) {
+                Some(text) => text,
+                None => return,
+            },
+        };
         if let Categories::Texts { places: Some(places), .. } = &mut self.column.categories {
             places.push(text.place);
         }
         self.column.values.push(text.value);
+    }
+
+    /// Adds a text of a dictionary to the batch, unless it means a missing value.
+    #[cold]
+    fn new_distinct_text(&mut self, text: &str) -> DistinctText {
+        if self.rules.is_missing(text) {
+            return DistinctText::MISSING;
+        }
+        if is_usual_missing(text) {
+            self.rules.note_kept(text);
+        }
+        let text = self.rules.normalized(text);
+        DistinctText { place: self.push_distinct_text(&text), value: feature::text_value(text.as_bytes()) }
     }
 
     /// Switches the column to the form in which each value stores the index of its text.
@@ -540,9 +546,20 @@ impl ColumnBuilder {
 
     #[inline]
     pub(super) fn finish_row(&mut self) {
+        self.finish_row_of_many();
+        self.finish_invalid_numbers();
+    }
+
+    /// Finishes one of many rows. After the last of them, [`finish_invalid_numbers`](Self::finish_invalid_numbers)
+    /// counts the invalid numbers of all.
+    #[inline]
+    pub(super) fn finish_row_of_many(&mut self) {
         self.column.offsets.push(offset(self.column.values.len()));
-        self.column.invalid_number_count += self.row_invalid_number_count;
-        self.row_invalid_number_count = 0;
+    }
+
+    #[inline]
+    pub(super) fn finish_invalid_numbers(&mut self) {
+        self.column.invalid_number_count += std::mem::take(&mut self.row_invalid_number_count);
     }
 
     fn discard_row(&mut self) {

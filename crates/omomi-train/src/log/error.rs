@@ -50,6 +50,16 @@ pub enum LogError {
         /// The URL as given.
         pattern: String,
     },
+    /// The model was trained with an importance column, and a later step does not say how much its rows count.
+    #[error(
+        "the model was trained with the importance column `{trained}`, so that each step has to say how much rows \
+         count: pass --importance-column {trained} if these rows have it too, or --unweighted if none of them stands \
+         for others that were left out"
+    )]
+    ImportanceUnstated {
+        /// The importance column of the training.
+        trained: String,
+    },
     /// A folder has no file that is a log.
     #[error(
         "the folder {} has no logs: expected files with names such as part-0.parquet{}",
@@ -214,7 +224,8 @@ pub enum LogError {
     },
     /// Rows are split by time, but no time column was named.
     #[error(
-        "rows are split by time: expected the name of the time column, found none; name the column with --time-column"
+        "rows are split or held out by time: expected the name of the time column, found none; name the column with \
+         --time-column"
     )]
     PartsWithoutTime,
     /// A row is bad, and no bad rows are allowed.
@@ -249,6 +260,7 @@ impl LogError {
             | Self::Dialect { .. }
             | Self::TimeColumnTaken { .. }
             | Self::ImportanceColumnTaken { .. }
+            | Self::ImportanceUnstated { .. }
             | Self::NoSuchPart { .. }
             | Self::PartsWithoutTime => Owner::Ml,
             Self::Unreadable { .. } => Owner::Infra,

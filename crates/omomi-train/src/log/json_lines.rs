@@ -4,7 +4,7 @@
 //! good line needs no allocation.
 
 use std::fmt;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
 use serde_core::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -129,6 +129,12 @@ impl Keys {
 }
 
 impl WantedKey {
+    /// Whether the value is a column itself, and can be found in no other place.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.inner.is_none() && !self.has_other_paths
+    }
+
     /// A column that the value, or one inside it, is for.
     fn first_target(&self) -> Target {
         let inner = || self.inner.as_ref()?.wanted.first().map(Self::first_target);
@@ -222,8 +228,7 @@ impl JsonLinesReader {
     fn read_line(&mut self) -> io::Result<Option<bool>> {
         loop {
             self.line.clear();
-            let limit = MAX_RECORD_LEN as u64 + 1;
-            let len = (&mut self.input).take(limit).read_until(b'\n', &mut self.line)?;
+            let len = self.take_line()?;
             if len == 0 {
                 return Ok(None);
             }
@@ -238,6 +243,27 @@ impl JsonLinesReader {
                 return Ok(Some(len <= MAX_RECORD_LEN));
             }
         }
+    }
+
+    /// Appends the next line, or the start of one that is too long, and returns its length. The standard library's
+    /// `read_until` does the same with a slower search.
+    fn take_line(&mut self) -> io::Result<usize> {
+        while self.line.len() <= MAX_RECORD_LEN {
+            let bytes = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                bytes => bytes?,
+            };
+            let room = MAX_RECORD_LEN + 1 - self.line.len();
+            let bytes = &bytes[..bytes.len().min(room)];
+            let end = memchr::memchr(b'\n', bytes).map(|place| place + 1);
+            let taken = end.unwrap_or(bytes.len());
+            self.line.extend_from_slice(&bytes[..taken]);
+            self.input.consume(taken);
+            if end.is_some() || taken == 0 {
+                break;
+            }
+        }
+        Ok(self.line.len())
     }
 
     fn take_row(&mut self, batch: &mut BatchBuilder) -> Result<(), (Option<Target>, RowFault)> {
@@ -306,16 +332,82 @@ impl<'de> Visitor<'de> for RowVisitor<'_> {
                 continue;
             }
             key.last_row = self.row;
+            if key.is_plain() {
+                let cell = Cell { batch: self.batch, targets: &key.targets, in_list: false, fault: self.fault };
+                map.next_value_seed(cell)?;
+                continue;
+            }
             let WantedKey { targets, inner, has_other_paths, .. } = key;
             if *has_other_paths && let Some(&target) = targets.iter().find(|&&target| self.batch.has_value(target)) {
                 self.fault.get_or_insert((target, RowFault::RepeatedKey));
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let inner = inner.as_deref_mut().map(|keys| (keys, self.row));
-            map.next_value_seed(Cell { batch: self.batch, targets, inner, in_list: false, fault: self.fault })?;
+            let cell = Cell { batch: self.batch, targets, in_list: false, fault: self.fault };
+            match inner {
+                Some(keys) if cell.targets.is_empty() => {
+                    map.next_value_seed(NestedCell { cell, keys, row: self.row })?;
+                }
+                _ => map.next_value_seed(cell)?,
+            }
         }
         Ok(())
+    }
+}
+
+/// A value that is wanted only for what is inside it.
+struct NestedCell<'a> {
+    cell: Cell<'a>,
+    keys: &'a mut Keys,
+    row: u64,
+}
+
+impl<'de> DeserializeSeed<'de> for NestedCell<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for NestedCell<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.cell.visit_unit()
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        self.cell.visit_bool(value)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.cell.visit_i64(value)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.cell.visit_u64(value)
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.cell.visit_f64(value)
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+        self.cell.visit_str(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
+        self.cell.visit_seq(list)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
+        let Self { cell, keys, row } = self;
+        RowVisitor { batch: cell.batch, keys, row, fault: cell.fault }.visit_map(map)
     }
 }
 
@@ -352,8 +444,6 @@ impl Visitor<'_> for KeySeed<'_> {
 struct Cell<'a> {
     batch: &'a mut BatchBuilder,
     targets: &'a [Target],
-    /// The wanted keys of the value, if it is an object, and the number of the row.
-    inner: Option<(&'a mut Keys, u64)>,
     in_list: bool,
     fault: &'a mut Option<(Target, RowFault)>,
 }
@@ -426,7 +516,7 @@ impl<'de> Visitor<'de> for Cell<'_> {
         }
         loop {
             let (batch, fault) = (&mut *self.batch, &mut *self.fault);
-            let cell = Cell { batch, targets: self.targets, inner: None, in_list: true, fault };
+            let cell = Cell { batch, targets: self.targets, in_list: true, fault };
             if list.next_element_seed(cell)?.is_none() {
                 return Ok(());
             }
@@ -434,14 +524,10 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some(&target) = self.targets.first() else {
-            if let Some((keys, row)) = self.inner {
-                return RowVisitor { batch: self.batch, keys, row, fault: self.fault }.visit_map(map);
-            }
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(());
-        };
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.fault(target, "an object".to_owned())
+        match self.targets.first() {
+            Some(&target) => self.fault(target, "an object".to_owned()),
+            None => Ok(()),
+        }
     }
 }

@@ -55,6 +55,7 @@ mod csv_records;
 mod error;
 mod files;
 pub mod generate;
+mod hold_out;
 mod json_lines;
 mod missing;
 mod notation;
@@ -71,6 +72,7 @@ mod partitions;
 mod row_part;
 mod skipped;
 mod time;
+mod time_range;
 mod wanted_columns;
 mod warning;
 
@@ -85,6 +87,7 @@ pub use csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
 pub use files::LogFile;
+pub use hold_out::{HoldOut, HoldOutRule, KeptRows, UnknownHoldOut};
 pub use missing::FileMissing;
 pub(crate) use missing::first_jump;
 pub(crate) use notation::{nfc, text_id};
@@ -94,7 +97,7 @@ pub use skipped::{SkipReason, SkippedFile};
 pub(crate) use time::is_in_the_future;
 #[doc(hidden)]
 pub use time::parse_time_us;
-pub use time::time_range;
+pub use time_range::time_range;
 pub use warning::LogWarning;
 
 use builder::{BatchBuilder, RowsOfLines};
@@ -137,7 +140,7 @@ pub(crate) fn missing_jump(
 }
 
 /// Options for reading a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ReadOptions {
     /// Most rows per batch; 0 is treated as 1. A batch has fewer rows if it is the last, if its rows are huge, or if
     /// `parts` left some out.
@@ -160,11 +163,16 @@ pub struct ReadOptions {
     /// Name of the column with each row's importance: how much the row counts, a number from 1e-9 to 1e9. For example,
     /// a row has importance 10 if nine more rows like it were left out of the log. Every row needs an importance.
     pub importance_column: Option<String>,
+    /// Whether each row counts once although the model was trained with an importance column, because these rows have
+    /// none left out. No meaning with an importance column.
+    pub unweighted: bool,
     /// Names of more columns to return as text, in this order; for example to group rows or to weight them. They may
     /// also be columns of the contract. List columns cannot be read this way.
     pub extra_columns: Vec<String>,
     /// Returns only rows that are in each of these parts.
     pub parts: Vec<RowPart>,
+    /// Rows that are held out by a rule: reads those, or all others. `None` reads all.
+    pub hold_out: Option<HoldOut>,
 }
 
 impl Default for ReadOptions {
@@ -178,8 +186,28 @@ impl Default for ReadOptions {
             time_unit: None,
             any_time: false,
             importance_column: None,
+            unweighted: false,
             extra_columns: Vec::new(),
             parts: Vec::new(),
+            hold_out: None,
+        }
+    }
+}
+
+impl ReadOptions {
+    /// Checks that these options say how much rows count, if the model was trained with the importance column
+    /// `trained`. Rows that count otherwise than in training would shift every probability.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LogError::ImportanceUnstated`] if there is neither an importance column nor the word that there is
+    /// none.
+    pub fn check_importance(&self, trained: Option<&str>) -> Result<(), LogError> {
+        match trained {
+            Some(trained) if self.importance_column.is_none() && !self.unweighted => {
+                Err(LogError::ImportanceUnstated { trained: trained.to_owned() })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -238,7 +266,13 @@ impl LogReader {
     /// missing or has the wrong type. Keys of JSON lines are not checked here: [`next_batch`](Self::next_batch) checks
     /// them at the end of the log.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
-        let part_filter = PartFilter::new(&options.parts, options.time_column.is_some())?;
+        let mut options = options;
+        if let Some(hold_out) = &options.hold_out {
+            // A time column is what a share of the last rows needs, and the message says so.
+            PartFilter::new(&[], Some(hold_out), options.time_column.is_some())?;
+            options.hold_out = Some(hold_out.resolved(contract, patterns, &options)?);
+        }
+        let part_filter = PartFilter::new(&options.parts, options.hold_out.as_ref(), options.time_column.is_some())?;
         let extra_columns: Vec<String> = options.extra_columns.iter().chain(part_filter.columns()).cloned().collect();
         let wanted = Wanted::new(contract, options.time_column.as_deref(), &extra_columns)?
             .with_importance(options.importance_column.as_deref())?;
@@ -467,6 +501,12 @@ impl LogReader {
         }
     }
 
+    /// The hold-out of the options, with a share of the last rows as the time from which on they are held out.
+    #[must_use]
+    pub fn hold_out(&self) -> Option<&HoldOut> {
+        self.options.hold_out.as_ref()
+    }
+
     /// Whether the rows have an importance: whether [`ReadOptions::importance_column`] is set.
     #[must_use]
     pub fn has_importance(&self) -> bool {
@@ -548,7 +588,7 @@ impl LogReader {
             let column = || self.wanted.name(Target::Field(index)).to_owned();
             let rules = &field.rules;
             for (text, (&count, &kept)) in
-                USUAL_MISSING.into_iter().zip(rules.guessed_missing.iter().zip(&rules.kept_missing))
+                USUAL_MISSING.into_iter().zip(rules.guessed_missing.iter().zip(rules.kept_missing.iter()))
             {
                 if count > 0 {
                     warnings.push(LogWarning::GuessedMissing { column: column(), text, count });

@@ -43,10 +43,10 @@ pub(super) struct FieldRules {
     pub(super) number_format: NumberFormat,
     pub(super) lists: Option<ListForm>,
     /// How many cells were treated as missing for each text of [`USUAL_MISSING`], by a guess.
-    pub(super) guessed_missing: [u64; USUAL_MISSING.len()],
+    pub(super) guessed_missing: Box<[u64; USUAL_MISSING.len()]>,
     /// How many values have each text of [`USUAL_MISSING`] as their category, because their format has a null of its
     /// own. Counts the texts of a dictionary once per batch.
-    pub(super) kept_missing: [u64; USUAL_MISSING.len()],
+    pub(super) kept_missing: Box<[u64; USUAL_MISSING.len()]>,
     /// How many cells were read as a list in JSON.
     pub(super) list_count: u64,
 }
@@ -60,8 +60,8 @@ impl FieldRules {
             nfc: field.nfc,
             number_format: reading.number_format,
             lists: reading.lists,
-            guessed_missing: [0; USUAL_MISSING.len()],
-            kept_missing: [0; USUAL_MISSING.len()],
+            guessed_missing: Box::new([0; USUAL_MISSING.len()]),
+            kept_missing: Box::new([0; USUAL_MISSING.len()]),
             list_count: 0,
         }
     }

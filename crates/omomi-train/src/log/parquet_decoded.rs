@@ -433,16 +433,18 @@ fn append_each(
     let Some(lists) = lists else {
         for row in start..end {
             push(column, row);
-            column.finish_row();
+            column.finish_row_of_many();
         }
+        column.finish_invalid_numbers();
         return;
     };
     for row in start..end {
         if lists.is_valid(row) {
             index_range(lists.value_offsets(), row).for_each(|index| push(column, index));
         }
-        column.finish_row();
+        column.finish_row_of_many();
     }
+    column.finish_invalid_numbers();
 }
 
 /// Appends ids, none of which is missing.

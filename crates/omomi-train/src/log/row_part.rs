@@ -2,6 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::hold_out::{HoldOut, HoldOutFilter};
 use super::{Categories, ExtraColumn, FieldColumn, LogError, RowBatch};
 
 /// One of several parts of the rows. Each row is in exactly one part.
@@ -47,12 +48,14 @@ const COLUMN_SEED: u64 = 0x636f_6c75_6d6e;
 #[derive(Debug)]
 pub(super) struct PartFilter {
     parts: Vec<RowPart>,
+    hold_out: Option<HoldOutFilter>,
+    hold_out_column: Option<String>,
     /// Rows seen so far, rows of other parts included and bad rows excluded.
     row_count: u64,
 }
 
 impl PartFilter {
-    pub(super) fn new(parts: &[RowPart], has_times: bool) -> Result<Self, LogError> {
+    pub(super) fn new(parts: &[RowPart], hold_out: Option<&HoldOut>, has_times: bool) -> Result<Self, LogError> {
         for part in parts {
             let RowPart { by, number, count } = part;
             if *number == 0 || number > count {
@@ -62,7 +65,12 @@ impl PartFilter {
                 return Err(LogError::PartsWithoutTime);
             }
         }
-        Ok(Self { parts: parts.to_vec(), row_count: 0 })
+        if hold_out.is_some_and(HoldOut::needs_time) && !has_times {
+            return Err(LogError::PartsWithoutTime);
+        }
+        let hold_out_column = hold_out.and_then(HoldOut::column).cloned();
+        let hold_out = hold_out.cloned().map(HoldOutFilter::new);
+        Ok(Self { parts: parts.to_vec(), hold_out, hold_out_column, row_count: 0 })
     }
 
     /// Rows seen so far, in all parts.
@@ -70,22 +78,29 @@ impl PartFilter {
         self.row_count
     }
 
-    /// The columns that the parts are split by, in the order of the parts.
+    /// The columns that the parts are split by, in the order of the parts, and that of the hold-out.
     pub(super) fn columns(&self) -> impl Iterator<Item = &String> {
-        self.parts.iter().filter_map(|part| if let PartBy::Column(column) = &part.by { Some(column) } else { None })
+        let parts = self
+            .parts
+            .iter()
+            .filter_map(|part| if let PartBy::Column(column) = &part.by { Some(column) } else { None });
+        parts.chain(&self.hold_out_column)
     }
 
-    /// Keeps only the rows of `batch` that are in every part. Removes the last extra columns, which were read only for
+    /// Keeps only the rows of `batch` that are in every part, and that the hold-out keeps. Removes the last extra columns, which were read only for
     /// the parts.
     pub(super) fn apply(&mut self, batch: &mut RowBatch) {
         let first_row = self.row_count;
         self.row_count += batch.row_count() as u64;
-        if self.parts.is_empty() {
+        if self.parts.is_empty() && self.hold_out.is_none() {
             return;
+        }
+        let mut keep = vec![true; batch.row_count()];
+        if let Some(hold_out) = &mut self.hold_out {
+            hold_out.mark(batch, &mut keep);
         }
         let columns = batch.extra.split_off(batch.extra.len() - self.columns().count());
         let mut columns = columns.iter();
-        let mut keep = vec![true; batch.row_count()];
         for part in &self.parts {
             let mut keep_hash = |row: usize, hash| keep[row] &= part.has_hash(hash);
             match &part.by {

@@ -1,5 +1,4 @@
-//! Times of impressions, in microseconds since 1970-01-01 UTC: how they are parsed and checked, and the range that a
-//! log covers.
+//! Times of impressions, in microseconds since 1970-01-01 UTC: how they are parsed and checked.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,10 +6,7 @@ use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 use arrow_cast::parse::string_to_timestamp_nanos;
 
 use super::error::{RowFault, excerpt};
-use super::row_part::PartFilter;
-use super::wanted_columns::Wanted;
-use super::{LogError, LogReader, ReadOptions};
-use omomi::contract::{Contract, TimeUnit};
+use omomi::contract::TimeUnit;
 
 pub(super) const EXPECTED_TIME: &str = "a time: an integer, or text such as 2019-11-24T00:00:17.004101Z";
 
@@ -110,18 +106,21 @@ impl TimeReader {
         let before = (self.unit, self.is_unit_guessed);
         let time_us = self.integer(whole)?;
         let unit_us = match self.unit {
-            Some(TimeUnit::Seconds) => 1e6,
-            Some(TimeUnit::Milliseconds) => 1e3,
-            Some(TimeUnit::Day | TimeUnit::DateTime) if number.fract() != 0.0 => {
-                // A bad row decides nothing about the unit.
-                (self.unit, self.is_unit_guessed) = before;
-                return Err(fault());
-            }
-            _ => 0.0,
+            Some(TimeUnit::Seconds) => Some(1e6),
+            Some(TimeUnit::Milliseconds) => Some(1e3),
+            Some(TimeUnit::Day | TimeUnit::DateTime) => (number.fract() == 0.0).then_some(0.0),
+            _ => Some(0.0),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "below 1,000,000")]
-        let fraction_us = ((number - number.floor()) * unit_us).floor() as i64;
-        time_us.checked_add(fraction_us).filter(|&time_us| self.has(time_us)).ok_or_else(fault)
+        let time_us = unit_us.and_then(|unit_us| {
+            #[expect(clippy::cast_possible_truncation, reason = "at most 1,000,000")]
+            let fraction_us = ((number - number.floor()) * unit_us).floor() as i64;
+            time_us.checked_add(fraction_us).filter(|&time_us| self.has(time_us))
+        });
+        if time_us.is_none() {
+            // A bad row decides nothing about the unit.
+            (self.unit, self.is_unit_guessed) = before;
+        }
+        time_us.ok_or_else(fault)
     }
 
     /// Reads text: an integer, a number of seconds or milliseconds with a fraction, or a time in RFC 3339, where a
@@ -242,35 +241,15 @@ pub(super) fn parse_us(text: &str) -> Option<i64> {
         Some(_) => return None,
         None => text,
     };
-    string_to_timestamp_nanos(plain).ok().map(|nanoseconds| nanoseconds.div_euclid(1_000))
-}
-
-/// Returns the earliest and the latest time in a log, in microseconds since 1970-01-01 UTC, or `None` if the log has no
-/// rows. Reads the whole log, but decodes only the label and the time. Calls `watch` after each batch of
-/// [`ReadOptions::batch_row_count`] rows.
-///
-/// # Errors
-///
-/// Returns [`LogError::PartsWithoutTime`] if the options name no time column. Otherwise fails like [`LogReader::open`]
-/// and [`LogReader::next_batch`].
-pub fn time_range(
-    contract: &Contract,
-    patterns: &[impl AsRef<str>],
-    options: &ReadOptions,
-    watch: &mut dyn FnMut(&LogReader),
-) -> Result<Option<(i64, i64)>, LogError> {
-    let Some(time_column) = &options.time_column else { return Err(LogError::PartsWithoutTime) };
-    let wanted = Wanted::new(contract, Some(time_column), &[])?.without_fields();
-    let mut reader = LogReader::open_wanted(wanted, PartFilter::new(&[], true)?, patterns, options.clone())?;
-    let mut range: Option<(i64, i64)> = None;
-    while let Some(batch) = reader.next_batch()? {
-        for &time_us in batch.time_us.iter().flatten() {
-            let (first, last) = range.unwrap_or((time_us, time_us));
-            range = Some((first.min(time_us), last.max(time_us)));
-        }
-        watch(&reader);
+    // The parser takes any white space before an offset, and any minutes in it, such as +09:99.
+    let has_wrong_minutes = matches!(
+        plain.as_bytes(),
+        [.., b'+' | b'-', _, _, b':', b'6'..=b'9', _] | [.., b'+' | b'-', _, _, b'6'..=b'9', _]
+    );
+    if has_wrong_minutes || !plain.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return None;
     }
-    Ok(range)
+    string_to_timestamp_nanos(plain).ok().map(|nanoseconds| nanoseconds.div_euclid(1_000))
 }
 
 #[cfg(test)]
@@ -418,6 +397,29 @@ mod tests {
         assert_eq!(seconds.text("9223372036854.5"), Ok(9_223_372_036_854_500_000));
         assert!(seconds.text("9223372036854.9").is_err());
         assert!(seconds.text("9223372036855").is_err());
+    }
+
+    /// The parser underneath took 99 minutes for an hour and 39 minutes.
+    #[test]
+    fn an_offset_has_at_most_59_minutes_and_only_spaces_before_it() {
+        for offset in ["+09:99", "+0960", "-00:60", "\t+09:00", "\u{3000}+09:00", "\u{a0}-08"] {
+            assert_eq!(read(&format!("2019-11-24 00:00:17{offset}")), None, "{offset}");
+        }
+        for offset in ["+09:00", "+0900", "+09", "  +09:00"] {
+            let expected = TIME_US - 4_101 - 9 * 3_600_000_000;
+            assert_eq!(read(&format!("2019-11-24 00:00:17{offset}")), Some(expected), "{offset}");
+        }
+        assert!(read("2019-11-24 00:00:17-08:59").is_some());
+    }
+
+    /// A bad row decided the unit, and the good rows after it were refused.
+    #[test]
+    fn seconds_whose_fraction_is_in_the_future_decide_nothing() {
+        let mut times = TimeReader { max_us: TIME_US, ..TimeReader::new(None, false) };
+        assert!(times.float(1_574_553_617.5).is_err());
+        assert_eq!(times.guessed_unit(), None);
+        assert_eq!(times.float(1_574_553_617.0), Ok(TIME_US - 4_101));
+        assert_eq!(times.guessed_unit(), Some(TimeUnit::Seconds));
     }
 
     /// A bad row decided the unit, and the good rows after it were refused.

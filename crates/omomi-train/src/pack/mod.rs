@@ -18,10 +18,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::learn::state::StateError;
+use crate::learn::state::{StateError, StateReader};
 use crate::learn::{read_provenance, utc};
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
-use crate::log::{LogError, LogReader, ReadOptions, is_in_the_future};
+use crate::log::{HoldOut, LogError, LogReader, ReadOptions, is_in_the_future};
 use omomi::contract::Contract;
 use omomi::request::RequestRows;
 use omomi::score::Model;
@@ -194,6 +194,10 @@ pub fn pack(
     let pending = PendingFile::create(out)?;
     let mut provenance = provenance(&options.state)?;
     let training = &mut provenance["training"];
+    // The state itself is right, even if its provenance comes from another engine.
+    let importance_column = StateReader::open(&options.state)?.metadata().importance_column.clone();
+    options.read.check_importance(importance_column.as_deref())?;
+    training["importance_column"] = json!(importance_column);
     if let Some(end_us) = training["training_window"]["last_us"].as_i64()
         && is_in_the_future(end_us)
     {
@@ -207,7 +211,8 @@ pub fn pack(
     let (golden, uncovered_fields) = golden_requests(contract, options, watch)?;
     let mut lineage: Vec<LearnedLog> = serde_json::from_value(training["lineage"].take()).unwrap_or_default();
     let held_out = LogReader::open(contract, &options.held_out, options.read.clone())?;
-    extend_lineage(&mut lineage, learned_logs(LearningStep::Pack, held_out.files(), None, None));
+    let rule = held_out.hold_out().map(HoldOut::used_rows);
+    extend_lineage(&mut lineage, learned_logs(LearningStep::Pack, held_out.files(), None, rule.as_deref()));
     training["lineage"] = json!(lineage);
     let Weights { bias, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
     let packing = Packing { contract, options, golden: &golden, bias };

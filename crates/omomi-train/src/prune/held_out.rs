@@ -19,7 +19,7 @@ const MIN_STEP: f64 = 1e-10;
 /// Held-out rows, or a sample of them: the rows whose numbers have the lowest hashes. The sample depends only on the
 /// row numbers.
 ///
-/// Memory: 17 bytes per row and 8 bytes per feature of a row.
+/// Memory: 17 bytes per row, 8 more with an importance, and 8 bytes per feature of a row.
 #[derive(Debug)]
 pub(super) struct HeldOut {
     max_rows: usize,
@@ -28,6 +28,8 @@ pub(super) struct HeldOut {
     max_hash: u64,
     hashes: Vec<u64>,
     clicked: Vec<bool>,
+    /// How much each row counts; empty if each counts once.
+    importance: Vec<f64>,
     /// For each field and cross, pairs of a row and the number of a feature in that row.
     columns: Vec<Vec<(u32, u32)>>,
 }
@@ -46,16 +48,26 @@ impl HeldOut {
         let columns = vec![Vec::new(); group_count];
         // Row numbers have 32 bits.
         let max_rows = max_rows.clamp(1, u32::MAX as usize - 1);
-        Self { max_rows, row_count: 0, max_hash: u64::MAX, hashes: Vec::new(), clicked: Vec::new(), columns }
+        Self {
+            max_rows,
+            row_count: 0,
+            max_hash: u64::MAX,
+            hashes: Vec::new(),
+            clicked: Vec::new(),
+            importance: Vec::new(),
+            columns,
+        }
     }
 
     /// Adds more rows.
     pub(super) fn add(&mut self, model: &StateModel, batch: &RowBatch) {
         let group_of = |number: u32| usize::from(model.features()[number as usize].group);
-        model.each_row(batch, |numbers, clicked| self.push(numbers, group_of, clicked));
+        let mut importance = batch.importance.iter().flatten().copied();
+        model.each_row(batch, |numbers, clicked| self.push(numbers, group_of, clicked, importance.next()));
     }
 
-    fn push(&mut self, numbers: &[u32], group_of: impl Fn(u32) -> usize, clicked: bool) {
+    /// Either each row has an importance, or none.
+    fn push(&mut self, numbers: &[u32], group_of: impl Fn(u32) -> usize, clicked: bool, importance: Option<f64>) {
         let hash = xxh3_64(&self.row_count.to_le_bytes());
         self.row_count += 1;
         if hash > self.max_hash {
@@ -64,6 +76,7 @@ impl HeldOut {
         let row = u32::try_from(self.clicked.len()).expect("the sample is thinned before it has so many rows");
         self.hashes.push(hash);
         self.clicked.push(clicked);
+        self.importance.extend(importance);
         for &number in numbers {
             self.columns[group_of(number)].push((row, number));
         }
@@ -92,6 +105,8 @@ impl HeldOut {
         }
         let mut stays = places.iter().map(Option::is_some);
         self.clicked.retain(|_| stays.next().unwrap_or(false));
+        let mut stays = places.iter().map(Option::is_some);
+        self.importance.retain(|_| stays.next().unwrap_or(false));
         self.hashes.retain(|&hash| hash <= max_hash);
     }
 
@@ -99,6 +114,11 @@ impl HeldOut {
     pub(super) fn refuse_one_sided(&self) -> Result<(), PruneError> {
         let (rows, clicks) = (self.sampled_row_count(), self.clicked.iter().filter(|&&clicked| clicked).count() as u64);
         if clicks == 0 || clicks == rows { Err(PruneError::OneSided { rows, clicks }) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn importance_of(&self, row: usize) -> f64 {
+        self.importance.get(row).copied().unwrap_or(1.0)
     }
 
     /// How many rows are in the sample.
@@ -132,8 +152,8 @@ impl HeldOut {
     /// Computes the quality of predictions with the logits `logits` plus `shift`.
     pub(super) fn quality(&self, logits: &[f64], shift: f64) -> Quality {
         let mut evaluator = Evaluator::bounded();
-        for (logit, &clicked) in logits.iter().zip(&self.clicked) {
-            evaluator.add_logit(logit + shift, clicked);
+        for (row, (logit, &clicked)) in logits.iter().zip(&self.clicked).enumerate() {
+            evaluator.add_important_logit(logit + shift, clicked, self.importance_of(row));
         }
         evaluator.metrics().into()
     }
@@ -144,10 +164,10 @@ impl HeldOut {
         let mut shift = 0.0;
         for _ in 0..MAX_STEPS {
             let (mut slope, mut curvature) = (0.0, 0.0);
-            for (logit, &clicked) in logits.iter().zip(&self.clicked) {
-                let probability = math::sigmoid(logit + shift);
-                slope += probability - f64::from(u8::from(clicked));
-                curvature += probability * (1.0 - probability);
+            for (row, (logit, &clicked)) in logits.iter().zip(&self.clicked).enumerate() {
+                let (probability, importance) = (math::sigmoid(logit + shift), self.importance_of(row));
+                slope += importance * (probability - f64::from(u8::from(clicked)));
+                curvature += importance * probability * (1.0 - probability);
             }
             let step = (-slope / curvature.max(f64::MIN_POSITIVE)).clamp(-MAX_STEP, MAX_STEP);
             shift += step;
@@ -170,7 +190,7 @@ mod tests {
         for row in 0..row_count {
             let mut numbers = vec![row % 7];
             numbers.extend((0..3).filter(|bit| row >> bit & 1 == 1).map(|bit| 7 + bit));
-            rows.push(&numbers, |number| usize::from(number >= 7), row % 3 == 0);
+            rows.push(&numbers, |number| usize::from(number >= 7), row % 3 == 0, None);
         }
         rows
     }
@@ -220,5 +240,24 @@ mod tests {
         let refusal = rows(1, 1).refuse_one_sided().unwrap_err().to_string();
         assert!(refusal.ends_with("found 1 clicks in 1 rows"), "{refusal}");
         assert!(HeldOut::new(1, 1).refuse_one_sided().is_err());
+    }
+
+    #[test]
+    fn a_row_of_importance_three_counts_as_three_rows_even_in_a_sample() {
+        let push = |rows: &mut HeldOut, row: u32, importance| {
+            rows.push(&[row % 7], |_| 0, row % 3 == 0, importance);
+        };
+        let (mut once, mut thrice) = (HeldOut::new(1, 1_000), HeldOut::new(1, 10_000));
+        for row in 0..1_000 {
+            push(&mut once, row, Some(if row % 2 == 0 { 3.0 } else { 1.0 }));
+            (0..if row % 2 == 0 { 3 } else { 1 }).for_each(|_| push(&mut thrice, row, None));
+        }
+        let weights = [0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7];
+        let [once_fit, thrice_fit] = [&once, &thrice].map(|rows| rows.fit(&rows.logits(-1.0, &weights)));
+        assert!((once_fit.shift - thrice_fit.shift).abs() < 1e-9, "{once_fit:?} {thrice_fit:?}");
+        assert!((once_fit.quality.log_loss - thrice_fit.quality.log_loss).abs() < 1e-9);
+        let mut sample = HeldOut::new(1, 100);
+        (0..1_000).for_each(|row| push(&mut sample, row, Some(f64::from(row))));
+        assert_eq!(sample.importance.len(), sample.clicked.len());
     }
 }

@@ -60,7 +60,7 @@ use std::path::{Path, PathBuf};
 
 use crate::learn::{StateModel, refuse_existing_state};
 use crate::lineage::{LearningStep, learned_logs};
-use crate::log::{LogFile, LogReader, ReadOptions};
+use crate::log::{HoldOut, LogReader, ReadOptions};
 use crate::operate::publish::check_planned;
 use crate::pack::{FilePlan, GoldenRows};
 use omomi::contract::Contract;
@@ -196,9 +196,9 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     let contract = &model.metadata().contract;
     options.measures.check(contract, &model.metadata().weight_rule, !options.held_out.is_empty())?;
     let mut golden = GoldenRows::new(contract);
-    let (held_out, held_out_logs) = match read_held_out(&model, options, &mut golden, watch)? {
-        Some((rows, logs)) => (Some(rows), logs),
-        None => (None, Vec::new()),
+    let (held_out, held_out_logs, held_out_rule) = match read_held_out(&model, options, &mut golden, watch)? {
+        Some((rows, reader)) => (Some(rows), reader.files().to_vec(), reader.hold_out().map(HoldOut::used_rows)),
+        None => (None, Vec::new(), None),
     };
     let golden = held_out.is_some().then_some(&golden);
     let growth_bytes = write::provenance_growth_bytes(&options.measures);
@@ -227,7 +227,9 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     bill.warnings.extend(more);
     watch(Event::Writing);
     let sample = held_out.as_ref().filter(|rows| rows.sampled_row_count() < rows.row_count());
-    let rule = sample.map(|rows| format!("a sample of {} rows", rows.sampled_row_count()));
+    let sample = sample.map(|rows| format!("a sample of {} rows", rows.sampled_row_count()));
+    let rules: Vec<String> = held_out_rule.into_iter().chain(sample).collect();
+    let rule = (!rules.is_empty()).then(|| rules.join(", "));
     let learned = learned_logs(LearningStep::Prune, &held_out_logs, None, rule.as_deref());
     let state_len_bytes = write::write(options, &last, &served_rule(&last), &bill, &bill_path, learned)?;
     let held_out_row_count = held_out.as_ref().map_or(0, HeldOut::row_count);
@@ -244,11 +246,12 @@ fn read_held_out(
     options: &PruneOptions,
     golden: &mut GoldenRows<'_>,
     watch: &mut dyn FnMut(Event<'_>),
-) -> Result<Option<(HeldOut, Vec<LogFile>)>, PruneError> {
+) -> Result<Option<(HeldOut, LogReader)>, PruneError> {
     if options.held_out.is_empty() {
         return Ok(None);
     }
     let contract = &model.metadata().contract;
+    options.read.check_importance(model.metadata().importance_column.as_deref())?;
     let mut reader = LogReader::open(contract, &options.held_out, options.read.clone())?;
     let group_count = contract.fields().len() + contract.crosses().len();
     let mut rows = HeldOut::new(group_count, options.sample_row_count);
@@ -262,7 +265,7 @@ fn read_held_out(
     }
     watch(Event::Finished(&reader));
     rows.refuse_one_sided()?;
-    Ok(Some((rows, reader.files().to_vec())))
+    Ok(Some((rows, reader)))
 }
 
 /// Returns the warnings: the bias was not fitted, the budget is not used up, or the store warns about or would reject

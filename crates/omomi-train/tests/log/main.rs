@@ -5,6 +5,7 @@ mod csv_strict;
 mod extra_columns;
 mod files;
 mod formats;
+mod hold_out;
 mod hostile_parquet;
 mod importance;
 #[path = "../../../../tests/hostile/memory.rs"]

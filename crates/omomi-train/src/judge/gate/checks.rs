@@ -183,12 +183,16 @@ impl Judge<'_> {
         let (model, baseline) = (candidate.model, candidate.baseline);
         let (settings, overall) = (self.settings, &model.overall);
         let min = settings.min_clicks.max(min_clicks(settings.proven_calibration_ratio));
-        let found = overall.clicks;
+        let found = overall.telling_clicks();
         let answer = match min.checked_sub(found) {
             None | Some(0) => Answer::Passed,
             Some(more_clicks) => Answer::CannotTell { more_clicks },
         };
-        let words = (format!("at least {min}, which follows from the limits"), found.to_string());
+        let found = match overall.effective_clicks {
+            None => found.to_string(),
+            Some(_) => format!("{found} that count alike, of clicks with an importance of {}", overall.clicks),
+        };
+        let words = (format!("at least {min}, which follows from the limits"), found);
         self.note("clicks", answer, words, "evaluate on more rows");
 
         let found = overall.not_probability_count;
@@ -239,7 +243,7 @@ impl Judge<'_> {
         let mut found = calibration_words(calibration);
         let mut answer = match calibration {
             Some(Calibration { ratio, low, high }) => {
-                Figure { value: ratio, low, high, clicks: model.overall.clicks }.within(bar, outer_bar)
+                Figure { value: ratio, low, high, clicks: model.overall.telling_clicks() }.within(bar, outer_bar)
             }
             None => Answer::HeldBack,
         };
@@ -300,7 +304,7 @@ impl Judge<'_> {
         );
         let answer = match change {
             Some(Difference { value, low, high }) => {
-                Figure { value, low, high, clicks: model.overall.clicks }.at_most(bar, outer_bar)
+                Figure { value, low, high, clicks: model.overall.telling_clicks() }.at_most(bar, outer_bar)
             }
             None => Answer::HeldBack,
         };
@@ -374,7 +378,7 @@ impl Judge<'_> {
         let overall = &model.overall;
         let (answer, found) = match overall.normalized_entropy.zip(overall.normalized_entropy_interval) {
             Some((value, [low, high])) => {
-                let figure = Figure { value, low, high, clicks: overall.clicks };
+                let figure = Figure { value, low, high, clicks: overall.telling_clicks() };
                 (figure.at_most(max, max), format!("{value:.4} ({low:.4} to {high:.4})"))
             }
             None => (Answer::HeldBack, "none, because there are no clicks".to_owned()),

@@ -24,9 +24,9 @@ pub struct SliceFigure {
     pub column: String,
     /// Its value; `None` for the rows without one.
     pub value: Option<String>,
-    /// Number of clicks.
+    /// Number of clicks, or the sum of their importance.
     pub clicks: u64,
-    /// Sum of the probabilities.
+    /// Sum of the probabilities, each times its importance.
     pub expected_clicks: f64,
     /// Calibration ratio: expected clicks divided by clicks, both plus a half.
     pub ratio: f64,
@@ -72,10 +72,18 @@ pub fn slice_figures(
     baseline: Option<&ModelEvaluation>,
     settings: &GateSettings,
 ) -> Vec<SliceFigure> {
-    let expected = |slice: &Slice| slice.metrics.mean_probability * slice.metrics.impressions as f64;
-    let ratio = |slice: &Slice| (expected(slice) + PRIOR_CLICKS) / (slice.metrics.clicks as f64 + PRIOR_CLICKS);
+    // Where rows have an importance, clicks are those of importance 1 that would tell as much. A slice without clicks
+    // takes that from all rows.
+    let share_of_all = {
+        let clicks = model.overall.clicks.max(1) as f64;
+        model.overall.effective_clicks.map_or(1.0, |effective| effective / clicks)
+    };
+    let share = |slice: &Slice| if slice.metrics.clicks == 0 { share_of_all } else { slice.metrics.telling_share() };
+    let clicks = |slice: &Slice| slice.metrics.clicks as f64 * share(slice);
+    let expected = |slice: &Slice| slice.metrics.mean_probability * slice.metrics.impressions as f64 * share(slice);
+    let ratio = |slice: &Slice| (expected(slice) + PRIOR_CLICKS) / (clicks(slice) + PRIOR_CLICKS);
     let min = settings.slice_min_clicks as f64;
-    let has_enough = |slice: &&Slice| slice.metrics.clicks as f64 >= min || expected(slice) >= min;
+    let has_enough = |slice: &&Slice| clicks(slice) >= min || expected(slice) >= min;
     let count = model.by.iter().flat_map(|by| &by.slices).filter(has_enough).count();
     let [quantile, sure_quantile] = [quantile_of(count), sure_quantile_of(count)];
     let [min_ratio, max_ratio] = settings.slice_calibration_ratio;
@@ -86,11 +94,11 @@ pub fn slice_figures(
         let others: std::collections::HashMap<_, _> =
             others.iter().flat_map(|by| &by.slices).map(|slice| (slice.value.as_deref(), slice)).collect();
         for slice in by.slices.iter().filter(has_enough) {
-            let [fewest, most] = poisson_interval(slice.metrics.clicks as f64, quantile);
+            let [fewest, most] = poisson_interval(clicks(slice), quantile);
             let (low, high) = (expected(slice) / most, (fewest > 0.0).then(|| expected(slice) / fewest));
             let baseline_ratio = others.get(&slice.value.as_deref()).map(|slice| ratio(slice));
             let is_outside = low > max_ratio || high.is_some_and(|high| high < min_ratio);
-            let [sure_fewest, sure_most] = poisson_interval(slice.metrics.clicks as f64, sure_quantile);
+            let [sure_fewest, sure_most] = poisson_interval(clicks(slice), sure_quantile);
             let is_surely_outside = expected(slice) / sure_most > max_ratio
                 || (sure_fewest > 0.0 && expected(slice) / sure_fewest < min_ratio);
             let worsening = match baseline_ratio {
@@ -108,7 +116,7 @@ pub fn slice_figures(
                 column: by.column.clone(),
                 value: slice.value.clone(),
                 clicks: slice.metrics.clicks,
-                expected_clicks: expected(slice),
+                expected_clicks: expected(slice) / share(slice),
                 ratio: ratio(slice),
                 low,
                 high,

@@ -70,6 +70,10 @@ impl Inputs {
                 let (path, other) = (shard.path.clone(), first.path.clone());
                 return Err(AverageError::Differs { path, other, difference });
             }
+            if let Some(difference) = Difference::of_importance(&first.metadata, &shard.metadata) {
+                let (path, other) = (shard.path.clone(), first.path.clone());
+                return Err(AverageError::Differs { path, other, difference });
+            }
             refuse_changed(shard)?;
             if let Some((twin, _)) = inputs[..index].iter().find(|(earlier, _)| earlier.digest == shard.digest) {
                 return Err(AverageError::Twice { first: twin.path.clone(), second: shard.path.clone() });

@@ -32,6 +32,7 @@ fn metadata() -> Metadata {
         window_us: None,
         rows: 1_000,
         effective_rows: 1_000,
+        importance_column: None,
         clicks: 100,
         passes: 1,
         start: None,

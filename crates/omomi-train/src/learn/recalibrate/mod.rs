@@ -12,7 +12,8 @@
 //! # Limits
 //!
 //! Two numbers adjust the whole curve. An error that differs between regions of the logit remains; isotonic regression
-//! would follow it. Memory: about 50 bytes per feature and 9 per held-out row.
+//! would follow it. Memory: about 50 bytes per feature and 9 per held-out row, 17 if rows have an
+//! importance.
 
 mod platt;
 
@@ -31,6 +32,7 @@ use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, lea
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 use omomi::error::Owner;
 
+use platt::Rows;
 pub use platt::{PlattFault, PlattScaling};
 
 /// Options of [`recalibrate`].
@@ -146,13 +148,19 @@ pub fn recalibrate(
     let started = Instant::now();
     refuse_existing_state(&options.out, options.replace)?;
     let model = StateModel::read(&options.state)?;
+    options.read.check_importance(model.metadata().importance_column.as_deref())?;
     let mut reader = LogReader::open(&model.metadata().contract, &options.logs, options.read.clone())?;
-    if let Some(path) = find_learned(&model.metadata().lineage, reader.files()) {
+    let hold_out = reader.hold_out().cloned();
+    if let Some(path) = find_learned(&model.metadata().lineage, reader.files(), hold_out.as_ref()) {
         return Err(RecalibrateError::Learned { path, state: options.state.clone() });
     }
     watch(&Event::Started(&reader));
     let (mut logits, mut labels) = (Vec::new(), Vec::new());
+    let mut importances = reader.has_importance().then(Vec::new);
     while let Some(batch) = reader.next_batch()? {
+        if let Some((importances, importance)) = importances.as_mut().zip(batch.importance.as_ref()) {
+            importances.extend_from_slice(importance);
+        }
         model.predict(&batch, |logit, clicked| {
             logits.push(logit);
             labels.push(clicked);
@@ -160,17 +168,21 @@ pub fn recalibrate(
         watch(&Event::Read(&reader));
     }
     watch(&Event::Finished(&reader));
-    let scaling = platt::fit(&logits, &labels)?;
+    let rows = Rows { logits: &logits, clicked: &labels, importance: importances.as_deref() };
+    let scaling = platt::fit(rows)?;
     let metrics = |scale: f64, shift: f64| {
-        let mut evaluator = Evaluator::exact();
-        logits.iter().zip(&labels).for_each(|(logit, &clicked)| evaluator.add_logit(scale * logit + shift, clicked));
+        let mut evaluator = Evaluator::of_rows(importances.is_some());
+        for (logit, clicked, importance) in rows.iter() {
+            evaluator.add_important_logit(scale * logit + shift, clicked, importance);
+        }
         evaluator.metrics()
     };
     let (before, after) = (metrics(1.0, 0.0), metrics(scaling.scale, scaling.shift));
     let weight_rule = model.metadata().weight_rule.recalibrated(scaling.scale, scaling.shift);
     drop(model);
     let logs = reader.files().to_vec();
-    let learned = learned_logs(LearningStep::Recalibrate, &logs, None, None);
+    let used_rows = hold_out.map(|hold_out| hold_out.used_rows());
+    let learned = learned_logs(LearningStep::Recalibrate, &logs, None, used_rows.as_deref());
     let mut report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes: 0, seconds: 0.0 };
     let (finished, metadata) = rewrite(options, &report, learned, watch)?;
     report.state_len_bytes = finished.len_bytes;
@@ -193,7 +205,7 @@ fn rewrite(
     let weight_rule = report.weight_rule;
     let mut reader = StateReader::open(&options.state)?;
     let mut metadata = Metadata { weight_rule, ..reader.metadata().clone() };
-    add_recalibration(&mut metadata.provenance, report);
+    add_recalibration(&mut metadata.provenance, options, report);
     extend_lineage(&mut metadata.lineage, learned);
     let (mut row_count, of) = (0, reader.feature_count() + 1);
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
@@ -212,9 +224,10 @@ fn rewrite(
     Ok((writer.finish_with(&metadata.provenance)?, metadata))
 }
 
-fn add_recalibration(provenance: &mut Map<String, Value>, report: &RecalibrateReport) {
+fn add_recalibration(provenance: &mut Map<String, Value>, options: &RecalibrateOptions, report: &RecalibrateReport) {
     let scaling = report.scaling;
     let recalibration = json!({
+        "importance_column": options.read.importance_column,
         "scale": scaling.scale,
         "shift": scaling.shift,
         "scale_error": scaling.scale_error,

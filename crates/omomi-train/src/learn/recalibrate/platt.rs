@@ -62,8 +62,27 @@ pub enum PlattFault {
     },
 }
 
-/// Fits scale and shift to rows with the predictions `logits`.
-pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, PlattFault> {
+/// Rows with their predictions.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) logits: &'a [f64],
+    pub(super) clicked: &'a [bool],
+    /// How much each row counts; `None` if each counts once.
+    pub(super) importance: Option<&'a [f64]>,
+}
+
+impl Rows<'_> {
+    /// The logit, the label and the importance of each row.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (f64, bool, f64)> + '_ {
+        let importance = |row: usize| self.importance.map_or(1.0, |importance| importance[row]);
+        let rows = self.logits.iter().zip(self.clicked).enumerate();
+        rows.map(move |(row, (&logit, &clicked))| (logit, clicked, importance(row)))
+    }
+}
+
+/// Fits scale and shift to rows.
+pub(super) fn fit(rows_to_fit: Rows<'_>) -> Result<PlattScaling, PlattFault> {
+    let Rows { logits, clicked, .. } = rows_to_fit;
     let (clicks, rows) = (clicked.iter().filter(|&&clicked| clicked).count() as u64, clicked.len() as u64);
     if clicks == 0 || clicks == rows {
         return Err(PlattFault::OneSided { clicks, rows });
@@ -72,14 +91,15 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
         return Err(PlattFault::Constant { logit: logits[0] });
     }
     let loss = |scale: f64, shift: f64| -> f64 {
-        logits.iter().zip(clicked).map(|(&logit, &clicked)| log_loss(scale * logit + shift, clicked)).sum()
+        let loss = |(logit, clicked, importance)| importance * log_loss(scale * logit + shift, clicked);
+        rows_to_fit.iter().map(loss).sum()
     };
     // False if the loss is NaN.
     let is_no_worse = |next_loss: f64, min_loss: f64| next_loss <= min_loss;
     let (mut scale, mut shift) = (1.0, 0.0);
     let mut min_loss = loss(scale, shift);
     for _ in 0..MAX_STEPS {
-        let slope = Slope::at(scale, shift, logits, clicked);
+        let slope = Slope::at(scale, shift, rows_to_fit);
         let Some((mut scale_step, mut shift_step)) = slope.newton_step() else {
             return Err(PlattFault::Scale { scale });
         };
@@ -98,7 +118,7 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
             return Err(PlattFault::Scale { scale });
         }
         if scale_step.abs() < SHORT && shift_step.abs() < SHORT || halvings == MAX_HALVINGS {
-            let [scale_error, shift_error] = Slope::at(scale, shift, logits, clicked).errors();
+            let [scale_error, shift_error] = Slope::at(scale, shift, rows_to_fit).errors();
             return Ok(PlattScaling { scale, shift, scale_error, shift_error });
         }
     }
@@ -112,15 +132,25 @@ struct Slope {
     scale_scale: f64,
     scale_shift: f64,
     shift_shift: f64,
+    /// Sums of the products of each row's own first derivatives (scale twice, scale and shift, shift twice), if rows
+    /// have an importance.
+    products: Option<[f64; 3]>,
 }
 
 impl Slope {
-    fn at(scale: f64, shift: f64, logits: &[f64], clicked: &[bool]) -> Self {
-        let mut slope = Self { scale: 0.0, shift: 0.0, scale_scale: 0.0, scale_shift: 0.0, shift_shift: 0.0 };
-        for (&logit, &clicked) in logits.iter().zip(clicked) {
+    fn at(scale: f64, shift: f64, rows: Rows<'_>) -> Self {
+        let products = rows.importance.map(|_| [0.0; 3]);
+        let mut slope = Self { scale: 0.0, shift: 0.0, scale_scale: 0.0, scale_shift: 0.0, shift_shift: 0.0, products };
+        for (logit, clicked, importance) in rows.iter() {
             let probability = sigmoid(scale * logit + shift);
-            let gradient = probability - f64::from(u8::from(clicked));
-            let curvature = probability * (1.0 - probability);
+            let gradient = importance * (probability - f64::from(u8::from(clicked)));
+            let curvature = importance * probability * (1.0 - probability);
+            if let Some(products) = &mut slope.products {
+                let square = gradient * gradient;
+                products[0] += square * logit * logit;
+                products[1] += square * logit;
+                products[2] += square;
+            }
             slope.scale += gradient * logit;
             slope.shift += gradient;
             slope.scale_scale += curvature * logit * logit;
@@ -142,9 +172,20 @@ impl Slope {
         (determinant > 0.0 && scale.is_finite() && shift.is_finite()).then_some((scale, shift))
     }
 
-    /// Returns the standard errors of scale and shift. Their covariance is the inverse of the second derivatives.
+    /// Returns the standard errors of scale and shift. Their covariance is the inverse of the second derivatives if
+    /// each row counts once. A row of importance 10 is not ten rows, so with an importance the inverse is multiplied by
+    /// the products of the first derivatives, and again by the inverse (the "sandwich").
     fn errors(&self) -> [f64; 2] {
-        [self.shift_shift, self.scale_scale].map(|variance| (variance / self.determinant()).sqrt())
+        let determinant = self.determinant();
+        let Some([scale_scale, scale_shift, shift_shift]) = self.products else {
+            return [self.shift_shift, self.scale_scale].map(|variance| (variance / determinant).sqrt());
+        };
+        // The rows of the inverse, times the determinant.
+        let inverse = [[self.shift_shift, -self.scale_shift], [-self.scale_shift, self.scale_scale]];
+        inverse.map(|[one, other]| {
+            let variance = one * one * scale_scale + 2.0 * one * other * scale_shift + other * other * shift_shift;
+            variance.max(0.0).sqrt() / determinant
+        })
     }
 }
 
@@ -154,6 +195,10 @@ mod tests {
     use rand_pcg::Pcg64;
 
     use super::*;
+
+    fn fit_once(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, PlattFault> {
+        fit(Rows { logits, clicked, importance: None })
+    }
 
     /// Returns rows whose true logit is `scale` times the predicted one plus `shift`.
     fn rows(count: usize, scale: f64, shift: f64) -> (Vec<f64>, Vec<bool>) {
@@ -169,7 +214,7 @@ mod tests {
     fn known_scales_and_shifts_are_found_within_their_errors() {
         for (scale, shift) in [(1.0, 0.0), (0.5, 0.7), (1.3, -0.4), (4.0, 6.0), (0.2, -3.0)] {
             let (logits, clicked) = rows(200_000, scale, shift);
-            let found = fit(&logits, &clicked).unwrap();
+            let found = fit_once(&logits, &clicked).unwrap();
             assert!((found.scale - scale).abs() < 4.0 * found.scale_error, "{found:?}");
             assert!((found.shift - shift).abs() < 4.0 * found.shift_error, "{found:?}");
             assert!(found.scale_error < 0.1 && found.shift_error < 0.1, "{found:?}");
@@ -177,18 +222,18 @@ mod tests {
             let sum: f64 = logits.iter().map(|logit| sigmoid(found.scale * logit + found.shift)).sum();
             let clicks = clicked.iter().filter(|&&clicked| clicked).count() as f64;
             assert!((sum / clicks - 1.0).abs() < 1e-9, "{}", sum / clicks);
-            assert_eq!(fit(&logits, &clicked), Ok(found));
+            assert_eq!(fit_once(&logits, &clicked), Ok(found));
         }
     }
 
     #[test]
     fn rows_that_do_not_determine_the_scale_are_rejected() {
-        assert_eq!(fit(&[1.0, 2.0], &[false, false]), Err(PlattFault::OneSided { clicks: 0, rows: 2 }));
-        assert_eq!(fit(&[1.0, 2.0], &[true, true]), Err(PlattFault::OneSided { clicks: 2, rows: 2 }));
-        assert_eq!(fit(&[], &[]), Err(PlattFault::OneSided { clicks: 0, rows: 0 }));
-        assert_eq!(fit(&[2.0, 2.0], &[true, false]), Err(PlattFault::Constant { logit: 2.0 }));
+        assert_eq!(fit_once(&[1.0, 2.0], &[false, false]), Err(PlattFault::OneSided { clicks: 0, rows: 2 }));
+        assert_eq!(fit_once(&[1.0, 2.0], &[true, true]), Err(PlattFault::OneSided { clicks: 2, rows: 2 }));
+        assert_eq!(fit_once(&[], &[]), Err(PlattFault::OneSided { clicks: 0, rows: 0 }));
+        assert_eq!(fit_once(&[2.0, 2.0], &[true, false]), Err(PlattFault::Constant { logit: 2.0 }));
         // Separable classes need an infinite scale, reversed ones a negative scale.
-        let scale = |logits: &[f64], clicked: &[bool]| match fit(logits, clicked) {
+        let scale = |logits: &[f64], clicked: &[bool]| match fit_once(logits, clicked) {
             Err(PlattFault::Scale { scale }) => scale,
             other => panic!("{other:?}"),
         };
@@ -196,5 +241,28 @@ mod tests {
         let (logits, clicked) = rows(10_000, 1.0, 0.0);
         let reversed: Vec<f64> = logits.iter().map(|logit| -logit).collect();
         assert!(scale(&reversed, &clicked) < SCALES[0]);
+    }
+
+    /// Of the rows without a click, one in ten is left with importance 10.
+    #[test]
+    fn thinned_rows_with_their_importance_give_the_scale_and_shift_of_all_rows() {
+        let (logits, clicked) = rows(200_000, 0.8, 0.3);
+        let all = fit_once(&logits, &clicked).unwrap();
+        let kept: Vec<usize> = (0..logits.len()).filter(|&row| clicked[row] || row % 10 == 3).collect();
+        let logits: Vec<f64> = kept.iter().map(|&row| logits[row]).collect();
+        let clicked: Vec<bool> = kept.iter().map(|&row| clicked[row]).collect();
+        let importance: Vec<f64> = clicked.iter().map(|&clicked| if clicked { 1.0 } else { 10.0 }).collect();
+        let thinned = fit(Rows { logits: &logits, clicked: &clicked, importance: Some(&importance) }).unwrap();
+        assert!((thinned.scale - all.scale).abs() < 3.0 * thinned.scale_error, "{thinned:?} {all:?}");
+        assert!((thinned.shift - all.shift).abs() < 3.0 * thinned.shift_error, "{thinned:?} {all:?}");
+        // Fewer rows say less, but more than a tenth of them would.
+        assert!((1.0..2.5).contains(&(thinned.shift_error / all.shift_error)), "{thinned:?} {all:?}");
+        // Without the importance, the shift is that of ten times as many clicks.
+        let wrong = fit_once(&logits, &clicked).unwrap();
+        assert!((wrong.shift - all.shift - 10.0_f64.ln()).abs() < 0.2, "{wrong:?}");
+        // Importance 1 is as none; the errors are estimated in another way.
+        let ones = vec![1.0; logits.len()];
+        let once = fit(Rows { logits: &logits, clicked: &clicked, importance: Some(&ones) }).unwrap();
+        assert!((once.scale - wrong.scale).abs() < 1e-9 && (once.scale_error / wrong.scale_error - 1.0).abs() < 0.05);
     }
 }

@@ -13,8 +13,8 @@ use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::learn::state::StateReader;
 use crate::learn::{
-    StartOptions, StateModel, TrainError, TrainOptions, age_days, refuse_empty_fields, refuse_existing_state,
-    refuse_leakage, refuse_relearning,
+    StartOptions, StateModel, TrainError, TrainOptions, age_days, all_rows, held_out_rows, refuse_empty_fields,
+    refuse_existing_state, refuse_leakage, refuse_relearning,
 };
 use crate::lineage::find_copy;
 use crate::log::{CsvDialect, FileMissing, LogFile, LogReader, ReadOptions};
@@ -58,6 +58,10 @@ pub fn train_shards(
         return Err(TrainShardsError::ForgettingShards);
     }
     refuse_existing_state(&train.state, train.replace).map_err(TrainError::from)?;
+    if let Some(start) = &train.start {
+        let reader = StateReader::open(&start.state).map_err(TrainError::from)?;
+        train.read.check_importance(reader.metadata().importance_column.as_deref())?;
+    }
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
     refuse_relearning(train, reader.files())?;
@@ -68,9 +72,14 @@ pub fn train_shards(
     }
     let mut used = reader.files().to_vec();
     let mut skipped_files = reader.skipped_files().to_vec();
+    // All shards have to hold out the same rows, so that a share of the last rows is found here once.
+    let mut options = options.clone();
+    options.train.read.hold_out = reader.hold_out().cloned();
+    let options = &options;
+    let train = &options.train;
     for patterns in [&options.recalibrate_on, &train.held_out] {
         if !patterns.is_empty() {
-            let held_out = LogReader::open(contract, patterns, train.read.clone())?;
+            let held_out = LogReader::open(contract, patterns, all_rows(&train.read))?;
             held_out.check_repeatable()?;
             refuse_leakage(&used, held_out.files())?;
             used.extend_from_slice(held_out.files());
@@ -138,9 +147,10 @@ pub fn train_shards(
         [] => None,
         _ => Some(recalibrate_merged(options, work_dir.merged(round_count.max(1)), &mut reporter)?),
     };
-    let held_out = match train.held_out.as_slice() {
-        [] => None,
-        patterns => Some(evaluate(contract, train, patterns)?),
+    let held_out = match (train.held_out.as_slice(), &train.read.hold_out) {
+        ([], None) => None,
+        ([], Some(hold_out)) => Some(evaluate(contract, train, &train.logs, held_out_rows(&train.read, hold_out))?),
+        (patterns, _) => Some(evaluate(contract, train, patterns, all_rows(&train.read))?),
     };
     let Noticed { missing_by_log, invalid_numbers, unseen_by_log, warnings } = noticed;
     let logs = reader.files().to_vec();
@@ -170,7 +180,7 @@ fn recalibrate_merged(
     let recalibrate_options = RecalibrateOptions {
         state: merged,
         logs: options.recalibrate_on.clone(),
-        read: train.read.clone(),
+        read: all_rows(&train.read),
         out: train.state.clone(),
         replace: train.replace,
         arguments: train.arguments.clone(),
@@ -181,12 +191,18 @@ fn recalibrate_merged(
     Ok(report)
 }
 
-fn evaluate(contract: &Contract, train: &TrainOptions, patterns: &[String]) -> Result<Metrics, TrainShardsError> {
+fn evaluate(
+    contract: &Contract,
+    train: &TrainOptions,
+    patterns: &[String],
+    read: ReadOptions,
+) -> Result<Metrics, TrainShardsError> {
     let model = StateModel::read(&train.state)?;
-    let mut reader = LogReader::open(contract, patterns, train.read.clone())?;
-    let mut evaluator = Evaluator::exact();
+    let mut reader = LogReader::open(contract, patterns, read)?;
+    let mut evaluator = Evaluator::of_rows(reader.has_importance());
     while let Some(batch) = reader.next_batch()? {
-        model.predict(&batch, |logit, clicked| evaluator.add_logit(logit, clicked));
+        let mut importance = batch.each_importance();
+        model.predict(&batch, |logit, clicked| evaluator.add_important_logit(logit, clicked, importance()));
     }
     Ok(evaluator.metrics())
 }
@@ -279,8 +295,10 @@ impl<'a> Plan<'a> {
             time_unit,
             any_time,
             importance_column,
+            unweighted,
             extra_columns: _,
             parts: _,
+            hold_out,
         } = read;
         let mut arguments: Vec<(&str, String)> = vec![
             // `{:?}` is the shortest text that reads back to the same double.
@@ -305,6 +323,10 @@ impl<'a> Plan<'a> {
             arguments.push(("--any-time", "true".to_owned()));
         }
         arguments.extend(importance_column.iter().map(|column| ("--importance-column", column.clone())));
+        arguments.extend(hold_out.iter().map(|hold_out| ("--held-out-rows", hold_out.rule.to_string())));
+        if *unweighted {
+            arguments.push(("--unweighted", "true".to_owned()));
+        }
         if *self.split != Split::File {
             let shard = OneOf { number: shard, count: self.options.shard_count };
             arguments.extend([("--shard", shard.to_string()), ("--split", self.split.to_string())]);

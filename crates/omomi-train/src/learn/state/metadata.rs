@@ -30,6 +30,10 @@ pub struct Metadata {
     /// Share of the rows without a click that were learned, each with an importance of 1 divided by this share; 1 if
     /// all of them were learned.
     pub negative_rate: f64,
+    /// Name of the column with the importance of the rows, also of those of the start state; `None` if every row
+    /// counted once. Later steps that read rows must [say](crate::log::ReadOptions::check_importance) how much theirs
+    /// count.
+    pub importance_column: Option<String>,
     /// Number of training runs in this average; 1 for a single run.
     pub shards: u32,
     /// Times of the first and the last row, including those of the start state, in microseconds since 1970-01-01 UTC;
@@ -90,6 +94,7 @@ const WEIGHT_SCALE_KEY: &str = "omomi.weight_rule.scale";
 const WEIGHT_SHIFT_KEY: &str = "omomi.weight_rule.shift";
 const PRUNED_KEY: &str = "omomi.pruned";
 const NEGATIVE_RATE_KEY: &str = "omomi.negative_rate";
+const IMPORTANCE_COLUMN_KEY: &str = "omomi.importance_column";
 const SHARDS_KEY: &str = "omomi.shards";
 const FIRST_SEEN_KEY: &str = "omomi.first_seen_us";
 const LAST_SEEN_KEY: &str = "omomi.last_seen_us";
@@ -167,6 +172,7 @@ impl Metadata {
         ]
         .into_iter()
         .chain(window)
+        .chain(self.importance_column.clone().map(|column| (IMPORTANCE_COLUMN_KEY, column)))
         .chain(self.contract.reading_json().map(|reading| (READING_KEY, reading)))
         .chain(start.into_iter().flatten())
         .chain(effective)
@@ -234,6 +240,7 @@ impl Metadata {
             weight_rule,
             pruned: pairs.parsed(PRUNED_KEY)?,
             negative_rate,
+            importance_column: pairs.find(IMPORTANCE_COLUMN_KEY).map(str::to_owned),
             shards: pairs.parsed(SHARDS_KEY)?,
             window_us,
             rows: pairs.parsed(ROWS_KEY)?,
@@ -331,7 +338,7 @@ impl<'a> Pairs<'a> {
 /// The first difference between a state and what is expected. Displayed as `alpha is 0.1, expected 0.05`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What differs: `contract`, `alpha`, `beta`, `l1`, `l2` or `negative_rate`.
+    /// What differs: `contract`, `alpha`, `beta`, `l1`, `l2`, `negative_rate` or `importance_column`.
     pub name: &'static str,
     /// The expected value.
     pub expected: String,
@@ -363,6 +370,17 @@ impl Difference {
         let (name, (expected, found)) =
             names.into_iter().zip(pairs).find(|(_, (expected, found))| expected != found)?;
         Some(Self { name, expected: format!("{expected:?}"), found: format!("{found:?}") })
+    }
+
+    /// Returns the difference of the importance columns of two states that are to be averaged. Training may go on with
+    /// another column, because it says so.
+    pub(crate) fn of_importance(expected: &Metadata, found: &Metadata) -> Option<Self> {
+        let words = |metadata: &Metadata| metadata.importance_column.clone().unwrap_or_else(|| "none".to_owned());
+        (expected.importance_column != found.importance_column).then(|| Self {
+            name: "importance_column",
+            expected: words(expected),
+            found: words(found),
+        })
     }
 }
 

@@ -30,6 +30,7 @@ fn metadata() -> Metadata {
         window_us: Some((-1, 1_574_553_617_004_101)),
         rows: 1_000_000_007,
         effective_rows: 1_000_000_007,
+        importance_column: Some("stands_for".to_owned()),
         clicks: 12,
         passes: 3,
         start: Some(Start { digest: Digest::of(b"start"), decay: 0.97, shares: 1 }),

@@ -93,6 +93,7 @@ impl Trainer {
             forget_unseen_days.zip(end_us).map(|(days, end_us)| end_us.saturating_sub((days * DAY_US) as i64));
         let mut forgotten = 0;
         trainer.lineage.clone_from(&metadata.lineage);
+        trainer.importance_column.clone_from(&metadata.importance_column);
         let names = trainer.indexer.groups.iter().map(|group| group.name.clone());
         let groups: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {

@@ -136,10 +136,11 @@ pub fn tune(
 ) -> Result<TuneReport, TuneError> {
     let started = Instant::now();
     options.train.settings.check()?;
+    options.train.sampling.check()?;
     if options.searched.is_empty() {
         return Err(TuneError::NothingToSearch);
     }
-    if options.sharding.is_some() && options.train.held_out.is_empty() {
+    if options.sharding.is_some() && options.train.held_out.is_empty() && options.train.read.hold_out.is_none() {
         return Err(TuneError::NothingHeldOut);
     }
     let sample = Sample::read(contract, options, watch)?;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, Rule, average};
 use crate::learn::shards::OneOf;
-use crate::learn::{Settings, StateModel, TrainOptions, Trainer};
+use crate::learn::{Sampling, Settings, StateModel, TrainOptions, Trainer, all_rows, held_out_rows};
 use crate::log::{LogReader, RowBatch};
 use omomi::contract::Contract;
 
@@ -29,8 +29,14 @@ pub(super) fn run(
     Ok(Trial { settings, metrics, nonzero_count, seconds: started.elapsed().as_secs_f64() })
 }
 
-fn learned(contract: &Contract, batches: &[RowBatch], settings: Settings, passes: u32) -> Result<Trainer, TuneError> {
-    let mut trainer = Trainer::new(contract, settings)?;
+fn learned(
+    contract: &Contract,
+    sample: &Sample,
+    batches: &[RowBatch],
+    settings: Settings,
+    passes: u32,
+) -> Result<Trainer, TuneError> {
+    let mut trainer = Trainer::with_sampling(contract, settings, sample.sampling)?;
     for pass in 1..=passes {
         if pass > 1 {
             trainer.begin_next_pass();
@@ -43,7 +49,7 @@ fn learned(contract: &Contract, batches: &[RowBatch], settings: Settings, passes
 }
 
 fn alone(contract: &Contract, sample: &Sample, settings: Settings, passes: u32) -> Result<(Metrics, u64), TuneError> {
-    let mut trainer = learned(contract, &sample.shards[0], settings, passes)?;
+    let mut trainer = learned(contract, sample, &sample.shards[0], settings, passes)?;
     let metrics = if sample.held_out.is_empty() {
         trainer.progressive_metrics()
     } else {
@@ -62,7 +68,7 @@ fn merged(
     let mut states = Vec::new();
     for (index, batches) in sample.shards.iter().enumerate() {
         let state = folder.join(format!("{index}.parquet"));
-        learned(contract, batches, settings, passes)?.write_state(&state, false)?;
+        learned(contract, sample, batches, settings, passes)?.write_state(&state, false)?;
         states.push(state);
     }
     let state = folder.join("merged.parquet");
@@ -83,7 +89,8 @@ fn merged(
 fn evaluate(held_out: &[RowBatch], predict: impl Fn(&RowBatch, &mut dyn FnMut(f64, bool))) -> Metrics {
     let mut evaluator = Evaluator::bounded();
     for batch in held_out {
-        predict(batch, &mut |logit, clicked| evaluator.add_logit(logit, clicked));
+        let mut importance = batch.each_importance();
+        predict(batch, &mut |logit, clicked| evaluator.add_important_logit(logit, clicked, importance()));
     }
     evaluator.metrics()
 }
@@ -93,6 +100,8 @@ pub(super) struct Sample {
     /// The batches of each shard. Without sharding, there is one shard with all rows.
     pub(super) shards: Vec<Vec<RowBatch>>,
     pub(super) held_out: Vec<RowBatch>,
+    /// Which of the rows are learned.
+    sampling: Sampling,
 }
 
 impl Sample {
@@ -116,11 +125,19 @@ impl Sample {
                 }
             }
         }
-        let held_out = match train.held_out.as_slice() {
-            [] => Vec::new(),
-            patterns => rows_of(contract, train, patterns, *row_count, watch)?,
+        let mut of_held_out = train.clone();
+        let held_out = match (train.held_out.as_slice(), &train.read.hold_out) {
+            ([], None) => Vec::new(),
+            ([], Some(hold_out)) => {
+                of_held_out.read = held_out_rows(&train.read, hold_out);
+                rows_of(contract, &of_held_out, &train.logs, *row_count, watch)?
+            }
+            (patterns, _) => {
+                of_held_out.read = all_rows(&train.read);
+                rows_of(contract, &of_held_out, patterns, *row_count, watch)?
+            }
         };
-        Ok(Self { shards: of_shards, held_out })
+        Ok(Self { shards: of_shards, held_out, sampling: train.sampling })
     }
 
     pub(super) fn row_count(&self) -> u64 {

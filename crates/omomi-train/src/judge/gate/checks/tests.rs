@@ -17,6 +17,7 @@ fn slice(value: &str, clicks: u64, ratio: f64) -> Slice {
     let metrics = SliceMetrics {
         impressions: 10_000,
         clicks,
+        effective_clicks: None,
         mean_probability: ratio * clicks as f64 / 10_000.0,
         log_loss: 0.3,
         normalized_entropy: Some(0.9),
@@ -58,10 +59,12 @@ fn at_the_limits() -> ModelEvaluation {
             fields: Vec::new(),
             training_rows: Some(500),
             training_window_us: None,
+            importance_column: None,
         },
         overall: Overall {
             impressions: 100_000,
             clicks: 10_000,
+            effective_clicks: None,
             not_probability_count: 0,
             mean_probability: 0.1,
             log_loss: 0.3,

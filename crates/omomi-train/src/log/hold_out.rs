@@ -1,0 +1,252 @@
+//! Rows that are held out of a log by a rule, so that one log serves training and judging without other tools.
+//!
+//! A rule looks at each row by itself or at its place in its file, never at the other files. So the rows that training
+//! left out are the rows that a later step reads, also if that step gets only some of the files.
+
+use std::fmt;
+use std::str::FromStr;
+
+use arrow_array::temporal_conversions::timestamp_us_to_datetime;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::{LogError, LogReader, ReadOptions, RowBatch, time};
+use omomi::contract::Contract;
+
+/// Differs from the seeds of shards, so that the rows of each shard are held out alike.
+const COLUMN_SEED: u64 = 0x6865_6c64_206f_7574;
+const EXPECTED: &str = "'every 5', 'last 10%' or 'from 2026-01-05T00:00:00Z' (by the time column), or '10% of COLUMN' \
+                        (by a hash of the column)";
+
+/// Which rows of a log are held out. Written as `every 5`, `last 10%`, `from 2026-01-05T00:00:00Z` or
+/// `10% of user_id`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HoldOutRule {
+    /// Every n-th row of each file, at least 2. Bad rows are not counted.
+    Every(u64),
+    /// The last rows by time: this percentage of them. A reader resolves it to [`HoldOutRule::From`] when it opens the
+    /// log, which takes one more pass over the times.
+    Last(f64),
+    /// The rows from this time on, in microseconds since 1970-01-01 UTC.
+    From(i64),
+    /// The rows with some values of a column, chosen by a hash of the value.
+    Column {
+        /// Name of the column.
+        name: String,
+        /// How much of the values, in percent. A row without a value is held out like a value of its own.
+        percent: f64,
+    },
+}
+
+/// Which of the two kinds of rows a reader returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptRows {
+    /// All but the held-out rows: for training.
+    Others,
+    /// Only the held-out rows: for all later steps.
+    HeldOut,
+}
+
+/// A hold-out as a step uses it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HoldOut {
+    /// Which rows are held out.
+    pub rule: HoldOutRule,
+    /// Whether the step reads those rows or the others.
+    pub kept: KeptRows,
+}
+
+/// A rule that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected {EXPECTED}, found `{found}`")]
+pub struct UnknownHoldOut {
+    found: String,
+}
+
+impl FromStr for HoldOutRule {
+    type Err = UnknownHoldOut;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let percent_of = |text: &str| {
+            let percent: f64 = text.strip_suffix('%')?.trim().parse().ok()?;
+            (percent > 0.0 && percent < 100.0).then_some(percent)
+        };
+        let rule = match text.split_once(' ') {
+            Some(("every", count)) => count.parse().ok().filter(|&count| count >= 2).map(Self::Every),
+            Some(("last", percent)) => percent_of(percent).map(Self::Last),
+            Some(("from", time)) => time::parse_us(time).map(Self::From),
+            Some((percent, column)) => percent_of(percent)
+                .zip(column.strip_prefix("of ").filter(|name| !name.is_empty()))
+                .map(|(percent, name)| Self::Column { name: name.to_owned(), percent }),
+            None => None,
+        };
+        rule.ok_or_else(|| UnknownHoldOut { found: text.to_owned() })
+    }
+}
+
+impl fmt::Display for HoldOutRule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Every(count) => write!(formatter, "every {count}"),
+            Self::Last(percent) => write!(formatter, "last {percent}%"),
+            Self::From(time_us) => match timestamp_us_to_datetime(*time_us) {
+                Some(time) => write!(formatter, "from {time:?}Z"),
+                None => write!(formatter, "from {time_us} us"),
+            },
+            Self::Column { name, percent } => write!(formatter, "{percent}% of {name}"),
+        }
+    }
+}
+
+impl HoldOut {
+    /// The rows that a step used, for the lineage of a model: `without every 5` or `only every 5`.
+    #[must_use]
+    pub fn used_rows(&self) -> String {
+        let Self { rule, kept } = self;
+        match kept {
+            KeptRows::Others => format!("without {rule}"),
+            KeptRows::HeldOut => format!("only {rule}"),
+        }
+    }
+
+    /// Whether a step that used the rows `other` of the same log, as its lineage says, used none of these.
+    #[must_use]
+    pub fn is_apart_from(&self, other: Option<&str>) -> bool {
+        let kept = match self.kept {
+            KeptRows::Others => KeptRows::HeldOut,
+            KeptRows::HeldOut => KeptRows::Others,
+        };
+        // The lineage may say more behind the rule, such as that there was a sample.
+        let apart = Self { rule: self.rule.clone(), kept }.used_rows();
+        other.and_then(|other| other.strip_prefix(&apart)).is_some_and(|rest| rest.is_empty() || rest.starts_with(", "))
+    }
+
+    /// The column whose values decide.
+    pub(super) fn column(&self) -> Option<&String> {
+        if let HoldOutRule::Column { name, .. } = &self.rule { Some(name) } else { None }
+    }
+
+    pub(super) fn needs_time(&self) -> bool {
+        matches!(self.rule, HoldOutRule::Last(_) | HoldOutRule::From(_))
+    }
+
+    /// Replaces a share of the last rows by the time from which on they are held out.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the log cannot be read, or is a pipe that can be read only once.
+    pub(crate) fn resolved(
+        &self,
+        contract: &Contract,
+        patterns: &[impl AsRef<str>],
+        options: &ReadOptions,
+    ) -> Result<Self, LogError> {
+        let HoldOutRule::Last(percent) = self.rule else { return Ok(self.clone()) };
+        let mut times = Vec::new();
+        let read = ReadOptions { hold_out: None, parts: Vec::new(), ..options.clone() };
+        let mut reader = LogReader::open_times(contract, patterns, &read)?;
+        reader.check_repeatable()?;
+        while let Some(batch) = reader.next_batch()? {
+            times.extend(batch.time_us.unwrap_or_default());
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the number of rows")]
+        let others = ((1.0 - percent / 100.0) * times.len() as f64).round() as usize;
+        let others = others.min(times.len().saturating_sub(1));
+        let first = if times.is_empty() { i64::MAX } else { *times.select_nth_unstable(others).1 };
+        Ok(Self { rule: HoldOutRule::From(first), kept: self.kept })
+    }
+}
+
+/// Selects rows by a hold-out while a log is read.
+#[derive(Debug)]
+pub(super) struct HoldOutFilter {
+    hold_out: HoldOut,
+    /// The file of the last row, and how many of its rows came before the next batch.
+    file: usize,
+    row_count: u64,
+}
+
+impl HoldOutFilter {
+    pub(super) fn new(hold_out: HoldOut) -> Self {
+        Self { hold_out, file: 0, row_count: 0 }
+    }
+
+    /// Clears the mark in `keep` of each row that the step does not read. The last extra column of the batch is the
+    /// column of the rule, if it has one.
+    pub(super) fn mark(&mut self, batch: &RowBatch, keep: &mut [bool]) {
+        let wants_held_out = self.hold_out.kept == KeptRows::HeldOut;
+        let column = self.hold_out.column().and(batch.extra.last());
+        let mut start = 0;
+        for &(file, end) in &batch.file_ends {
+            if file != self.file {
+                (self.file, self.row_count) = (file, 0);
+            }
+            for row in start..end {
+                let number = self.row_count;
+                self.row_count += 1;
+                let is_held_out = match &self.hold_out.rule {
+                    HoldOutRule::Every(count) => (number + 1) % count == 0,
+                    HoldOutRule::From(first_us) => batch.time_us.as_ref().is_some_and(|times| times[row] >= *first_us),
+                    // Resolved before reading.
+                    HoldOutRule::Last(_) => false,
+                    HoldOutRule::Column { percent, .. } => {
+                        is_in_share(column.and_then(|column| column.text(row)), *percent)
+                    }
+                };
+                keep[row] &= is_held_out == wants_held_out;
+            }
+            start = end;
+        }
+    }
+}
+
+/// Whether the hash of a value is in the first `percent` of all hashes.
+fn is_in_share(value: Option<&str>, percent: f64) -> bool {
+    // No text has the hash of no value, which is that of a byte no text can have.
+    let hash = value.map_or_else(
+        || xxh3_64_with_seed(&[0xff], COLUMN_SEED),
+        |value| xxh3_64_with_seed(value.as_bytes(), COLUMN_SEED),
+    );
+    (hash as f64) < percent / 100.0 * 18_446_744_073_709_551_616.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_read_as_they_are_written_and_nothing_else_is_one() {
+        for text in
+            ["every 5", "last 10%", "last 0.5%", "from 2026-01-05T00:00:00Z", "20% of user_id", "5% of the user"]
+        {
+            let rule: HoldOutRule = text.parse().unwrap();
+            assert_eq!(rule.to_string(), text);
+        }
+        for text in ["", "every", "every 1", "every 0", "every x", "last 10", "last 0%", "last 100%", "from", "from x"]
+        {
+            let error = text.parse::<HoldOutRule>().unwrap_err().to_string();
+            assert!(error.contains("'every 5'") && error.ends_with(&format!("found `{text}`")), "{error}");
+        }
+        for text in ["10%", "10% of", "10% of ", "10% user", "of user", "-5% of user", "nan% of user"] {
+            assert!(text.parse::<HoldOutRule>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_step_is_apart_from_one_that_left_its_rows_out() {
+        let hold_out = |kept| HoldOut { rule: HoldOutRule::Every(5), kept };
+        let [others, held_out] = [KeptRows::Others, KeptRows::HeldOut].map(hold_out);
+        assert!(held_out.is_apart_from(Some(&others.used_rows())) && others.is_apart_from(Some(&held_out.used_rows())));
+        assert!(held_out.is_apart_from(Some("without every 5, a sample of 7 rows")));
+        for used in [None, Some("without every 50"), Some("only every 5"), Some("a part of the rows")] {
+            assert!(!held_out.is_apart_from(used), "{used:?}");
+        }
+    }
+
+    #[test]
+    fn shares_of_values_are_about_as_large_as_the_rule_says() {
+        for percent in [1.0, 10.0, 50.0] {
+            let count = (0..20_000).filter(|value| is_in_share(Some(&value.to_string()), percent)).count();
+            assert!((count as f64 / 200.0 - percent).abs() < 1.5, "{percent}: {count}");
+        }
+    }
+}

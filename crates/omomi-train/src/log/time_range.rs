@@ -1,0 +1,46 @@
+//! The range of times that a log covers.
+
+use super::row_part::PartFilter;
+use super::wanted_columns::Wanted;
+use super::{LogError, LogReader, ReadOptions};
+use omomi::contract::Contract;
+
+/// Returns the earliest and the latest time in a log, in microseconds since 1970-01-01 UTC, or `None` if the log has no
+/// rows. Reads the whole log, but decodes only the label and the time. Calls `watch` after each batch of
+/// [`ReadOptions::batch_row_count`] rows.
+///
+/// # Errors
+///
+/// Returns [`LogError::PartsWithoutTime`] if the options name no time column. Otherwise fails like [`LogReader::open`]
+/// and [`LogReader::next_batch`].
+pub fn time_range(
+    contract: &Contract,
+    patterns: &[impl AsRef<str>],
+    options: &ReadOptions,
+    watch: &mut dyn FnMut(&LogReader),
+) -> Result<Option<(i64, i64)>, LogError> {
+    let mut reader = LogReader::open_times(contract, patterns, options)?;
+    let mut range: Option<(i64, i64)> = None;
+    while let Some(batch) = reader.next_batch()? {
+        for &time_us in batch.time_us.iter().flatten() {
+            let (first, last) = range.unwrap_or((time_us, time_us));
+            range = Some((first.min(time_us), last.max(time_us)));
+        }
+        watch(&reader);
+    }
+    Ok(range)
+}
+
+impl LogReader {
+    /// Opens a reader that decodes only the label and the time of all rows.
+    pub(super) fn open_times(
+        contract: &Contract,
+        patterns: &[impl AsRef<str>],
+        options: &ReadOptions,
+    ) -> Result<Self, LogError> {
+        let Some(time_column) = &options.time_column else { return Err(LogError::PartsWithoutTime) };
+        let wanted = Wanted::new(contract, Some(time_column), &[])?.without_fields();
+        let options = ReadOptions { parts: Vec::new(), hold_out: None, ..options.clone() };
+        Self::open_wanted(wanted, PartFilter::new(&[], None, true)?, patterns, options)
+    }
+}
