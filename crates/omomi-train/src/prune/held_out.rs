@@ -51,7 +51,7 @@ impl HeldOut {
 
     /// Adds more rows.
     pub(super) fn add(&mut self, model: &StateModel, batch: &RowBatch) {
-        let group_of = |number: u32| usize::from(model.features()[number as usize].group);
+        let group_of = |number: u32| usize::from(model.group_of(number));
         model.each_row(batch, |numbers, clicked| self.push(numbers, group_of, clicked));
     }
 

@@ -27,7 +27,7 @@ pub(super) use writer::cache_of_batches;
 const MAGIC: &[u8; 8] = b"omomirow";
 const END_MAGIC: &[u8; 8] = b"omomiend";
 /// Version that this library writes, and the only one that it reads.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 
 const VERSION_OFFSET: usize = MAGIC.len();
 const ZERO_OFFSET: usize = VERSION_OFFSET + size_of::<u32>();
