@@ -120,7 +120,9 @@ fn the_sections_match_the_page() {
     }
     let known: Vec<u32> =
         SectionKind::ALL.into_iter().filter(|kind| kind.must_be_known()).map(SectionKind::number).collect();
-    assert!(known == [1, 2, 3, 4, 5, 6, 7, 10] && FORMAT.contains("set for kinds 1 to 7 and 10, not for kinds 8 and 9"));
+    assert!(
+        known == [1, 2, 3, 4, 5, 6, 7, 10] && FORMAT.contains("set for kinds 1 to 7 and 10, not for kinds 8 and 9")
+    );
     for (kind, len) in [
         (3, layout::TABLE_LEN),
         (4, LINE_LEN),

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 use super::reading::{FieldReading, ListForm, NumberFormat, Reading, TimeUnit};
 use super::{
     Buckets, CategoryLimit, Contract, Cross, Fault, Field, FieldKind, LogPolicy, MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS,
-    MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_MEANING_LEN_BYTES, MAX_NAME_LEN_BYTES, MAX_UNIT_LEN_BYTES, OverLimit, Side, UnseenWeight,
+    MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_MEANING_LEN_BYTES, MAX_NAME_LEN_BYTES, MAX_UNIT_LEN_BYTES, OverLimit, Side,
+    UnseenWeight,
 };
 use crate::printable::{is_control, printable};
 

@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use omomi::contract::Contract;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi::weight_file::{Calibrator, DefaultWeights};
 use omomi::weight_file::table::Encoding;
+use omomi::weight_file::{Calibrator, DefaultWeights};
 use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::Model;
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::score::{Request, Scorer, WeightSource};
 use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, Instructions, RequestLayout, Schema};

@@ -7,8 +7,8 @@ use omomi::Instructions;
 use omomi::contract::Contract;
 use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::score::Model;
-use omomi::weight_file::{Calibrator, DefaultWeights};
 use omomi::weight_file::table::Encoding;
+use omomi::weight_file::{Calibrator, DefaultWeights};
 use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 

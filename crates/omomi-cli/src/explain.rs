@@ -85,8 +85,12 @@ fn print_account(account: &Account, clicked: Option<bool>, with_counts: bool) {
     }
     let mut rows = vec![vec![format!("{:+.6}", account.bias), "(bias)".to_owned()]];
     rows.extend(account.features.iter().map(|feature| {
-        let mut row =
-            vec![format!("{:+.6}", feature.weight), feature.field.clone(), category(feature), feature.source.to_owned()];
+        let mut row = vec![
+            format!("{:+.6}", feature.weight),
+            feature.field.clone(),
+            category(feature),
+            feature.source.to_owned(),
+        ];
         if with_counts {
             row.extend(
                 [feature.impressions, feature.clicks].map(|count| count.map_or_else(|| "-".to_owned(), grouped)),

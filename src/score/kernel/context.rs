@@ -91,9 +91,8 @@ impl Context {
     pub(super) fn sum(&mut self, work: &Work<'_>, counts: &mut RunningCounts) -> f64 {
         let plan = &work.part.plan;
         let Self { keys, weights, fields, .. } = self;
-        let mut gather = |start: usize, end: usize| {
-            (end - start) - work.gather_fields(&keys[start..end], &mut weights[start..end])
-        };
+        let mut gather =
+            |start: usize, end: usize| (end - start) - work.gather_fields(&keys[start..end], &mut weights[start..end]);
         // A model nearly always reads all fields; then all keys are looked up in one call.
         let reads_all = plan.context.len() == fields.len();
         let mut unseen_count = if reads_all { gather(0, keys.len()) } else { 0 };

@@ -16,9 +16,7 @@ use super::last_day::{LastDay, SettledBias};
 use super::learner::{Defaults, Learner, NONE};
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, Known, LabelSums, RowIndexer};
-use super::state::{
-    BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, UNSEEN_FIELD, default_key, widest,
-};
+use super::state::{BIAS_FIELD, BIAS_KEY, Metadata, Start, StateRow, StateWriter, UNSEEN_FIELD, default_key, widest};
 use super::unseen::FileUnseen;
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 

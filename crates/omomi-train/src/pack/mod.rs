@@ -284,8 +284,7 @@ impl Packing<'_> {
         let (before, _) = self.answered(&weights, Map::new(), watch)?;
         let group_count = self.contract.fields().len() + self.contract.crosses().len();
         let default_weights = weights.default_weights().to_vec();
-        let weights =
-            EncodedWeights::encode_with(default_weights, weights.into_entries(), encoding, group_count)?;
+        let weights = EncodedWeights::encode_with(default_weights, weights.into_entries(), encoding, group_count)?;
         let rounding = weights.rounding();
         let (after, field_sizes) = self.answered(&weights, Map::new(), watch)?;
         drop(weights);

@@ -101,7 +101,8 @@ impl Answered {
         let defaults = parts.weights.default_weights();
         let field_count = parts.contract.fields().len();
         if !defaults.is_empty() && defaults.len() != field_count {
-            let problem = format!("expected default weights for {field_count} fields, found them for {}", defaults.len());
+            let problem =
+                format!("expected default weights for {field_count} fields, found them for {}", defaults.len());
             return Err(WriteError::Parts(problem));
         }
         for (field, &DefaultWeights { unseen, missing }) in parts.contract.fields().iter().zip(defaults) {

@@ -148,8 +148,7 @@ impl<'a> Cutter<'a> {
     fn new(workbench: &'a Workbench<'a>, base: &'a Stage) -> Self {
         let contract = &workbench.model.metadata().contract;
         let groups = (0..).take(contract.fields().len() + contract.crosses().len());
-        let unseen: Vec<f64> =
-            groups.map(|group| workbench.model.unseen_weight(group) / base.rule.scale).collect();
+        let unseen: Vec<f64> = groups.map(|group| workbench.model.unseen_weight(group) / base.rule.scale).collect();
         let scores = |cut: Cut| {
             let features = workbench.model.features().iter().zip(&base.weights);
             let weighty = features.filter(|(_, weight)| **weight != 0.0);

@@ -68,11 +68,8 @@ trait LineReader {
     /// # Safety
     ///
     /// The processor has the instructions, and the lines were located in the table of `lines`.
-    unsafe fn weights_of_group<const MARKED: bool>(
-        lines: &[Line],
-        located: &Located,
-        weights: &mut [f32; GROUP],
-    ) -> u8;
+    unsafe fn weights_of_group<const MARKED: bool>(lines: &[Line], located: &Located, weights: &mut [f32; GROUP])
+    -> u8;
 
     /// Returns a mask with the bit of the slot of `line` that has `tag`, the lowest bit for the first slot. At most one
     /// bit is set.
@@ -110,7 +107,10 @@ const fn no_weight<const MARKED: bool>() -> f32 {
 
 /// Writes NaN for each key that `found`, a mask, does not have. For readers whose weights are 0 there.
 #[inline(always)]
-#[cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), expect(dead_code, reason = "only vectors use it"))]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "only vectors use it")
+)]
 fn mark(found: u8, weights: &mut [f32; GROUP]) {
     let mut index = 0;
     while index < GROUP {
@@ -313,8 +313,7 @@ unsafe fn gather_with<R: LineReader, const MARKED: bool>(
             let start = start_of_group(keys.len(), at);
             if let Some(weights) = weights[start..].first_chunk_mut() {
                 // SAFETY: the caller promises the instructions; this group was located above, in this table.
-                let found =
-                    unsafe { R::weights_of_group::<MARKED>(lines, ring[at % RING].assume_init_ref(), weights) };
+                let found = unsafe { R::weights_of_group::<MARKED>(lines, ring[at % RING].assume_init_ref(), weights) };
                 let missed = !found >> (at * GROUP - start);
                 // SAFETY: as above.
                 missing.push_all(missed, unsafe { R::set_bits(missed) }, at * GROUP - chunk_at);
@@ -337,11 +336,7 @@ unsafe fn gather_with<R: LineReader, const MARKED: bool>(
 ///
 /// The processor has the instructions of `R`, and the caller enables them.
 #[inline(always)]
-unsafe fn gather_few<R: LineReader, const MARKED: bool>(
-    table: &Table<'_>,
-    keys: &[u64],
-    weights: &mut [f32],
-) -> usize {
+unsafe fn gather_few<R: LineReader, const MARKED: bool>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     for &key in keys {
         prefetch_far(line_at(table.lines, first_line(table.shape.line_count, key)));
     }

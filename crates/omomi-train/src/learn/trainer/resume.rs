@@ -5,9 +5,7 @@ use std::path::Path;
 
 use crate::learn::feature_table::{FeatureCounts, NEVER_US};
 use crate::learn::optimizer::Coordinate;
-use crate::learn::start_state::{
-    DAY_US, decayed, digest, refuse_start, share_of, share_of_bias, share_of_default,
-};
+use crate::learn::start_state::{DAY_US, decayed, digest, refuse_start, share_of, share_of_bias, share_of_default};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
 use crate::learn::unseen::UnseenCounter;
 use crate::learn::{Sampling, Settings, StartAccount, StartOptions, TrainError};
