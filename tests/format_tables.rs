@@ -118,12 +118,18 @@ fn the_sections_match_the_page() {
         assert_eq!(row[1], kind.name());
         assert_eq!(row[2], if kind.is_required() { "yes" } else { "no" }, "{}", kind.name());
     }
+    let known: Vec<u32> =
+        SectionKind::ALL.into_iter().filter(|kind| kind.must_be_known()).map(SectionKind::number).collect();
+    assert!(
+        known == [1, 2, 3, 4, 5, 6, 7, 10] && FORMAT.contains("set for kinds 1 to 7 and 10, not for kinds 8 and 9")
+    );
     for (kind, len) in [
         (3, layout::TABLE_LEN),
         (4, LINE_LEN),
         (5, layout::EXCEPTION_LEN),
         (6, layout::CALIBRATOR_LEN),
         (9, layout::SIGNATURE_LEN),
+        (10, layout::DEFAULT_WEIGHTS_LEN),
     ] {
         assert!(rows[kind - 1][3].contains(&format!("{len} bytes")), "{:?}", rows[kind - 1]);
     }
@@ -186,6 +192,17 @@ fn an_exception_is_where_the_page_says() {
         &[layout::EXCEPTION_KEY_OFFSET, layout::EXCEPTION_WEIGHT_OFFSET, layout::EXCEPTION_ZEROS_OFFSET],
         layout::EXCEPTION_LEN,
     );
+}
+
+#[test]
+fn the_default_weights_are_where_the_page_says() {
+    assert_table(
+        "### Default weights",
+        &[layout::DEFAULT_UNSEEN_OFFSET, layout::DEFAULT_MISSING_OFFSET],
+        layout::DEFAULT_WEIGHTS_LEN,
+    );
+    let max = format!("from -{} to {}", layout::MAX_WEIGHT, layout::MAX_WEIGHT);
+    assert!(rows("### Default weights").iter().all(|row| row.kind == "f32" && row.meaning.ends_with(&max)));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::store::Digest;
 use omomi::weight_file::table::Encoding;
 use omomi_train::pack::signing::{PrivateKey, sign};
-use small_model::{bytes_in, bytes_of, contract, full_rows};
+use small_model::{bytes_in, bytes_of, bytes_with_defaults, contract, full_rows};
 use xxhash_rust::xxh3::xxh3_64;
 
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference");
@@ -117,6 +117,22 @@ fn the_reference_reader_computes_every_bit_of_the_golden_requests() {
 }
 
 #[test]
+fn the_reference_reader_computes_every_bit_with_default_weights() {
+    let requests = requests();
+    // Without the weights of the requests, their categories are unseen.
+    for (encoding, weights) in Encoding::ALL.map(|encoding| (encoding, weights(&requests, 10))) {
+        for weights in [&weights[..], &[]] {
+            let bytes = bytes_with_defaults(encoding, &contract(), weights, &requests);
+            let plain = bytes_in(encoding, &contract(), weights, &requests);
+            assert!(bytes.len() > plain.len());
+            let Some(outcome) = read(&bytes) else { return };
+            let summary = outcome.unwrap();
+            assert!(summary.contains("golden: 4 requests, 25 candidates, all bits equal"), "{summary}");
+        }
+    }
+}
+
+#[test]
 fn the_reference_reader_accepts_a_contract_that_limits_categories() {
     let requests = [full_rows(2)];
     let limited = contract()
@@ -131,6 +147,21 @@ fn the_reference_reader_accepts_a_contract_that_limits_categories() {
     let bytes = bytes_in(Encoding::F32, &limited, &weights(&requests, 10), &requests);
     let Some(outcome) = read(&bytes) else { return };
     outcome.unwrap();
+}
+
+#[test]
+fn the_reference_reader_accepts_a_contract_whose_unseen_categories_add_nothing() {
+    let requests = [full_rows(2)];
+    let learned = contract().canonical_json();
+    let zero = learned.replacen(r#""type":"id"}"#, r#""type":"id","unseen":"zero"}"#, 1);
+    let zero = zero.replacen(r#""unit":"s"}"#, r#""unit":"s","unseen":"zero"}"#, 1);
+    let zero = Contract::from_json(zero.as_bytes()).unwrap();
+    assert_eq!(zero.canonical_json().matches(r#","unseen":"zero"}"#).count(), 2);
+    let Some(outcome) = read(&bytes_in(Encoding::F32, &zero, &weights(&requests, 10), &requests)) else { return };
+    outcome.unwrap();
+    // The default is not written out, so that the contract keeps its fingerprint.
+    let told = learned.replace(r#""type":"id""#, r#""type":"id","unseen":"learned""#);
+    assert_eq!(Contract::from_json(told.as_bytes()).unwrap().canonical_json(), learned);
 }
 
 #[test]

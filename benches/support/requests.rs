@@ -10,8 +10,8 @@ use std::sync::Arc;
 use omomi::contract::{Contract, Side};
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::Encoding;
+use omomi::weight_file::{Calibrator, DefaultWeights};
 use omomi::{Capacity, FieldSlot, Model, Request, RequestLayout, Schema};
 use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
@@ -149,8 +149,8 @@ impl Traffic {
         self.write_weights(path, arm, &weights)
     }
 
-    /// Writes the weight file of the model in an encoding, without crosses.
-    pub fn write_in(&self, path: &Path, encoding: Encoding) -> Arc<Model> {
+    /// Writes the weight file of the model in an encoding, without crosses, but perhaps with default weights.
+    pub fn write_in(&self, path: &Path, encoding: Encoding, has_defaults: bool) -> Arc<Model> {
         let fields = self.contract.fields();
         let mut entries: Vec<Entry> = Vec::with_capacity(self.weights.len());
         for (group, field) in (0..).zip(fields) {
@@ -159,7 +159,9 @@ impl Traffic {
             entries.extend(keys.map(|key| Entry { group, ..Entry::from((key, weight_of(key))) }));
         }
         entries.sort_unstable_by_key(|entry| entry.key);
-        let weights = EncodedWeights::encode(entries, encoding, fields.len()).expect("small weights");
+        let default = DefaultWeights { unseen: -0.25, missing: 0.125 };
+        let defaults = if has_defaults { vec![default; fields.len()] } else { Vec::new() };
+        let weights = EncodedWeights::encode_with(defaults, entries, encoding, fields.len()).expect("small weights");
         self.write_weights(path, 0, &weights)
     }
 

@@ -49,12 +49,13 @@ pub struct OmomiExplanation {
 #[repr(C)]
 #[derive(Debug)]
 pub struct OmomiContribution {
-    /// Its feature key.
+    /// Its feature key; 0 for a field without a value.
     pub key: u64,
-    /// Its weight on the logit scale; 0 for an unseen category.
+    /// What it adds, on the logit scale. An unseen category adds 0, unless the file has default weights.
     pub weight: f32,
-    /// 1 if the file has a weight for it, 0 for an unseen category.
-    pub has_weight: u32,
+    /// 1 if the file has a weight for the category, 0 for an unseen category, 2 for a field without a value (only if the
+    /// file has default weights).
+    pub source: u32,
     /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
     pub name: [c_char; OMOMI_NAME_CAPACITY_BYTES],
 }
@@ -341,8 +342,8 @@ unsafe fn write_contribution(contribution: &Contribution, place: NonNull<OmomiCo
     // SAFETY: the caller's promise, and the name fits. The memory may be uninitialized, so only pointers reach it.
     unsafe {
         (&raw mut (*place).key).write(contribution.key);
-        (&raw mut (*place).weight).write(contribution.weight.unwrap_or(0.0));
-        (&raw mut (*place).has_weight).write(u32::from(contribution.weight.is_some()));
+        (&raw mut (*place).weight).write(contribution.weight);
+        (&raw mut (*place).source).write(contribution.source as u32);
         copy_with_null(name, NonNull::new_unchecked((&raw mut (*place).name).cast()));
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::{self, Write};
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Buckets, CategoryLimit, Contract, Field, FieldKind};
+use super::{Buckets, CategoryLimit, Contract, Field, FieldKind, UnseenWeight};
 
 /// The bytes that are still to be compared. Writing fails at the first difference.
 pub(super) struct Rest<'a>(pub(super) &'a [u8]);
@@ -91,7 +91,8 @@ fn write_field(field: &Field, text: &mut impl Write) -> fmt::Result {
         text.write_str(",\"unit\":")?;
         quoted(unit, text)?;
     }
-    Ok(())
+    // Nothing for the default, so that older contracts keep their fingerprints.
+    if field.unseen == UnseenWeight::Zero { text.write_str(",\"unseen\":\"zero\"") } else { Ok(()) }
 }
 
 /// Nothing without a limit, so that a contract without limits keeps the fingerprint that it had before limits existed.

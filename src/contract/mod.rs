@@ -88,6 +88,18 @@ pub struct Field {
     pub log: LogPolicy,
     /// How many of its categories may have a weight in a model.
     pub category_limit: Option<CategoryLimit>,
+    /// What unseen categories and missing values of the field add: `unseen` in the contract.
+    pub unseen: UnseenWeight,
+}
+
+/// What the unseen categories and the missing values of a field add to the logit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnseenWeight {
+    /// Weights that training learns: one for unseen categories, one for missing values.
+    #[default]
+    Learned,
+    /// Nothing.
+    Zero,
 }
 
 /// The side of a request that a field belongs to.
@@ -312,6 +324,17 @@ impl Side {
     }
 }
 
+impl UnseenWeight {
+    /// Returns the word for this choice in a contract: `learned` or `zero`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Learned => "learned",
+            Self::Zero => "zero",
+        }
+    }
+}
+
 impl OverLimit {
     /// Returns the word for this choice in a contract: `error` or `drop`.
     #[must_use]
@@ -390,6 +413,7 @@ const KNOWN_KEYS: &[&str] = &[
     "time_unit",
     "type",
     "unit",
+    "unseen",
 ];
 
 /// The tree of the largest contract has 64 x 2 fields with 1,024 edges and about 15 other values each, and fewer than

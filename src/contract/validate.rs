@@ -7,6 +7,7 @@ use super::reading::{FieldReading, ListForm, NumberFormat, Reading, TimeUnit};
 use super::{
     Buckets, CategoryLimit, Contract, Cross, Fault, Field, FieldKind, LogPolicy, MAX_BUCKET_EDGES, MAX_CROSS_MEMBERS,
     MAX_CROSSES, MAX_FIELDS_PER_SIDE, MAX_MEANING_LEN_BYTES, MAX_NAME_LEN_BYTES, MAX_UNIT_LEN_BYTES, OverLimit, Side,
+    UnseenWeight,
 };
 use crate::printable::{is_control, printable};
 
@@ -28,6 +29,7 @@ const FIELD_KEYS: &[&str] = &[
     "log",
     "max_categories",
     "over_max",
+    "unseen",
     "column",
     "normalize",
     "missing",
@@ -299,6 +301,10 @@ impl Checker<'_> {
             }
         };
         let category_limit = self.category_limit(object, place);
+        let unseen = match object.get("unseen") {
+            None => Some("learned"),
+            Some(_) => self.word(object, place, "unseen", &["learned", "zero"]),
+        };
         // If the type cannot be read, the keys of numbers are accepted: they are not at fault.
         let number_keys = if matches!(kind, Some("id" | "text")) { &[][..] } else { NUMBER_KEYS };
         self.unknown_keys(object, place, FIELD_KEYS, number_keys);
@@ -324,6 +330,7 @@ impl Checker<'_> {
                 _ => LogPolicy::Never,
             },
             category_limit: category_limit?,
+            unseen: if unseen? == "learned" { UnseenWeight::Learned } else { UnseenWeight::Zero },
         })
     }
 

@@ -158,8 +158,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_closeScorer<'local>(
     });
 }
 
-/// Explains the logit that the first model gives to a candidate: names, feature keys, weights (NaN for an unseen
-/// category), and the logit followed by the bias.
+/// Explains the logit that the first model gives to a candidate: names, feature keys, weights, the logit followed by the
+/// bias, and the sources of the weights.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
     env: EnvUnowned<'local>,
@@ -182,15 +182,18 @@ pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
             env.delete_local_ref(name);
         }
         let keys: Vec<i64> = parts.iter().map(|part| part.key.cast_signed()).collect();
-        let weights: Vec<f64> = parts.iter().map(|part| part.weight.map_or(f64::NAN, f64::from)).collect();
+        let weights: Vec<f64> = parts.iter().map(|part| f64::from(part.weight)).collect();
+        let sources: Vec<i64> = parts.iter().map(|part| i64::from(part.source as u32)).collect();
         let keys = long_array(env, &keys)?;
         let weights = double_array(env, &weights)?;
         let sums = double_array(env, &[why.logit, why.bias])?;
-        let answer = JObjectArray::<JObject>::new(env, 4, JObject::null())?;
+        let sources = long_array(env, &sources)?;
+        let answer = JObjectArray::<JObject>::new(env, 5, JObject::null())?;
         answer.set_element(env, 0, &names)?;
         answer.set_element(env, 1, &keys)?;
         answer.set_element(env, 2, &weights)?;
         answer.set_element(env, 3, &sums)?;
+        answer.set_element(env, 4, &sources)?;
         Ok(answer)
     })
 }

@@ -1,7 +1,7 @@
 //! Explains why a candidate gets its probability.
 
 use super::block::{Block, RowView};
-use super::row_scorer::Reader;
+use super::row_scorer::{Reader, Term};
 use crate::error::{Error, RowProblem};
 use crate::math::sigmoid;
 
@@ -10,7 +10,8 @@ use crate::math::sigmoid;
 pub struct Explanation {
     /// The bias: the weight that is always added.
     pub bias: f64,
-    /// Every feature, in the order in which it is added: those of the context, of the candidate, of their crosses.
+    /// Every feature, in the order in which it is added: those of the context, of the candidate, of their crosses. If
+    /// the file has default weights, fields without a value are among them.
     pub contributions: Vec<Contribution>,
     /// The logit, bit for bit as `predict` gives it.
     pub logit: f64,
@@ -23,10 +24,36 @@ pub struct Explanation {
 pub struct Contribution {
     /// Name of the field, or of the cross (`media_id*creative_id`).
     pub field: String,
-    /// Its feature key.
+    /// Its feature key; 0 for a field without a value.
     pub key: u64,
-    /// Its weight on the logit scale. Nothing for an unseen category, which adds 0.
-    pub weight: Option<f32>,
+    /// What it adds, on the logit scale: 0 for an unseen category, unless the file has default weights.
+    pub weight: f32,
+    /// Where the weight is from.
+    pub source: WeightSource,
+}
+
+/// Where a weight is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum WeightSource {
+    /// The file has no weight for the category: its field's weight for unseen categories, or 0.
+    Unseen = 0,
+    /// The file has it for this category.
+    Found = 1,
+    /// The field has no value: its weight for that, which only files with default weights have.
+    Missing = 2,
+}
+
+impl WeightSource {
+    /// Returns the word for this source: `unseen`, `found` or `missing`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unseen => "unseen",
+            Self::Found => "found",
+            Self::Missing => "missing",
+        }
+    }
 }
 
 /// Explains the candidate whose row is `row`.
@@ -37,8 +64,9 @@ pub(super) fn explain(
     row: Result<RowView<'_>, RowProblem>,
 ) -> Result<Explanation, Error> {
     let mut contributions = Vec::new();
-    let mut note = |field: &str, key: u64, weight: Option<f32>| {
-        contributions.push(Contribution { field: field.to_owned(), key, weight });
+    let mut note = |term: &Term<'_>| {
+        let Term { name, key, weight, source } = *term;
+        contributions.push(Contribution { field: name.to_owned(), key, weight, source });
     };
     let malformed = |problem: String| Error::InvalidArgument {
         argument: "request",

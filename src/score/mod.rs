@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub use counts::RequestCounts;
-pub use explain::{Contribution, Explanation};
+pub use explain::{Contribution, Explanation, WeightSource};
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Request, RowMut};
 
@@ -39,7 +39,7 @@ pub(crate) use block::forget_answers;
 use block::{Block, RowView};
 use kernel::{Job, Part, Scratch, TimeLimit};
 use plan::KeyPlan;
-use row_scorer::Reader;
+use row_scorer::{Reader, Term};
 
 use crate::error::{Error, RowProblem};
 use crate::instructions::Instructions;
@@ -422,7 +422,11 @@ impl Scorer {
         let block = unsafe { Block::new(block, &self.layout) }?;
         self.check_count(candidate_count)?;
         let reader = Reader { model: self.model(), keys: &self.keys, plan: &self.parts[0].plan };
-        let mut note = |name: &str, _: u64, weight: Option<f32>| observer(name, weight.is_some());
+        let mut note = |term: &Term<'_>| {
+            if term.source != WeightSource::Missing {
+                observer(term.name, term.source == WeightSource::Found);
+            }
+        };
         reader.context_sum(&reader.context_keys(&block)?, &mut note);
         self.with_rows(&block, |row_of| {
             let keys = (0..candidate_count).filter_map(|index| reader.candidate_keys(row_of(index).ok()?).ok());

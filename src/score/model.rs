@@ -17,7 +17,7 @@ use crate::weight_file::layout::{MAX_GOLDEN_ROW_LEN, SectionKind};
 use crate::weight_file::map::{FileBytes, LoadMode};
 use crate::weight_file::signature::{SignaturePolicy, SignatureState, TrustedKeys, verify_signature_asking};
 use crate::weight_file::table::Table;
-use crate::weight_file::{Calibrator, Content, Header, WeightFile};
+use crate::weight_file::{Calibrator, Content, DefaultWeights, Header, WeightFile};
 
 /// Candidates of golden requests that are computed together.
 const GOLDEN_BATCH_CANDIDATES: usize = 64;
@@ -300,6 +300,14 @@ impl Model {
     #[must_use]
     pub const fn calibrator(&self) -> Calibrator {
         self.content.calibrator
+    }
+
+    /// Returns what the fields add without a weight of their own, in contract order; nothing if the file does not say,
+    /// and they add 0.
+    #[inline]
+    #[must_use]
+    pub fn default_weights(&self) -> &[DefaultWeights] {
+        &self.content.default_weights
     }
 
     /// Returns how the model was trained and packed: reads the provenance of the file, which the model does not keep.

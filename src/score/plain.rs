@@ -20,7 +20,7 @@ pub(super) fn predict<'b>(
 ) -> Result<(), Error> {
     let reader = Reader { model: &part.model, keys, plan: &part.plan };
     let context = reader.context_keys(block)?;
-    let context_sum = reader.context_sum(&context, &mut |_, _, _| ());
+    let context_sum = reader.context_sum(&context, &mut |_| ());
     let mut counts = RunningCounts {
         unseen_count: context_sum.unseen_count,
         missing_count: context.missing_count,
@@ -36,8 +36,8 @@ pub(super) fn predict<'b>(
                 continue;
             }
         };
-        let own = reader.own_sum(&keys, &mut |_, _, _| ());
-        let crossed = reader.crossed_sum(&context, &keys, &mut |_, _, _| ());
+        let own = reader.own_sum(&keys, &mut |_| ());
+        let crossed = reader.crossed_sum(&context, &keys, &mut |_| ());
         let logit = ((part.model.bias() + context_sum.logit) + own.logit) + crossed.logit;
         let probability = part.model.calibrator().probability(sigmoid(logit));
         block.write_answer(model_index, index, Answer { logit, probability, status: CandidateStatus::Scored });

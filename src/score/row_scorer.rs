@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::Model;
 use super::block::{Block, RowView, Single};
+use super::explain::WeightSource;
 use super::plan::{KeyPlan, Plan, PlannedCross, PlannedField, Use};
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
 use crate::feature::{cross_step, feature_key};
+use crate::weight_file::DefaultWeights;
 
 /// The feature keys of a row, one list for each field of the key plan. The list is empty for a field that the model
 /// does not read.
@@ -24,8 +26,27 @@ impl RowKeys {
     }
 }
 
-/// Called for each feature that is scored, with the name of the field or cross, the feature key and the weight.
-pub(super) type Observer<'a> = &'a mut dyn FnMut(&str, u64, Option<f32>);
+/// A term of a sum.
+pub(super) struct Term<'a> {
+    /// Name of the field or cross.
+    pub(super) name: &'a str,
+    /// The feature key; 0 for a field without a value.
+    pub(super) key: u64,
+    /// What it adds.
+    pub(super) weight: f32,
+    pub(super) source: WeightSource,
+}
+
+/// Called for each term of a sum.
+pub(super) type Observer<'a> = &'a mut dyn FnMut(&Term<'_>);
+
+impl<'a> Term<'a> {
+    /// Returns the term of a feature with a weight, or with `unseen` instead.
+    fn of(name: &'a str, key: u64, weight: Option<f32>, unseen: f32) -> Self {
+        let source = if weight.is_some() { WeightSource::Found } else { WeightSource::Unseen };
+        Self { name, key, weight: weight.unwrap_or(unseen), source }
+    }
+}
 
 /// A sum of weights, and the number of features without a weight.
 #[derive(Default)]
@@ -76,11 +97,19 @@ impl<'a> Reader<'a> {
 
     fn add_fields(&self, fields: &[PlannedField], uses: &[Use], keys: &RowKeys, sum: &mut Sum, observer: Observer<'_>) {
         for field in uses {
-            for &key in keys.of(field.index) {
+            let name = &fields[field.index].name;
+            let default = self.model.default_weights().get(field.group).copied();
+            let keys = keys.of(field.index);
+            for &key in keys {
                 let weight = self.weight(key, field.group);
-                observer(&fields[field.index].name, key, weight);
-                sum.logit += f64::from(weight.unwrap_or(0.0));
+                let term = Term::of(name, key, weight, default.map_or(0.0, |default| default.unseen));
+                observer(&term);
+                sum.logit += f64::from(term.weight);
                 sum.unseen_count += u64::from(weight.is_none());
+            }
+            if let Some(DefaultWeights { missing, .. }) = default.filter(|_| keys.is_empty()) {
+                observer(&Term { name, key: 0, weight: missing, source: WeightSource::Missing });
+                sum.logit += f64::from(missing);
             }
         }
     }
@@ -104,9 +133,9 @@ impl<'a> Reader<'a> {
                 states = states.iter().flat_map(|&state| keys.iter().map(move |&key| cross_step(state, key))).collect();
             }
             for key in states {
-                let weight = self.weight(key, *group);
-                observer(&cross.name, key, weight);
-                sum.logit += f64::from(weight.unwrap_or(0.0));
+                let term = Term::of(&cross.name, key, self.weight(key, *group), 0.0);
+                observer(&term);
+                sum.logit += f64::from(term.weight);
             }
         }
     }

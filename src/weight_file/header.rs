@@ -216,7 +216,7 @@ impl Header {
                 }
                 None => {}
                 Some(kind) => {
-                    if section.required != kind.is_required() {
+                    if section.required != kind.must_be_known() {
                         return Err(malformed(format!("the {} section has the wrong required flag", kind.name())));
                     }
                     let (min, max, unit) = kind.len_limits();
@@ -289,7 +289,7 @@ pub fn place_section(end: u64, first_chunk: u32, kind_number: u32, len_bytes: u6
     offset.checked_add(len_bytes)?;
     let chunk_count = u32::try_from(len_bytes.div_ceil(CHUNK_LEN as u64)).ok()?;
     first_chunk.checked_add(chunk_count)?;
-    let required = SectionKind::from_number(kind_number).is_some_and(SectionKind::is_required);
+    let required = SectionKind::from_number(kind_number).is_some_and(SectionKind::must_be_known);
     Some(Section { kind_number, required, offset, len_bytes, first_chunk, chunk_count })
 }
 

@@ -169,6 +169,15 @@ pub const SIGNATURE_KEY_ID_OFFSET: usize = SIGNATURE_ZEROS_OFFSET + size_of::<u3
 pub const SIGNATURE_BYTES_OFFSET: usize = SIGNATURE_KEY_ID_OFFSET + KEY_ID_LEN;
 /// Length of the signature section.
 pub const SIGNATURE_LEN: usize = SIGNATURE_BYTES_OFFSET + 64;
+/// In the default weights of a field: of an unseen category: f32.
+pub const DEFAULT_UNSEEN_OFFSET: usize = 0;
+/// Without a value: f32.
+pub const DEFAULT_MISSING_OFFSET: usize = DEFAULT_UNSEEN_OFFSET + size_of::<f32>();
+/// Length of the default weights of a field.
+pub const DEFAULT_WEIGHTS_LEN: usize = DEFAULT_MISSING_OFFSET + size_of::<f32>();
+/// Length of the longest section of default weights.
+pub const MAX_DEFAULT_WEIGHTS_LEN: usize = 2 * MAX_FIELDS_PER_SIDE * DEFAULT_WEIGHTS_LEN;
+
 /// Length of a key id.
 pub const KEY_ID_LEN: usize = KeyId::LEN;
 /// Ed25519.
@@ -227,11 +236,13 @@ pub enum SectionKind {
     FieldSizes = 8,
     /// The signature of the file.
     Signature = 9,
+    /// What unseen categories and missing values add.
+    DefaultWeights = 10,
 }
 
 impl SectionKind {
     /// Every kind, in the order in which a file has them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Contract,
         Self::Provenance,
         Self::Table,
@@ -241,6 +252,7 @@ impl SectionKind {
         Self::Golden,
         Self::FieldSizes,
         Self::Signature,
+        Self::DefaultWeights,
     ];
 
     /// Returns the number of this kind in the section table.
@@ -268,13 +280,21 @@ impl SectionKind {
             Self::Golden => "golden requests",
             Self::FieldSizes => "field sizes",
             Self::Signature => "signature",
+            Self::DefaultWeights => "default weights",
         }
     }
 
     /// Returns whether every file must have a section of this kind.
     #[must_use]
     pub const fn is_required(self) -> bool {
-        !matches!(self, Self::FieldSizes | Self::Signature)
+        !matches!(self, Self::FieldSizes | Self::Signature | Self::DefaultWeights)
+    }
+
+    /// Returns whether a reader that does not know this kind must reject the file: without the section, it would
+    /// compute other scores.
+    #[must_use]
+    pub const fn must_be_known(self) -> bool {
+        self.is_required() || matches!(self, Self::DefaultWeights)
     }
 
     /// Returns the shortest and the longest allowed length in bytes, and the number of which the length must be a
@@ -289,6 +309,9 @@ impl SectionKind {
             Self::Exceptions => (0, u64::MAX, EXCEPTION_LEN as u64),
             Self::Calibrator => (CALIBRATOR_LEN as u64, CALIBRATOR_LEN as u64, 1),
             Self::Signature => (SIGNATURE_LEN as u64, SIGNATURE_LEN as u64, 1),
+            Self::DefaultWeights => {
+                (DEFAULT_WEIGHTS_LEN as u64, MAX_DEFAULT_WEIGHTS_LEN as u64, DEFAULT_WEIGHTS_LEN as u64)
+            }
         }
     }
 }

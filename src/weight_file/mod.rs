@@ -17,4 +17,4 @@ pub mod table;
 pub use header::{Header, Section};
 #[doc(hidden)]
 pub use reader::is_logic_id;
-pub use reader::{Calibrator, Content, WeightFile};
+pub use reader::{Calibrator, Content, DefaultWeights, WeightFile};

@@ -39,8 +39,19 @@ pub struct Content {
     pub bias: f64,
     /// The map from sigmoid to published probability.
     pub calibrator: Calibrator,
+    /// What the fields add without a weight of their own, in contract order; empty if the file does not say.
+    pub default_weights: Vec<DefaultWeights>,
     /// What the table knows besides its bytes.
     pub(crate) table_shape: TableShape,
+}
+
+/// What a field adds to the logit where the table has no weight for it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct DefaultWeights {
+    /// Weight of each unseen category.
+    pub unseen: f32,
+    /// Weight of the field without a value.
+    pub missing: f32,
 }
 
 /// The map from sigmoid to published probability.
@@ -275,6 +286,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
             .ok_or_else(|| malformed("the length of its weights section differs from what its table section says"))?;
         let (exception_count, table_shape) = (table.exception_count(), table.shape());
         let calibrator = self.calibrator()?;
+        let default_weights = self.default_weights(&contract)?;
         Ok(Content {
             contract,
             training_end_us,
@@ -284,6 +296,7 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
             geometry,
             bias,
             calibrator,
+            default_weights,
             table_shape,
         })
     }
@@ -342,6 +355,37 @@ impl<B: AsRef<[u8]>> WeightFile<B> {
             shard_lines: record.u32(layout::TABLE_SHARD_LINES_OFFSET),
         };
         Ok((record.u64(layout::TABLE_WEIGHT_COUNT_OFFSET), geometry, bias))
+    }
+
+    fn default_weights(&self, contract: &Contract) -> Result<Vec<DefaultWeights>, Error> {
+        let bytes = self.section(SectionKind::DefaultWeights);
+        if bytes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (expected, found) = (contract.fields().len(), bytes.len() / layout::DEFAULT_WEIGHTS_LEN);
+        if found != expected {
+            return Err(malformed(format!(
+                "expected default weights for the {expected} fields of its contract, found them for {found}"
+            )));
+        }
+        let of_field = |(bytes, field): (&[u8], &crate::contract::Field)| {
+            let record = Record(bytes);
+            let weights = DefaultWeights {
+                unseen: record.f32(layout::DEFAULT_UNSEEN_OFFSET),
+                missing: record.f32(layout::DEFAULT_MISSING_OFFSET),
+            };
+            let is_valid = |weight: f32| weight.abs() <= layout::MAX_WEIGHT;
+            if is_valid(weights.unseen) && is_valid(weights.missing) {
+                return Ok(weights);
+            }
+            let max = layout::MAX_WEIGHT;
+            let DefaultWeights { unseen, missing } = weights;
+            Err(malformed(format!(
+                "expected default weights from -{max} to {max}, found {unseen:e} and {missing:e} for the field `{}`",
+                field.name
+            )))
+        };
+        bytes.chunks_exact(layout::DEFAULT_WEIGHTS_LEN).zip(contract.fields()).map(of_field).collect()
     }
 
     fn calibrator(&self) -> Result<Calibrator, Error> {

@@ -482,8 +482,8 @@ static void an_explanation_sums_to_its_logit_or_the_call_fails(void) {
   EXPECT(OK, omomi_scorer_explain(small.scorer, request->block, len, 2, &explanation, contributions, count, &error));
   sum = explanation.bias;
   for (index = 0; index < count; index++) {
-    CHECK(contributions[index].name[0] != 0 && contributions[index].has_weight <= 1);
-    CHECK(contributions[index].has_weight == 1 || contributions[index].weight == 0.0f);
+    CHECK(contributions[index].name[0] != 0 && contributions[index].source <= 2);
+    CHECK(contributions[index].source == 1 || contributions[index].weight == 0.0f);
     sum += (double)contributions[index].weight;
   }
   CHECK(strcmp(contributions[0].name, "media_id") == 0);

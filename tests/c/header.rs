@@ -144,7 +144,7 @@ fn layouts() -> String {
         OmomiRowHead { present inline_text }
         OmomiAnswer { logit probability status }
         OmomiExplanation { size_bytes contribution_count bias logit probability }
-        OmomiContribution { key weight has_weight name }
+        OmomiContribution { key weight source name }
         OmomiLiveOptions {
             size_bytes name name_len_bytes load_mode max_deaths poll_interval_ms trial_ms retry_after_death_ms
             max_file_len_bytes memory_budget_bytes min_generation contract_fingerprints contract_fingerprint_count

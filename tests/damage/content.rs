@@ -6,7 +6,7 @@ use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::table::Encoding;
 use omomi::{Code, Model};
 
-use crate::sealing::{put, sections_of, u32_at, with_content};
+use crate::sealing::{assemble, put, sections_of, u32_at, with_content};
 use crate::{assert_refused, tiny_file};
 
 fn with(kind: SectionKind, change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -283,6 +283,47 @@ fn exceptions_out_of_order_or_twice_are_malformed() {
     let falling = with(SectionKind::Exceptions, |content| content.extend_from_slice(&[0; 16]));
     assert_refused(&falling, Code::Malformed, "exceptions are out of order");
     assert_refused(&with(SectionKind::Exceptions, |content| content.truncate(15)), Code::Malformed, "cannot be 15");
+}
+
+#[test]
+fn default_weights_that_are_not_finite_or_beyond_any_logit_are_malformed() {
+    let record = layout::DEFAULT_WEIGHTS_LEN;
+    for weight in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 700.1, -1e30] {
+        for offset in [0, layout::DEFAULT_MISSING_OFFSET, record, record + layout::DEFAULT_MISSING_OFFSET] {
+            let bytes = with(SectionKind::DefaultWeights, |content| put(content, offset, &weight.to_le_bytes()));
+            assert_refused(&bytes, Code::Malformed, "expected default weights from -700 to 700, found");
+        }
+    }
+}
+
+#[test]
+fn default_weights_for_another_number_of_fields_are_malformed() {
+    let with_len = |len: usize| with(SectionKind::DefaultWeights, |content| content.resize(len, 0));
+    for (len, words) in [
+        (0, "cannot be 0 bytes long"),
+        (8, "expected default weights for the 2 fields of its contract, found them for 1"),
+        (12, "cannot be 12 bytes long"),
+        (24, "expected default weights for the 2 fields of its contract, found them for 3"),
+        (128 * 8, "found them for 128"),
+        (129 * 8, "cannot be 1032 bytes long"),
+    ] {
+        assert_refused(&with_len(len), Code::Malformed, words);
+    }
+}
+
+/// A reader that skipped the section would give other probabilities than the file says.
+#[test]
+fn default_weights_are_required_of_a_reader_that_sees_them() {
+    let mut sections = sections_of(&tiny_file::bytes());
+    let default_weights = sections.last_mut().unwrap();
+    assert_eq!((default_weights.kind, default_weights.flags), (10, layout::FLAG_REQUIRED));
+    default_weights.flags = 0;
+    assert_refused(&assemble(&sections), Code::Malformed, "default weights section has the wrong required flag");
+    // Another default weight gives another answer to the golden requests, and so does none.
+    let other = with(SectionKind::DefaultWeights, |content| put(content, 12, &0.5_f32.to_le_bytes()));
+    assert_refused(&other, Code::GoldenMismatch, "logit");
+    sections.pop();
+    assert_refused(&assemble(&sections), Code::GoldenMismatch, "logit");
 }
 
 #[test]

@@ -122,7 +122,7 @@ fn a_section_table_beyond_the_end_is_truncated() {
     let len = bytes.len() as u64;
     put(&mut bytes, TOTAL_LEN_OFFSET, &len.to_le_bytes());
     reseal(&mut bytes);
-    assert_refused(&bytes, Code::Truncated, "expected 384 bytes, found 192");
+    assert_refused(&bytes, Code::Truncated, "expected 416 bytes, found 192");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_file_without_the_optional_sections_is_accepted() {
 
 #[test]
 fn an_unknown_section_that_is_required_is_too_new() {
-    for kind in [10, 1_000, u32::MAX] {
+    for kind in [11, 1_000, u32::MAX] {
         let bytes = with_unknown_section(&tiny_file::bytes(), kind, true, vec![1, 2, 3]);
         assert_refused(&bytes, Code::TooNew, &format!("section of kind {kind}"));
     }
@@ -162,12 +162,12 @@ fn an_unknown_section_that_is_required_is_too_new() {
 #[test]
 fn an_unknown_section_that_is_optional_is_skipped_but_verified() {
     for content in [vec![], vec![1, 2, 3], vec![7; CHUNK_LEN + 1]] {
-        let mut bytes = with_unknown_section(&tiny_file::bytes(), 10, false, content.clone());
+        let mut bytes = with_unknown_section(&tiny_file::bytes(), 11, false, content.clone());
         assert!(Model::from_bytes(bytes.clone()).is_ok());
         if !content.is_empty() {
-            let offset = usize::try_from(u64_at(&bytes, entry_at(8) + SECTION_OFFSET_OFFSET)).unwrap();
+            let offset = usize::try_from(u64_at(&bytes, entry_at(9) + SECTION_OFFSET_OFFSET)).unwrap();
             bytes[offset + content.len() - 1] ^= 1;
-            assert_refused(&bytes, Code::Damaged, "section of kind 10, chunk");
+            assert_refused(&bytes, Code::Damaged, "section of kind 11, chunk");
         }
     }
 }
@@ -235,12 +235,12 @@ fn offsets_and_lengths_near_the_largest_number_are_malformed() {
         }
     }
     // Only the positions after it limit the length of an unknown section.
-    let bytes = with_unknown_section(&tiny_file::bytes(), 10, false, vec![0; 64]);
+    let bytes = with_unknown_section(&tiny_file::bytes(), 11, false, vec![0; 64]);
     for value in NEAR_MAX.into_iter().chain([u64::from(u32::MAX) << 20, 1 << 40]) {
         let mut bytes = bytes.clone();
-        put(&mut bytes, entry_at(8) + SECTION_LEN_OFFSET, &value.to_le_bytes());
+        put(&mut bytes, entry_at(9) + SECTION_LEN_OFFSET, &value.to_le_bytes());
         let chunks = u32::try_from(value.div_ceil(CHUNK_LEN as u64)).unwrap_or(u32::MAX);
-        put(&mut bytes, entry_at(8) + layout::SECTION_CHUNK_COUNT_OFFSET, &chunks.to_le_bytes());
+        put(&mut bytes, entry_at(9) + layout::SECTION_CHUNK_COUNT_OFFSET, &chunks.to_le_bytes());
         reseal(&mut bytes);
         let error = Model::from_bytes(bytes).unwrap_err();
         assert_eq!(error.code(), Code::Malformed, "length {value}: {error}");
@@ -318,7 +318,7 @@ fn padding_that_is_not_zero_is_damaged() {
 
 #[test]
 fn padding_after_an_odd_number_of_checksums_that_is_not_zero_is_damaged() {
-    let mut bytes = with_unknown_section(&tiny_file::bytes(), 10, false, vec![1]);
+    let mut bytes = tiny_file::bytes();
     assert_eq!(u32_at(&bytes, CHUNK_COUNT_OFFSET) % 2, 1);
     let position = bytes.len() - END_LEN - 1;
     bytes[position] = 1;
@@ -328,25 +328,25 @@ fn padding_after_an_odd_number_of_checksums_that_is_not_zero_is_damaged() {
 #[test]
 fn two_chunks_that_changed_places_are_damaged_even_if_their_checksums_did_too() {
     let content: Vec<u8> = (0..2 * CHUNK_LEN).map(|index| u8::from(index >= CHUNK_LEN)).collect();
-    let mut bytes = with_unknown_section(&tiny_file::bytes(), 10, false, content);
+    let mut bytes = with_unknown_section(&tiny_file::bytes(), 11, false, content);
     assert!(Model::from_bytes(bytes.clone()).is_ok());
-    let start = usize::try_from(u64_at(&bytes, entry_at(8) + SECTION_OFFSET_OFFSET)).unwrap();
+    let start = usize::try_from(u64_at(&bytes, entry_at(9) + SECTION_OFFSET_OFFSET)).unwrap();
     let (one, other) = bytes[start..start + 2 * CHUNK_LEN].split_at_mut(CHUNK_LEN);
     one.swap_with_slice(other);
-    assert_refused(&bytes, Code::Damaged, "section of kind 10, chunk 0");
-    swap_checksums(&mut bytes, 8, 9);
-    assert_refused(&bytes, Code::Damaged, "section of kind 10, chunk 0");
+    assert_refused(&bytes, Code::Damaged, "section of kind 11, chunk 0");
+    swap_checksums(&mut bytes, 9, 10);
+    assert_refused(&bytes, Code::Damaged, "section of kind 11, chunk 0");
 }
 
 #[test]
 fn two_sections_that_changed_places_are_damaged_even_if_their_checksums_did_too() {
-    let bytes = with_unknown_section(&tiny_file::bytes(), 10, false, vec![1; 64]);
-    let mut bytes = with_unknown_section(&bytes, 11, false, vec![2; 64]);
-    let start = usize::try_from(u64_at(&bytes, entry_at(8) + SECTION_OFFSET_OFFSET)).unwrap();
+    let bytes = with_unknown_section(&tiny_file::bytes(), 11, false, vec![1; 64]);
+    let mut bytes = with_unknown_section(&bytes, 12, false, vec![2; 64]);
+    let start = usize::try_from(u64_at(&bytes, entry_at(9) + SECTION_OFFSET_OFFSET)).unwrap();
     let (one, other) = bytes[start..start + 128].split_at_mut(64);
     one.swap_with_slice(other);
-    swap_checksums(&mut bytes, 8, 9);
-    assert_refused(&bytes, Code::Damaged, "section of kind 10, chunk 0");
+    swap_checksums(&mut bytes, 9, 10);
+    assert_refused(&bytes, Code::Damaged, "section of kind 11, chunk 0");
 }
 
 #[test]

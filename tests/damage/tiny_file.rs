@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 use omomi::contract::Contract;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::Encoding;
+use omomi::weight_file::{Calibrator, DefaultWeights};
 use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 
@@ -40,7 +40,8 @@ fn made(generation: u64, encoding: Encoding) -> Vec<u8> {
     let weights = [(user, 0.5, 0), (user ^ 1 << 32, -1.0, 0), (word, -0.25, 1), (both, 1.5, 2)];
     let mut entries = weights.map(|(key, weight, group)| Entry { key, weight, group, popularity: 0 });
     entries.sort_by_key(|entry| entry.key);
-    let weights = EncodedWeights::encode(entries.to_vec(), encoding, 3).unwrap();
+    let defaults = [(-0.125, 0.0), (0.75, -0.5)].map(|(unseen, missing)| DefaultWeights { unseen, missing });
+    let weights = EncodedWeights::encode_with(defaults.to_vec(), entries.to_vec(), encoding, 3).unwrap();
     let parts = Parts {
         contract: &contract,
         generation,

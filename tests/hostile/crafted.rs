@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 
 use omomi::contract::Contract;
-use omomi::request::RequestRows;
+use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys};
 use omomi::{Code, Instructions, LoadMode, Model};
@@ -124,10 +124,14 @@ fn a_provenance_or_field_sizes_take_little_memory_whatever_they_say() {
     opened("a logic id of 128 bytes", &logic_id(&"x".repeat(128))).unwrap();
 }
 
-/// Returns the answers to an empty candidate as JSON: the logit is the bias.
+/// Returns the answers to an empty candidate as JSON.
 fn empty_answers(file: &[u8]) -> (String, String) {
+    answers_to(file, Row::default())
+}
+
+fn answers_to(file: &[u8], candidate: Row) -> (String, String) {
     let model = Model::from_bytes(file.to_vec()).unwrap();
-    let rows = RequestRows { context: Default::default(), candidates: vec![Default::default()] };
+    let rows = RequestRows { context: Default::default(), candidates: vec![candidate] };
     let (scorer, mut request) = model.scorer_for(&rows, Instructions::PLAIN).unwrap();
     request.fill(&rows).unwrap();
     scorer.predict(&mut request, 1).unwrap();
@@ -156,7 +160,9 @@ fn golden_requests_take_little_memory_and_time_whatever_they_say() {
     let room = 8 * MIB - 4_096;
     opened("very many golden requests", &golden(&repeated(&request("{}", "{}", 1, &answers), room))).unwrap();
     opened("a golden request of 65,536 candidates", &golden(&request("{}", "{}", 65_536, &answers))).unwrap();
-    let word = request("{}", r#"{"word":["a"]}"#, 65_536, &answers);
+    let unseen_word = Row::from([("word".to_owned(), FieldValue::Texts(vec!["a".to_owned()]))]);
+    let unseen = answers_to(&tiny, unseen_word);
+    let word = request("{}", r#"{"word":["a"]}"#, 65_536, &unseen);
     opened("a golden request of 65,536 rows", &golden(&word)).unwrap();
     assert_refused("a golden request of 65,537 candidates", &golden(&request("{}", "{}", 65_537, &answers)), "65536");
     let list = |item: &str, count: usize| format!("{{\"word\":[{}]}}", vec![item; count].join(","));
@@ -168,7 +174,7 @@ fn golden_requests_take_little_memory_and_time_whatever_they_say() {
     assert_refused("a golden text of 7 MiB", &golden(&request("{}", &list(&text, 1), 1, &answers)), "1048576 bytes");
     let text = format!("\"{}\"", "x".repeat(MIB / 2));
     assert_refused("a golden row of 4 MiB", &golden(&request("{}", &list(&text, 8), 1, &answers)), "at most 1048576");
-    let rows = request("{}", &list(&format!("\"{}\"", "x".repeat(MIB - 16)), 1), 7, &answers);
+    let rows = request("{}", &list(&format!("\"{}\"", "x".repeat(MIB - 16)), 1), 7, &unseen);
     opened("golden rows of 1 MiB", &golden(&rows)).unwrap();
     let nested = format!("{{\"more\":{},{}", "[".repeat(room / 2), &request("{}", "{}", 1, &answers)[1..]);
     assert_refused("a nested golden request", &golden(&nested), "at most 32 levels");

@@ -203,7 +203,7 @@ fn expected_by_field(model: &Arc<Model>) -> BTreeMap<String, (u64, u64)> {
             if candidate == 0 || !context.contains(&&*part.field) {
                 let (count, unseen) = counts.entry(part.field.clone()).or_insert((0, 0));
                 *count += 1;
-                *unseen += u64::from(part.weight.is_none());
+                *unseen += u64::from(part.source == omomi::score::WeightSource::Unseen);
             }
         }
     }

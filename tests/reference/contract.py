@@ -66,12 +66,13 @@ def check_field(field):
     require(is_name(field.get("name")), "contract: name of a field: {}".format(field.get("name")))
     place = "contract: field {}".format(field["name"])
     is_number = field.get("type") == "number"
-    keys = field.keys() - limit_keys(place, field)
+    keys = field.keys() - limit_keys(place, field) - {"unseen"}
     expect("{}: keys".format(place), sorted(KEYS | NUMBER_KEYS if is_number else KEYS), sorted(keys))
     require(field["type"] in ("id", "text", "number"), "{}: type {}".format(place, field["type"]))
     require(field["side"] in ("context", "candidate"), "{}: side {}".format(place, field["side"]))
     require(field["log"] in ("plain", "hashed", "never"), "{}: log {}".format(place, field["log"]))
     require(isinstance(field["many"], bool), "{}: many".format(place))
+    require(field.get("unseen", "zero") == "zero", "{}: unseen".format(place))
     require(is_short_text(field["meaning"], 1024), "{}: meaning".format(place))
     if is_number:
         check_number_field(place, field)

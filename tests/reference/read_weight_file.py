@@ -14,7 +14,7 @@ import weight_file
 from contract import Contract, is_printable
 from score import Scorer, check_golden
 from weight_file import (
-    MAX_JSON_VALUES, Calibrator, WeightFile, WeightFileError, WeightTable, json_object, require
+    MAX_JSON_VALUES, Calibrator, WeightFile, WeightFileError, WeightTable, default_weights, json_object, require
 )
 
 # The start of 1900 and the end of 2199, in microseconds since 1970.
@@ -38,10 +38,13 @@ def read(data):
         len(contract.fields) + len(contract.crosses),
     )
     calibrator = Calibrator(file.sections[weight_file.CALIBRATOR])
+    defaults = [(0.0, 0.0)] * len(contract.fields)
+    if weight_file.DEFAULT_WEIGHTS in file.sections:
+        defaults = default_weights(file.sections[weight_file.DEFAULT_WEIGHTS], len(contract.fields))
     golden = json_object("golden requests", file.sections[weight_file.GOLDEN])
     if weight_file.FIELD_SIZES in file.sections:
         json_object("field sizes", file.sections[weight_file.FIELD_SIZES], MAX_JSON_VALUES)
-    request_count, candidate_count = check_golden(golden, Scorer(contract, table, calibrator), len(data))
+    request_count, candidate_count = check_golden(golden, Scorer(contract, table, defaults, calibrator), len(data))
     return [
         "weight file: {} bytes, format version {}, generation {}".format(len(data), file.version, file.generation),
         "logic id: {}".format(logic_id),

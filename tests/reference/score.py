@@ -34,9 +34,11 @@ LOOKUPS_PER_BYTE = 16
 class Scorer:
     """Scores rows: dicts from field names to an int, a str, a float, or a list of ints or strs."""
 
-    def __init__(self, contract, table, calibrator):
+    def __init__(self, contract, table, defaults, calibrator):
+        """`defaults` has what an unseen category and a missing value of each field add, in contract order."""
         self.contract = contract
         self.table = table
+        self.defaults = defaults
         self.calibrator = calibrator
         self.seeds = {name: feature_keys.seed_of(name) for name in contract.fields}
         self.cross_seeds = [feature_keys.seed_of("*".join(members)) for members in contract.crosses]
@@ -50,21 +52,24 @@ class Scorer:
             ]
         sums = {"context": 0.0, "candidate": 0.0, None: 0.0}
         for group, (name, field) in enumerate(self.contract.fields.items()):
-            for key in keys[name]:
-                sums[field["side"]] += self._weight(key, group)
+            unseen, missing = self.defaults[group]
+            weights = [self._weight(key, group, unseen) for key in keys[name]] or [missing]
+            for weight in weights:
+                sums[field["side"]] += weight
         crosses = zip(self.contract.crosses, self.cross_seeds)
         for group, (members, seed) in enumerate(crosses, len(self.contract.fields)):
             for key in cross_keys(seed, [keys[member] for member in members]):
-                sums[self.contract.cross_side(members)] += self._weight(key, group)
+                sums[self.contract.cross_side(members)] += self._weight(key, group, 0.0)
         return ((self.table.bias + sums["context"]) + sums["candidate"]) + sums[None]
 
     def probability(self, logit):
         limited = min(max(sigmoid(logit), self.calibrator.min), self.calibrator.max)
         return struct.unpack("<f", struct.pack("<f", limited))[0]
 
-    def _weight(self, key, group):
-        # An unseen category adds nothing. Adding 0.0 to a sum that starts at 0.0 changes no bit.
-        return self.table.weight(key, group) or 0.0
+    def _weight(self, key, group, unseen):
+        # Where nothing is added, adding 0.0 to a sum that starts at 0.0 changes no bit.
+        weight = self.table.weight(key, group)
+        return unseen if weight is None else weight
 
 
 def values_of(field, value):

@@ -17,11 +17,14 @@ CHUNK_LEN = 1_048_576
 REQUIRED_FLAG = 1
 
 CONTRACT, PROVENANCE, TABLE, WEIGHTS, EXCEPTIONS, CALIBRATOR, GOLDEN, FIELD_SIZES = range(1, 9)
+DEFAULT_WEIGHTS = 10
 SECTION_NAMES = {
     CONTRACT: "contract", PROVENANCE: "provenance", TABLE: "table", WEIGHTS: "weights",
     EXCEPTIONS: "exceptions", CALIBRATOR: "calibrator", GOLDEN: "golden requests", FIELD_SIZES: "field sizes",
+    DEFAULT_WEIGHTS: "default weights",
 }
 REQUIRED_KINDS = range(CONTRACT, FIELD_SIZES)
+KNOWN_KINDS = [*REQUIRED_KINDS, DEFAULT_WEIGHTS]
 MEBIBYTE = 1_048_576
 MAX_JSON_DEPTH = 32
 MAX_JSON_VALUES = 65_536
@@ -113,7 +116,7 @@ class WeightFile:
         for section in self.entries:
             require(section.flags <= REQUIRED_FLAG, "{}: unknown flags {:#x}".format(section.name, section.flags))
             if section.kind in SECTION_NAMES:
-                expect("{}: flags".format(section.name), int(section.kind in REQUIRED_KINDS), section.flags)
+                expect("{}: flags".format(section.name), int(section.kind in KNOWN_KINDS), section.flags)
             elif section.flags == REQUIRED_FLAG:
                 raise WeightFileError("too new: section of {} is required".format(section.name))
         kinds = {section.kind for section in self.entries}
@@ -296,6 +299,15 @@ def f32_product(one, other):
         return struct.unpack("<f", struct.pack("<f", one * other))[0]
     except OverflowError:
         return math.inf
+
+
+def default_weights(data, field_count):
+    """Returns the weights of an unseen category and of a missing value for each field, in contract order."""
+    expect("default weights: length", 8 * field_count, len(data))
+    pairs = list(struct.iter_unpack("<ff", data))
+    for pair in pairs:
+        require(all(abs(weight) <= MAX_WEIGHT for weight in pair), "default weights: {}".format(pair))
+    return pairs
 
 
 class Calibrator:

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use omomi::Model;
 use omomi::request::{FieldValue, RequestRows, Row};
-use omomi::score::{Request, Scorer};
+use omomi::score::{Request, Scorer, WeightSource};
 use omomi::weight_file::table::Encoding;
 use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;
 
-use crate::small_model::{contract, full_rows, model_in};
+use crate::small_model::{bytes_with_defaults, contract, full_rows, model_in, model_with_defaults};
 
 /// Returns the outcome of a request: the bits of each answer, and the counts or the error.
 fn outcome(request: &Request, count: usize, result: Result<(), omomi::Error>) -> (Vec<(u64, u32, u32)>, String) {
@@ -34,14 +35,15 @@ fn assert_all_paths_agree(scorers: &[Scorer], request: &mut Request, count: usiz
     }
 }
 
-/// Creates scorers of one model in each encoding, f32 first, with every set of instructions, and a request for any of
-/// them.
+/// Creates scorers of two models in each encoding, without and with default weights, f32 first, with every set of
+/// instructions, and a request for any of them.
 fn scorers(rows: &RequestRows) -> (Vec<Scorer>, Request) {
     let mut scorers = Vec::new();
     for encoding in Encoding::ALL {
-        let model = model_in(encoding, &contract(), rows);
-        let scorer = |instructions| model.scorer_for(rows, instructions).unwrap().0;
-        scorers.extend(Instructions::all().into_iter().map(scorer));
+        for model in [model_in(encoding, &contract(), rows), model_with_defaults(encoding, &contract(), rows)] {
+            let scorer = |instructions| model.scorer_for(rows, instructions).unwrap().0;
+            scorers.extend(Instructions::all().into_iter().map(scorer));
+        }
     }
     let request = scorers[0].new_request();
     (scorers, request)
@@ -99,7 +101,7 @@ proptest! {
             context: requests[0].context.clone(),
             candidates: requests.iter().flat_map(|rows| rows.candidates.clone()).chain([Row::new()]).collect(),
         };
-        let model = model_in(Encoding::F32, &contract(), &all);
+        let model = model_with_defaults(Encoding::F32, &contract(), &all);
         let capacity = Capacity { candidates: all.candidates.len(), tail_len_bytes: 1 << 16 };
         let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
         let scorer = |instructions| Scorer::new(Arc::clone(&model), &layout).unwrap().using(instructions);
@@ -142,6 +144,56 @@ fn on_lists_that_overflow_a_batch() {
     assert_all_paths_agree(&scorers, &mut request, 300);
 }
 
+/// The sum is computed here from the tables of the page, not by the code that the kernel and its twin share.
+#[test]
+fn unseen_categories_and_missing_values_add_the_default_weights_in_their_places() {
+    let empty: Row = Row::new();
+    let of = |pairs: &[(&str, FieldValue)]| -> Row {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    };
+    let rows = RequestRows {
+        // Unseen; an empty list; out of range; missing.
+        context: of(&[
+            ("media_id", FieldValue::Id(5)),
+            ("interest", FieldValue::Texts(Vec::new())),
+            ("floor_price", FieldValue::Number(-1.0)),
+        ]),
+        candidates: vec![
+            empty,
+            of(&[
+                ("creative_id", FieldValue::Id(1)),
+                ("title", FieldValue::Text("t".to_owned())),
+                ("tag", FieldValue::Ids(vec![3, 3])),
+                ("age_seconds", FieldValue::Number(1.0)),
+            ]),
+        ],
+    };
+    let contract = contract();
+    let bytes = bytes_with_defaults(Encoding::I8, &contract, &[], std::slice::from_ref(&rows));
+    let model = Model::from_bytes(bytes).unwrap();
+    let [media, interest, price, region, creative, title, tag, age] = model.default_weights() else { panic!() };
+    let sum = |weights: &[f32]| weights.iter().fold(0.0, |sum, &weight| sum + f64::from(weight));
+    let context = sum(&[media.unseen, interest.missing, price.missing, region.missing]);
+    let missing = sum(&[creative.missing, title.missing, tag.missing, age.missing]);
+    let unseen = sum(&[creative.unseen, title.unseen, tag.unseen, tag.unseen, age.unseen]);
+    let expected = [missing, unseen].map(|own| ((model.bias() + context) + own) + 0.0);
+    for instructions in Instructions::all() {
+        let (scorer, mut request) = model.scorer_for(&rows, instructions).unwrap();
+        request.fill(&rows).unwrap();
+        scorer.predict(&mut request, 2).unwrap();
+        let logits: Vec<u64> = request.answers(2).map(|answer| answer.logit.to_bits()).collect();
+        assert_eq!(logits, expected.map(f64::to_bits), "{}", instructions.name());
+        let counts = request.counts();
+        // An empty list is a value, so it is not counted as missing.
+        assert_eq!((counts.unseen_count, counts.missing_count, counts.invalid_number_count), (6, 6, 1));
+        let explanation = scorer.explain(&mut request, 0).unwrap();
+        assert_eq!(explanation.logit.to_bits(), expected[0].to_bits());
+        let sources = explanation.contributions.iter().map(|part| part.source);
+        assert_eq!(sources.filter(|source| *source == WeightSource::Missing).count(), 7);
+        assert_eq!(explanation.contributions[0].source, WeightSource::Unseen);
+    }
+}
+
 #[test]
 fn an_explanation_has_every_feature_and_sums_to_the_same_logit() {
     let rows = full_rows(3);
@@ -151,7 +203,7 @@ fn an_explanation_has_every_feature_and_sums_to_the_same_logit() {
     let explanation = scorers[0].explain(&mut request, 2).unwrap();
     assert_eq!(explanation.logit.to_bits(), request.answer(2).logit.to_bits());
     assert_eq!(explanation.probability.to_bits(), request.answer(2).probability.to_bits());
-    let sum: f64 = explanation.contributions.iter().filter_map(|part| part.weight).map(f64::from).sum();
+    let sum: f64 = explanation.contributions.iter().map(|part| f64::from(part.weight)).sum();
     assert!((explanation.bias + sum - explanation.logit).abs() < 1e-12);
     let mut names: Vec<&str> = explanation.contributions.iter().map(|part| part.field.as_str()).collect();
     names.dedup();

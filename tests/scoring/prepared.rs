@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::kernel_equals_plain::request_rows;
 use crate::several_models::{answers, other_contract, rows_of_other};
-use crate::small_model::{contract, full_rows, model_for, model_in};
+use crate::small_model::{contract, full_rows, model_for, model_with_defaults};
 
 const NO_CANDIDATE: CandidateStatus = CandidateStatus::Refused(RowProblem::NoCandidate);
 
@@ -59,7 +59,7 @@ fn inline_answers(model: &Arc<Model>, rows: &RequestRows) -> Request {
 /// Returns two models that prepare candidates differently. One keeps lists of keys, which take any number of cache
 /// lines. The other keeps a few keys, which are in one cache line and are read by a separate loop.
 fn models_for(rows: &RequestRows) -> [Arc<Model>; 2] {
-    [model_for(rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(rows))]
+    [model_for(rows), model_with_defaults(Encoding::I8, &other_contract(), &rows_of_other(rows))]
 }
 
 proptest! {
@@ -246,7 +246,7 @@ fn of_unlike_crosses(rows: &RequestRows, model: &Arc<Model>) -> [usize; 2] {
     let mut crossed = |candidate: usize| -> f32 {
         let contributions = scorer.explain(&mut request, candidate).unwrap().contributions;
         let mixed = contributions.iter().filter(|contribution| contribution.field.contains('*'));
-        mixed.filter_map(|contribution| contribution.weight).sum()
+        mixed.map(|contribution| contribution.weight).sum()
     };
     let first = crossed(0);
     let other = (1..rows.candidates.len()).find(|&candidate| crossed(candidate) != first);

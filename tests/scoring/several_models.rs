@@ -8,7 +8,7 @@ use omomi::{Capacity, Instructions, RequestLayout, Schema};
 use proptest::prelude::*;
 
 use crate::kernel_equals_plain::{request_rows, row};
-use crate::small_model::{contract, full_rows, model_for, model_in};
+use crate::small_model::{contract, full_rows, model_for, model_with_defaults};
 
 /// A contract with fewer fields than the small model's, in another order, and with other buckets for a number.
 const OTHER_CONTRACT: &str = r#"
@@ -84,7 +84,7 @@ struct Setting {
 
 /// The small model, the other one, and the small one again.
 fn setting(rows: &RequestRows) -> Setting {
-    let models = [model_for(rows), model_in(Encoding::I8, &other_contract(), &rows_of_other(rows))];
+    let models = [model_for(rows), model_with_defaults(Encoding::I8, &other_contract(), &rows_of_other(rows))];
     let capacity = Capacity { candidates: rows.candidates.len().max(1), tail_len_bytes: 1 << 20 };
     let layout = RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap();
     let alone = models.each_ref().map(|model| {

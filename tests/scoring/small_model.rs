@@ -7,8 +7,8 @@ use omomi::Instructions;
 use omomi::contract::Contract;
 use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::score::Model;
-use omomi::weight_file::Calibrator;
 use omomi::weight_file::table::Encoding;
+use omomi::weight_file::{Calibrator, DefaultWeights};
 use omomi_train::pack::table::{EncodedWeights, Entry};
 use omomi_train::pack::writer::{self, Parts};
 
@@ -128,7 +128,19 @@ pub fn bytes_of(contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRo
 /// Returns the bytes of a weight file with `weights` in `encoding`, with a different scale for each field if the
 /// encoding has scales.
 pub fn bytes_in(encoding: Encoding, contract: &Contract, weights: &[(u64, f32)], golden: &[RequestRows]) -> Vec<u8> {
-    bytes_as(7, encoding, contract, weights, golden)
+    bytes_as(7, encoding, contract, weights, Vec::new(), golden)
+}
+
+/// Returns the bytes of a weight file like [`bytes_in`], with default weights that differ from field to field.
+pub fn bytes_with_defaults(
+    encoding: Encoding,
+    contract: &Contract,
+    weights: &[(u64, f32)],
+    golden: &[RequestRows],
+) -> Vec<u8> {
+    let default = |field: u16| DefaultWeights { unseen: 0.3 - f32::from(field) / 9.0, missing: f32::from(field) / 7.0 };
+    let defaults = (0..).map(default).take(contract.fields().len()).collect();
+    bytes_as(7, encoding, contract, weights, defaults, golden)
 }
 
 /// Returns the bytes of a weight file of `generation`, with weights that no other generation has.
@@ -145,7 +157,7 @@ pub fn slow_bytes_of_generation(generation: u64, golden_count: usize) -> Vec<u8>
         .into_iter()
         .map(|key| (key, f32::from(u16::try_from(key >> 20 & 0xfff).unwrap()) / 3_000.0 - shift))
         .collect();
-    bytes_as(generation, Encoding::F32, &contract, &weights, &vec![rows; golden_count])
+    bytes_as(generation, Encoding::F32, &contract, &weights, Vec::new(), &vec![rows; golden_count])
 }
 
 fn bytes_as(
@@ -153,6 +165,7 @@ fn bytes_as(
     encoding: Encoding,
     contract: &Contract,
     weights: &[(u64, f32)],
+    default_weights: Vec<DefaultWeights>,
     golden: &[RequestRows],
 ) -> Vec<u8> {
     let group_count = contract.fields().len() + contract.crosses().len();
@@ -164,7 +177,7 @@ fn bytes_as(
         entry.group = u16::try_from(entry.key % group_count as u64).unwrap();
         entry.weight *= 1.0 + f32::from(entry.group) / 8.0;
     }
-    let weights = EncodedWeights::encode(entries, encoding, group_count).unwrap();
+    let weights = EncodedWeights::encode_with(default_weights, entries, encoding, group_count).unwrap();
     let parts = Parts {
         contract,
         generation,
@@ -186,9 +199,20 @@ pub fn model_for(rows: &RequestRows) -> Arc<Model> {
 
 /// Creates a model like [`model_for`], with any contract and encoding.
 pub fn model_in(encoding: Encoding, contract: &Contract, rows: &RequestRows) -> Arc<Model> {
-    let size = |key: u64| f32::from(u16::try_from(key >> 20 & 0xfff).unwrap()) - 2_048.0;
-    let weights: Vec<(u64, f32)> = keys_of(contract, rows).into_iter().map(|key| (key, size(key) / 3_000.0)).collect();
+    let weights = weights_for(contract, rows);
     Model::from_bytes(bytes_in(encoding, contract, &weights, std::slice::from_ref(rows))).unwrap()
+}
+
+/// Creates a model like [`model_in`], with default weights.
+pub fn model_with_defaults(encoding: Encoding, contract: &Contract, rows: &RequestRows) -> Arc<Model> {
+    let weights = weights_for(contract, rows);
+    Model::from_bytes(bytes_with_defaults(encoding, contract, &weights, std::slice::from_ref(rows))).unwrap()
+}
+
+/// Returns weights for about half of the features of `rows`.
+fn weights_for(contract: &Contract, rows: &RequestRows) -> Vec<(u64, f32)> {
+    let size = |key: u64| f32::from(u16::try_from(key >> 20 & 0xfff).unwrap()) - 2_048.0;
+    keys_of(contract, rows).into_iter().map(|key| (key, size(key) / 3_000.0)).collect()
 }
 
 /// Returns about half of the feature keys of `rows`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use omomi::LoadMode;
-use omomi_train::judge::explain::{Account, Feature, explain, request_of_json, request_of_row};
+use omomi_train::judge::explain::{Account, DefaultEvidence, Feature, explain, request_of_json, request_of_row};
 use omomi_train::log::{LogReader, ReadOptions, contract_of};
 use serde_json::json;
 
@@ -79,14 +79,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn print_account(account: &Account, clicked: Option<bool>, with_counts: bool) {
-    let mut header = vec!["weight", "field", "category"];
+    let mut header = vec!["weight", "field", "category", "source"];
     if with_counts {
         header.extend(["impressions", "clicks"]);
     }
     let mut rows = vec![vec![format!("{:+.6}", account.bias), "(bias)".to_owned()]];
     rows.extend(account.features.iter().map(|feature| {
-        let weight = feature.weight.map_or_else(|| "unseen".to_owned(), |weight| format!("{weight:+.6}"));
-        let mut row = vec![weight, feature.field.clone(), category(feature)];
+        let mut row = vec![
+            format!("{:+.6}", feature.weight),
+            feature.field.clone(),
+            category(feature),
+            feature.source.to_owned(),
+        ];
         if with_counts {
             row.extend(
                 [feature.impressions, feature.clicks].map(|count| count.map_or_else(|| "-".to_owned(), grouped)),
@@ -100,6 +104,10 @@ fn print_account(account: &Account, clicked: Option<bool>, with_counts: bool) {
         one_line(&account.logic_id),
         table(&header, rows)
     );
+    for DefaultEvidence { field, source, impressions, clicks } in &account.defaults {
+        let (impressions, clicks) = (grouped(*impressions), grouped(*clicks));
+        say!("{source} in `{}`: learned from {impressions} impressions, {clicks} clicks", one_line(field));
+    }
     if !account.missing.is_empty() {
         say!("without a value: {}", one_line(&account.missing.join(", ")));
     }

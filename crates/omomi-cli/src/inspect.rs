@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_sections(&model);
     print_contract(&model);
     print_field_sizes(&model);
+    print_default_weights(&model);
     print_pieces(format_args!("provenance\n{:#}\n", model.provenance()));
     if let Some(state) = &arguments.state {
         print_largest(&model, state, arguments.largest)?;
@@ -114,6 +115,16 @@ fn print_field_sizes(model: &Model) {
     }
     let rows = fields.into_iter().map(|it| vec![it.field, grouped(it.weight_count), bytes(it.len_bytes)]);
     say!("{}\n", table(&["field", "weights", "about"], rows.collect()));
+}
+
+fn print_default_weights(model: &Model) {
+    if model.default_weights().is_empty() {
+        return;
+    }
+    let rows = model.contract().fields().iter().zip(model.default_weights()).map(|(field, weights)| {
+        vec![field.name.clone(), format!("{:+.4}", weights.unseen), format!("{:+.4}", weights.missing)]
+    });
+    say!("{}\n", table(&["field", "unseen adds", "missing adds"], rows.collect()));
 }
 
 fn print_largest(model: &Model, state: &Path, count: usize) -> Result<(), Failure> {

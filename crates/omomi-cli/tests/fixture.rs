@@ -60,6 +60,22 @@ fn the_answers_of_a_fixture_are_sums_of_the_listed_weights() {
 }
 
 #[test]
+fn unseen_categories_and_missing_values_add_what_the_list_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = "bias = -2.0\n[unseen]\nsite_id = -0.5\nregion = 0.25\n[missing]\nregion = 0.125\nhour = 1.0\n";
+    assert!(fixture(folder.path(), list).status.success());
+    let model = omomi::Model::load(folder.path().join("fixture.omomi"), omomi::LoadMode::Map).unwrap();
+    let of = |name: &str| {
+        let field = model.contract().fields().iter().position(|field| field.name == name).unwrap();
+        let weights = model.default_weights()[field];
+        (weights.unseen, weights.missing)
+    };
+    assert_eq!(of("site_id"), (-0.5, 0.0));
+    assert_eq!(of("region"), (0.25, 0.125));
+    assert_eq!(of("hour"), (0.0, 1.0));
+}
+
+#[test]
 fn every_fault_of_a_list_is_named_with_its_line_and_no_file_is_made() {
     let folder = tempfile::tempdir().unwrap();
     for (weights, expected) in [
@@ -78,6 +94,9 @@ fn every_fault_of_a_list_is_named_with_its_line_and_no_file_is_made() {
             "weight.1: it is listed twice",
         ),
         ("[[weight]]\nof = { hour = 2 }\nvalue = 1e9", ""),
+        ("[unseen]\nsite = 1.0", "unseen.site: the contract has no field `site`"),
+        ("[missing]\nhour = \"x\"", "missing.hour: expected a number, found \"x\""),
+        ("[unseen]\nhour = 1e9", "the default weights of the field `hour` are 1000000000 and 0"),
         ("bias = ", "not TOML"),
     ] {
         let output = fixture(folder.path(), weights);

@@ -190,7 +190,7 @@ impl Prepared {
         // A stored row was already read once, so nothing in it is malformed. A malformed row would leave no candidate.
         let keys = row.and_then(|row| in_standard_mode(|| reader.candidate_keys(row.view()).ok()));
         let [sum, counts] = keys.as_ref().map_or([0; 2], |keys| {
-            let sum = in_standard_mode(|| reader.own_sum(keys, &mut |_, _, _| ()));
+            let sum = in_standard_mode(|| reader.own_sum(keys, &mut |_| ()));
             let counts = sum.unseen_count | keys.missing_count << 32 | keys.invalid_number_count << 48;
             [sum.logit.to_bits() ^ NO_CANDIDATE, counts]
         });

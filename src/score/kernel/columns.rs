@@ -312,8 +312,7 @@ impl Columns {
         for run in &plan.field_runs {
             let range = run.start * self.count..run.end * self.count;
             let key_count = range.len();
-            let found_count =
-                work.table.gather(work.job.instructions, &self.keys[range.clone()], &mut self.weights[range]);
+            let found_count = work.gather_fields(&self.keys[range.clone()], &mut self.weights[range]);
             unseen_count += (key_count - found_count) as u64;
             for column in run.clone() {
                 let absent_count = ones(&self.absent[column]);
@@ -331,9 +330,12 @@ impl Columns {
         for field in &plan.candidate {
             let Column::Many(column) = work.job.keys.field_columns[field.index] else { continue };
             let many = &mut self.many[column];
-            let found_count = work.table.gather(work.job.instructions, &many.keys, &mut many.weights);
+            let found_count = work.gather_fields(&many.keys, &mut many.weights);
             unseen_count += (many.keys.len() - found_count) as u64;
             counts.missing_count += ones(&without(&many.absent, refused));
+        }
+        if !work.defaults.is_empty() {
+            self.fill_in(work);
         }
         if ones(refused) > 0 {
             // The other fields of refused candidates were looked up too, but their unseen categories must not count.
@@ -345,6 +347,26 @@ impl Columns {
             });
         }
         counts.unseen_count += unseen_count;
+    }
+
+    /// Multiplies the weights of fields by their scales, and replaces those that the table does not have by the default
+    /// weights.
+    #[inline(always)]
+    fn fill_in(&mut self, work: &Work<'_>) {
+        for field in &work.part.plan.candidate {
+            let (scale, default) = (work.table.scale(field.group), work.default_weights(field.group));
+            match work.job.keys.field_columns[field.index] {
+                Column::Single(column) => {
+                    let weights = &mut self.weights[column * self.count..][..self.count];
+                    fill_in_unseen(weights, scale, default.unseen);
+                    each_place(&self.absent[column], |place| weights[place] = default.missing);
+                }
+                Column::Many(column) => {
+                    let many = &mut self.many[column];
+                    fill_in_unseen(&mut many.weights[..many.keys.len()], scale, default.unseen);
+                }
+            }
+        }
     }
 
     /// Looks up the columns of crosses.
@@ -370,6 +392,20 @@ impl Columns {
     pub(super) fn add(&self, column: usize, scale: f32, sums: &mut [f64; CHUNK]) {
         for (sum, weight) in sums.iter_mut().zip(&self.weights[column * self.count..][..self.count]) {
             *sum += f64::from(weight * scale);
+        }
+    }
+
+    /// Adds the weights of a `many` field to the sums, and `missing` for a candidate that has none.
+    pub(super) fn add_many_or(&self, column: usize, missing: f32, sums: &mut [f64; CHUNK]) {
+        let many = &self.many[column];
+        for (place, sum) in sums.iter_mut().enumerate().take(self.count) {
+            let weights = &many.weights[many.range(place)];
+            if weights.is_empty() {
+                *sum += f64::from(missing);
+            }
+            for weight in weights {
+                *sum += f64::from(*weight);
+            }
         }
     }
 
@@ -416,6 +452,14 @@ impl ManyColumn {
 
     fn keys_of(&self, place: usize) -> &[u64] {
         &self.keys[self.range(place)]
+    }
+}
+
+/// Multiplies weights by `scale`, and replaces NaN by `unseen`.
+#[inline(always)]
+pub(super) fn fill_in_unseen(weights: &mut [f32], scale: f32, unseen: f32) {
+    for weight in weights {
+        *weight = if weight.is_nan() { unseen } else { *weight * scale };
     }
 }
 

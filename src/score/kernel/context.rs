@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::block::Single;
 use super::super::counts::RunningCounts;
 use super::super::plan::KeyPlan;
+use super::columns::fill_in_unseen;
 use super::{Job, OF_SCORER, Work};
 use crate::contract::Side;
 use crate::error::Error;
@@ -90,9 +91,8 @@ impl Context {
     pub(super) fn sum(&mut self, work: &Work<'_>, counts: &mut RunningCounts) -> f64 {
         let plan = &work.part.plan;
         let Self { keys, weights, fields, .. } = self;
-        let mut gather = |start: usize, end: usize| {
-            (end - start) - work.table.gather(work.job.instructions, &keys[start..end], &mut weights[start..end])
-        };
+        let mut gather =
+            |start: usize, end: usize| (end - start) - work.gather_fields(&keys[start..end], &mut weights[start..end]);
         // A model nearly always reads all fields; then all keys are looked up in one call.
         let reads_all = plan.context.len() == fields.len();
         let mut unseen_count = if reads_all { gather(0, keys.len()) } else { 0 };
@@ -107,8 +107,16 @@ impl Context {
         counts.unseen_count += unseen_count as u64;
         let mut sum = 0.0;
         for field in &plan.context {
-            let scale = work.table.scale(field.group);
+            let mut scale = work.table.scale(field.group);
             let ContextField { start, end, .. } = fields[field.index];
+            if !work.defaults.is_empty() {
+                let default = work.default_weights(field.group);
+                fill_in_unseen(&mut weights[start..end], scale, default.unseen);
+                scale = 1.0;
+                if start == end {
+                    sum += f64::from(default.missing);
+                }
+            }
             for weight in &weights[start..end] {
                 sum += f64::from(weight * scale);
             }

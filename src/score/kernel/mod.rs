@@ -30,6 +30,7 @@ use crate::error::{Error, RowProblem};
 use crate::instructions::{Instructions, Set};
 use crate::memory::{Lanes, array};
 use crate::request::{CandidateStatus, Candidates, MAX_MODELS};
+use crate::weight_file::DefaultWeights;
 use crate::weight_file::table::Table;
 use columns::Columns;
 use context::Context;
@@ -190,6 +191,8 @@ struct Work<'a> {
     job: &'a Job<'a>,
     part: &'a Part,
     table: &'a Table<'a>,
+    /// What fields add where the table has no weight, in contract order; empty if they add nothing.
+    defaults: &'a [DefaultWeights],
 }
 
 /// Scores a request and returns the counts of the first model.
@@ -248,7 +251,7 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, E
     }
     let works = || {
         let parts = job.parts.iter().zip(tables.iter().flatten());
-        parts.map(|(part, table)| Work { job, part, table }).enumerate()
+        parts.map(|(part, table)| Work { job, part, table, defaults: part.model.default_weights() }).enumerate()
     };
     let mut first = 0;
     loop {
@@ -321,6 +324,23 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, E
 }
 
 impl Work<'_> {
+    /// Looks up keys of fields and returns how many have a weight. If the file has default weights, NaN marks keys
+    /// without one, which must be filled in.
+    #[inline(always)]
+    fn gather_fields(&self, keys: &[u64], weights: &mut [f32]) -> usize {
+        if self.defaults.is_empty() {
+            self.table.gather(self.job.instructions, keys, weights)
+        } else {
+            self.table.gather_marked(self.job.instructions, keys, weights)
+        }
+    }
+
+    /// Returns the default weights of a field of the model's contract.
+    #[inline]
+    fn default_weights(&self, field: usize) -> DefaultWeights {
+        self.defaults.get(field).copied().unwrap_or_default()
+    }
+
     /// Scores the chunk whose rows have been read.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "the parts of the scratch memory, borrowed one by one")]
@@ -339,10 +359,15 @@ impl Work<'_> {
         let refused = columns.refused(plan);
         columns.look_up_fields(self, &refused, running);
         sums.own[..count].fill(0.0);
+        let has_defaults = !self.defaults.is_empty();
         for field in &plan.candidate {
-            let scale = self.table.scale(field.group);
+            // Weights that were filled in are scaled already.
+            let scale = if has_defaults { 1.0 } else { self.table.scale(field.group) };
             match self.job.keys.field_columns[field.index] {
                 Column::Single(column) => columns.add(column, scale, &mut sums.own),
+                Column::Many(column) if has_defaults => {
+                    columns.add_many_or(column, self.default_weights(field.group).missing, &mut sums.own);
+                }
                 Column::Many(column) => columns.add_many(column, scale, &mut sums.own),
             }
         }

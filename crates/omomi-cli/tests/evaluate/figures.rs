@@ -205,7 +205,7 @@ fn field_rates_and_facts_match_the_file() {
         unseen += u64::from(request.counts().unseen_count);
         missing += u64::from(request.counts().missing_count);
         let contributions = scorer.explain(request, 0).unwrap().contributions;
-        largest = contributions.iter().filter_map(|it| it.weight).fold(largest, |max, it| max.max(it.abs()));
+        largest = contributions.iter().fold(largest, |max, it| max.max(it.weight.abs()));
     });
     let fields = &evaluation.models[0].fields;
     assert_eq!(fields.iter().map(|field| field.unseen).sum::<u64>(), unseen);

@@ -92,7 +92,7 @@ fn the_signature_covers_every_part_of_the_file() {
     let signed = sign(Wanted::generation(1).bytes(), &key).unwrap();
     // Taking the file apart and assembling it again gives an equal file.
     assert!(tampered(&signed, |_| ()) == signed);
-    for index in 0..SectionKind::ALL.len() - 1 {
+    for index in 0..WeightFile::open(&signed).unwrap().header().sections.len() - 1 {
         let changed = tampered(&signed, |sections| match sections[index].content.last_mut() {
             Some(byte) => *byte ^= 1,
             None => sections[index].content = vec![0; layout::EXCEPTION_LEN],
@@ -101,7 +101,7 @@ fn the_signature_covers_every_part_of_the_file() {
     }
     let without = tampered(&signed, |sections| sections.retain(|section| section.kind != 8));
     assert_eq!(required(&without, &keys), Err(Code::SignatureInvalid));
-    let more = Section { kind: 10, flags: 0, content: vec![1] };
+    let more = Section { kind: 11, flags: 0, content: vec![1] };
     let with_more = tampered(&signed, |sections| sections.push(more.clone()));
     assert_eq!(required(&with_more, &keys), Err(Code::SignatureInvalid));
     for offset in [layout::GENERATION_OFFSET, layout::FILE_ID_OFFSET, layout::FORMAT_VERSION_OFFSET] {

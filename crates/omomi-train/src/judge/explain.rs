@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::learn::feature_table::write_bucket;
-use crate::learn::state::{StateError, StateReader, join_category};
+use crate::learn::state::{StateError, StateReader, StateRow, UNSEEN_FIELD, join_category};
 use crate::log::{LogError, LogReader};
 use omomi::Instructions;
 use omomi::contract::{Contract, Field, FieldKind, Side};
@@ -19,7 +19,7 @@ use omomi::error::Error;
 use omomi::feature::{cross_step, feature_key, field_seed, id_value, text_value};
 use omomi::math::sigmoid;
 use omomi::request::{FieldValue, RequestRows, Row, row_from_json};
-use omomi::score::Model;
+use omomi::score::{Model, WeightSource};
 
 /// The explanation of a candidate's probability.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -33,6 +33,9 @@ pub struct Account {
     /// All features of the candidate and its context. Those with a weight come first, by falling magnitude; the others
     /// follow in contract order.
     pub features: Vec<Feature>,
+    /// What stands for the unseen categories and missing values among the features, and on how many training rows it was
+    /// learned. Empty without a state.
+    pub defaults: Vec<DefaultEvidence>,
     /// Fields of the contract that have no value.
     pub missing: Vec<String>,
     /// Number fields whose value is out of range or NaN, which is treated as missing.
@@ -50,18 +53,35 @@ pub struct Account {
 pub struct Feature {
     /// Name of the field or of the cross (`media_id*creative_id`).
     pub field: String,
-    /// The category, written as in training states.
+    /// The category, written as in training states; empty for a field without a value.
     pub category: String,
     /// The fields and categories of a cross; empty for a field.
     pub members: Vec<Member>,
     /// The feature key, as 16 hexadecimal digits.
     pub key: String,
-    /// The weight on the logit scale; `None` for an unseen category, which adds 0.
-    pub weight: Option<f32>,
-    /// Number of training rows with the feature; `None` without a state, or if the state does not have the feature.
+    /// What it adds, on the logit scale.
+    pub weight: f32,
+    /// Where the weight is from: `found` in the file for the category, `unseen` (the weight of its field for unseen
+    /// categories, or 0), or `missing` (the weight of a field without a value).
+    pub source: &'static str,
+    /// Number of training rows with the feature; `None` without a state, or if the state does not have the feature. A
+    /// feature whose source is `unseen` and that has impressions was seen, but its weight is 0 or was dropped.
     pub impressions: Option<u64>,
     /// Number of these rows that were clicked.
     pub clicks: Option<u64>,
+}
+
+/// On how many training rows the weight for unseen categories, or for missing values, of a field was learned.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DefaultEvidence {
+    /// Name of the field.
+    pub field: String,
+    /// What it stands for: `unseen` or `missing`.
+    pub source: &'static str,
+    /// Number of times that a training row had such a value.
+    pub impressions: u64,
+    /// Number of these times with a click.
+    pub clicks: u64,
 }
 
 /// One member of a cross.
@@ -150,16 +170,19 @@ pub fn explain(
             members,
             key: format!("{:016x}", contribution.key),
             weight: contribution.weight,
+            source: contribution.source.word(),
             impressions: None,
             clicks: None,
         });
     }
+    let mut defaults = Vec::new();
     if let Some(state) = state {
-        count(model, state, &keys, &mut features)?;
+        defaults = count(model, state, &keys, &mut features)?;
     }
-    // The sort is stable: features with equal weights, and those without one, stay in contract order.
+    // The sort is stable: features with equal weights, and those that add nothing, stay in contract order.
     features.sort_by(|one, other| {
-        let magnitude = |feature: &Feature| feature.weight.map_or(-1.0, f32::abs);
+        let adds_nothing = |feature: &Feature| feature.source == WeightSource::Unseen.word() && feature.weight == 0.0;
+        let magnitude = |feature: &Feature| if adds_nothing(feature) { -1.0 } else { feature.weight.abs() };
         magnitude(other).total_cmp(&magnitude(one))
     });
     Ok(Account {
@@ -167,6 +190,7 @@ pub fn explain(
         generation: model.generation(),
         bias: explanation.bias,
         features,
+        defaults,
         missing: categories.missing,
         invalid_numbers: categories.invalid_numbers,
         logit: explanation.logit,
@@ -175,26 +199,41 @@ pub fn explain(
     })
 }
 
-/// Looks up in a training state how often features were seen.
-fn count(model: &Model, path: &Path, keys: &[u64], features: &mut [Feature]) -> Result<(), ExplainError> {
+/// Looks up in a training state how often features were seen. Returns what stands for those that were not.
+fn count(
+    model: &Model,
+    path: &Path,
+    keys: &[u64],
+    features: &mut [Feature],
+) -> Result<Vec<DefaultEvidence>, ExplainError> {
     let mut reader = StateReader::open(path)?;
     let (expected, found) = (model.contract().fingerprint(), reader.metadata().contract.fingerprint());
     if expected != found {
         return Err(ExplainError::OtherContract { path: path.to_owned(), expected, found });
     }
+    let mut defaults = Vec::new();
     let mut places: HashMap<u64, Vec<usize>> = HashMap::new();
     for (place, &key) in keys.iter().enumerate() {
         places.entry(key).or_default().push(place);
     }
     while let Some(batch) = reader.next_batch()? {
         for row in batch.rows().filter(|row| !row.is_bias()) {
+            if row.is_default() {
+                let source = if row.field == UNSEEN_FIELD { WeightSource::Unseen } else { WeightSource::Missing };
+                let (field, source) = (row.category.to_owned(), source.word());
+                if features.iter().any(|feature| feature.field == field && feature.source == source) {
+                    let StateRow { impressions, clicks, .. } = row;
+                    defaults.push(DefaultEvidence { field, source, impressions, clicks });
+                }
+                continue;
+            }
             for &place in places.get(&row.key).into_iter().flatten() {
                 features[place].impressions = Some(row.impressions);
                 features[place].clicks = Some(row.clicks);
             }
         }
     }
-    Ok(())
+    Ok(defaults)
 }
 
 /// Returns row `row` of a log as a request with one candidate, and whether it was clicked. Rows are counted from 1 over

@@ -76,6 +76,8 @@ impl ChunkFeatures {
                     inserted
                 }
                 GroupKind::Cross(members) => self.insert_cross(index, members, table, &mut numbers),
+                GroupKind::Missing => self.insert_missing(index, groups, table, &mut numbers),
+                GroupKind::Unseen => Ok(()),
             };
             self.by_group[index].numbers = numbers;
             inserted?;
@@ -92,17 +94,18 @@ impl ChunkFeatures {
         }
     }
 
-    /// Calls `visit` with the number of each feature of row `row` of the chunk, in contract order.
+    /// Calls `visit` with the group and the number of each feature of row `row` of the chunk: in contract order, then
+    /// those of missing values.
     #[inline]
-    pub(super) fn visit_row(&self, row: usize, mut visit: impl FnMut(u32)) {
-        for features in &self.by_group {
+    pub(super) fn visit_row(&self, row: usize, mut visit: impl FnMut(usize, u32)) {
+        for (group, features) in self.by_group.iter().enumerate() {
             for &number in &features.numbers[features.range(row)] {
-                visit(number);
+                visit(group, number);
             }
         }
     }
 
-    /// Fills `rows` with the features of the chunk, row by row. The caller adds the importances.
+    /// Fills `rows` with the features of the chunk, row by row: those of missing values are the last of a row. The caller adds the importances.
     pub(super) fn fill_rows(&mut self, clicked: &[bool], rows: &mut IndexedRows) {
         rows.clear();
         rows.clicked.extend_from_slice(clicked);
@@ -120,7 +123,8 @@ impl ChunkFeatures {
             start += std::mem::replace(end, start);
         }
         rows.numbers.resize(start as usize, 0);
-        for features in &self.by_group {
+        let missing = self.by_group.len() - 1;
+        for (group, features) in self.by_group.iter().enumerate() {
             for (row, ends) in features.offsets.windows(2).enumerate() {
                 let numbers = &features.numbers[ends[0] as usize..ends[1] as usize];
                 let next = &mut rows.ends[row];
@@ -128,7 +132,8 @@ impl ChunkFeatures {
                     rows.numbers[*next as usize] = number;
                     *next += 1;
                 }
-                rows.repeats[row] |= numbers.len() > 1 && may_repeat(numbers);
+                // A row never misses a field twice.
+                rows.repeats[row] |= group != missing && numbers.len() > 1 && may_repeat(numbers);
             }
         }
     }
@@ -161,9 +166,41 @@ impl ChunkFeatures {
             match &group.kind {
                 GroupKind::Field(field) => fill_field(group.seed, &batch.columns[*field], rows, &mut features),
                 GroupKind::Cross(members) => self.fill_cross(group.seed, members, rows.len(), &mut features),
+                GroupKind::Missing => self.fill_missing(groups, rows.len(), &mut features),
+                // Which features stand for unseen categories is known only when the row is learned.
+                GroupKind::Unseen => features.offsets.resize(rows.len() + 1, 0),
             }
             self.by_group[index] = features;
         }
+    }
+
+    /// Gives each row a feature for each field without a value whose missing values have a weight.
+    fn fill_missing(&self, groups: &[FeatureGroup], row_count: usize, features: &mut GroupFeatures) {
+        let has_gaps = |index: usize| self.by_group[index].offsets.windows(2).any(|ends| ends[0] == ends[1]);
+        let fields = groups.iter().enumerate().filter_map(|(index, group)| Some((index, group.missing_key?)));
+        let fields: Vec<(usize, u64)> = fields.filter(|&(index, _)| has_gaps(index)).collect();
+        features.offsets.push(0);
+        for row in 0..row_count {
+            let missing = fields.iter().filter(|&&(index, _)| self.by_group[index].range(row).is_empty());
+            features.keys.extend(missing.map(|&(_, key)| key));
+            features.offsets.push(narrow(features.keys.len()));
+        }
+    }
+
+    fn insert_missing(
+        &self,
+        index: usize,
+        groups: &[FeatureGroup],
+        table: &mut Table,
+        numbers: &mut Vec<u32>,
+    ) -> Result<(), TrainError> {
+        for &key in &self.by_group[index].keys {
+            numbers.push(table.find_or_insert(key, narrow_group(index), |origin| {
+                let field = groups.iter().find(|group| group.missing_key == Some(key));
+                origin.extend_from_slice(field.map_or(&[], |field| field.name.as_bytes()));
+            })?);
+        }
+        Ok(())
     }
 
     fn fill_cross(&self, seed: u64, members: &[usize], row_count: usize, features: &mut GroupFeatures) {

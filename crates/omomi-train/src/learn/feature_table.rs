@@ -1,13 +1,13 @@
 //! The table of all features that training has seen: their coordinates, counts and categories. Features belong to
 //! groups: the fields of the contract, then its crosses, in contract order.
 
-use omomi::contract::{Buckets, Contract, FieldKind};
+use omomi::contract::{Buckets, Contract, FieldKind, UnseenWeight};
 use omomi::feature;
 
 use super::TrainError;
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::optimizer::Coordinate;
-use super::state::join_category;
+use super::state::{MISSING_FIELD, UNSEEN_FIELD, default_key, join_category};
 
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
@@ -54,16 +54,21 @@ pub(super) struct Table {
     index: KeyIndex,
     pub(super) coordinates: Vec<Coordinate>,
     pub(super) counts: Vec<FeatureCounts>,
-    groups: Vec<u16>,
+    pub(super) groups: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
+    /// Number of features that stand for unseen categories and missing values.
+    pub(super) default_count: usize,
+    /// The first group of such features.
+    first_default_group: u16,
     /// Number of features that came from a row cache or from the start state. They have the first numbers, and their
     /// origins are their categories, written as in a state.
     known_count: usize,
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(groups: &[FeatureGroup]) -> Self {
+        let first_default = groups.iter().position(FeatureGroup::is_default).unwrap_or(groups.len());
         Self {
             index: KeyIndex::new(),
             coordinates: Vec::new(),
@@ -71,6 +76,8 @@ impl Table {
             groups: Vec::new(),
             origins: Vec::new(),
             origin_ends: Vec::new(),
+            default_count: 0,
+            first_default_group: u16::try_from(first_default).unwrap_or(u16::MAX),
             known_count: 0,
         }
     }
@@ -113,6 +120,7 @@ impl Table {
         self.coordinates.push(Coordinate::default());
         self.counts.push(FeatureCounts::NONE);
         self.groups.push(group);
+        self.default_count += usize::from(group >= self.first_default_group);
         origin(&mut self.origins);
         self.origin_ends.push(self.origins.len());
         Ok(number)
@@ -171,6 +179,7 @@ impl Table {
                     write_bucket(buckets, *range, origin_value(origin), text);
                 }
             },
+            GroupKind::Unseen | GroupKind::Missing => text.push_str(&String::from_utf8_lossy(origin)),
             GroupKind::Cross(_) => {
                 let mut member_category = String::new();
                 for (position, member) in origin.chunks_exact(size_of::<u32>()).enumerate() {
@@ -217,13 +226,15 @@ pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text
     text.push_str(&interval);
 }
 
-/// A feature group: a field or a cross.
+/// A feature group: a field, a cross, or the features that stand for unseen categories or for missing values.
 #[derive(Debug)]
 pub(super) struct FeatureGroup {
     /// Name of the field or the cross. The name of a cross is its members' names, joined by `*`.
     pub(super) name: String,
     pub(super) kind: GroupKind,
     pub(super) seed: u64,
+    /// For a field whose missing values have a weight: the key of its feature.
+    pub(super) missing_key: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -232,6 +243,10 @@ pub(super) enum GroupKind {
     Field(usize),
     /// Indices of the members among the contract's fields. Fields come first, so these are also indices of groups.
     Cross(Vec<usize>),
+    /// One feature for each field, which stands for its unseen categories.
+    Unseen,
+    /// One feature for each field, which stands for its missing values.
+    Missing,
 }
 
 impl FeatureGroup {
@@ -240,12 +255,29 @@ impl FeatureGroup {
             name: field.name.clone(),
             kind: GroupKind::Field(index),
             seed: field.seed(),
+            missing_key: (field.unseen == UnseenWeight::Learned).then(|| default_key(MISSING_FIELD, &field.name)),
         });
         let crosses = contract.crosses().iter().map(|cross| {
             let name = contract.cross_name(cross);
-            Self { seed: feature::field_seed(&name), name, kind: GroupKind::Cross(cross.members.clone()) }
+            let kind = GroupKind::Cross(cross.members.clone());
+            Self { seed: feature::field_seed(&name), name, kind, missing_key: None }
         });
-        fields.chain(crosses).collect()
+        let defaults = [(UNSEEN_FIELD, GroupKind::Unseen), (MISSING_FIELD, GroupKind::Missing)];
+        let defaults = defaults.map(|(name, kind)| {
+            let seed = feature::field_seed(name);
+            Self { name: name.to_owned(), kind, seed, missing_key: None }
+        });
+        fields.chain(crosses).chain(defaults).collect()
+    }
+
+    /// Returns whether its features stand for unseen categories or missing values.
+    pub(super) fn is_default(&self) -> bool {
+        matches!(self.kind, GroupKind::Unseen | GroupKind::Missing)
+    }
+
+    /// Returns whether training learns a weight for unseen categories of this group.
+    pub(super) fn learns_unseen(&self) -> bool {
+        self.missing_key.is_some()
     }
 }
 

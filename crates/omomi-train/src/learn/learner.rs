@@ -14,6 +14,27 @@ use omomi::prefetch::prefetch;
 use super::Settings;
 use super::optimizer::Coordinate;
 
+/// No coordinate.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What stands for unseen categories and missing values.
+pub(super) struct Defaults<'a> {
+    /// The group of each coordinate.
+    pub(super) groups: &'a [u16],
+    /// For each group, the coordinate that stands for its unseen features, or [`NONE`].
+    pub(super) unseen: &'a [u32],
+    /// The group of coordinates that stand for missing values.
+    pub(super) missing_group: u16,
+}
+
+/// A feature that no row had before.
+#[derive(Debug, Clone, Copy)]
+struct Unseen {
+    group: u16,
+    number: u32,
+    weight: f64,
+}
+
 /// How many rows ahead coordinates are prefetched: they arrive while the rows in between are learned.
 const ROWS_AHEAD: usize = 6;
 
@@ -22,6 +43,11 @@ const ROWS_AHEAD: usize = 6;
 pub(super) struct Learner {
     settings: Settings,
     columns: Columns,
+    /// The features of the row that no row had before, as far as their group has a weight for unseen ones.
+    unseen: Vec<Unseen>,
+    /// For each group, the impressions and clicks of such features since
+    /// [`take_unseen_counts`](Self::take_unseen_counts).
+    unseen_counts: Vec<[f64; 2]>,
 }
 
 /// Scratch columns for the features of one row. Each has room for the longest row so far.
@@ -35,18 +61,26 @@ struct Columns {
 
 impl Learner {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, columns: Columns::default() }
+        Self { settings, columns: Columns::default(), unseen: Vec::new(), unseen_counts: Vec::new() }
     }
 
     /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates`. Adds each
-    /// prediction to `progressive`, if given.
+    /// prediction to `progressive`, if given, and then also counts unseen features.
+    ///
+    /// A feature that no row had before is what a server meets as unseen. So the row has the feature that stands for the
+    /// unseen ones of its group as well: once for each that it stands for. Features that rows had and whose weight is 0
+    /// are left alone, although a server cannot tell them from unseen ones. While training, the clicked ones leave them,
+    /// so that what is learned from the others, above all in further passes, is too low by far: on logs with many
+    /// passing users, up to 5 % of normalized entropy was lost.
     pub(super) fn learn(
         &mut self,
         rows: &IndexedRows,
         bias: &mut Coordinate,
         coordinates: &mut [Coordinate],
+        defaults: &Defaults<'_>,
         mut progressive: Option<&mut Evaluator>,
     ) {
+        let learns_unseen = defaults.unseen.iter().any(|&number| number != NONE);
         for row in 0..rows.row_count().min(ROWS_AHEAD) {
             fetch(rows, row, coordinates);
         }
@@ -56,7 +90,13 @@ impl Learner {
             let (clicked, importance) = (rows.clicked[row], rows.importance[row]);
             let bias_weight = self.settings.bias_weight(bias.z, self.settings.curvature(bias.n));
             self.columns.read(&self.settings, numbers, coordinates);
-            let logit = self.columns.weight[..numbers.len()].iter().fold(bias_weight, |logit, weight| logit + weight);
+            let mut logit = bias_weight;
+            if learns_unseen {
+                self.columns.lift_missing(&self.settings, numbers, defaults);
+                self.find_unseen(numbers, coordinates, defaults);
+            }
+            logit = self.columns.weight[..numbers.len()].iter().fold(logit, |logit, weight| logit + weight);
+            logit = self.unseen.iter().fold(logit, |logit, unseen| logit + unseen.weight);
             let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
             *bias = bias.updated_by_rows(bias_weight, gradient, importance, self.settings.alpha);
             if rows.repeats[row] {
@@ -68,10 +108,44 @@ impl Learner {
                 self.columns.update(numbers.len(), gradient, importance, self.settings.alpha);
                 self.columns.write(numbers, coordinates);
             }
+            for &Unseen { group, number, weight } in &self.unseen {
+                let coordinate = &mut coordinates[number as usize];
+                *coordinate = coordinate.updated_by_rows(weight, gradient, importance, self.settings.alpha);
+                if progressive.is_some() {
+                    let [impressions, clicks] = &mut self.unseen_counts[usize::from(group)];
+                    *impressions += importance;
+                    *clicks += if clicked { importance } else { 0.0 };
+                }
+            }
             if let Some(progressive) = &mut progressive {
                 progressive.add_important_logit(logit, clicked, importance);
             }
         }
+    }
+
+    /// Finds the features of a row that no row had before.
+    #[inline]
+    fn find_unseen(&mut self, numbers: &[u32], coordinates: &[Coordinate], defaults: &Defaults<'_>) {
+        self.unseen.clear();
+        let sums = &self.columns.n[..numbers.len()];
+        // Without a branch: most rows have none.
+        if sums.iter().fold(false, |any, &n| any | (n == 0.0)) {
+            self.unseen_counts.resize(defaults.unseen.len(), [0.0; 2]);
+            for (&number, _) in numbers.iter().zip(sums).filter(|&(_, &n)| n == 0.0) {
+                let group = defaults.groups[number as usize];
+                let number = defaults.unseen[usize::from(group)];
+                if number != NONE {
+                    let Coordinate { z, n } = coordinates[number as usize];
+                    let weight = self.settings.default_weight(z, self.settings.curvature(n));
+                    self.unseen.push(Unseen { group, number, weight });
+                }
+            }
+        }
+    }
+
+    /// Returns, for each group, the impressions and clicks of unseen features, and begins to count again.
+    pub(super) fn take_unseen_counts(&mut self) -> Vec<[f64; 2]> {
+        std::mem::take(&mut self.unseen_counts)
     }
 }
 
@@ -94,6 +168,18 @@ impl Columns {
         for index in 0..len {
             root[index] = n[index].sqrt();
             weight[index] = settings.feature_weight(z[index], settings.curvature_of_root(root[index]));
+        }
+    }
+
+    /// Computes the weights of missing values again, without the threshold. They are the last of a row.
+    #[inline]
+    fn lift_missing(&mut self, settings: &Settings, numbers: &[u32], defaults: &Defaults<'_>) {
+        for (index, &number) in numbers.iter().enumerate().rev() {
+            if defaults.groups[number as usize] != defaults.missing_group {
+                return;
+            }
+            let d = settings.curvature_of_root(self.root[index]);
+            self.weight[index] = settings.default_weight(self.z[index], d);
         }
     }
 

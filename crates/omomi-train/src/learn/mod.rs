@@ -61,8 +61,10 @@ pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_p
 pub(crate) use run::{all_rows, held_out_rows, refuse_empty_fields, refuse_leakage, refuse_relearning, train_part};
 pub use sampling::Sampling;
 pub use start_state::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
-pub(crate) use start_state::{age_days, days_of, decayed, decayed_rows, refuse_start, share_of, share_of_bias};
-pub use state_model::{StateFeature, StateModel};
+pub(crate) use start_state::{
+    age_days, days_of, decayed, decayed_rows, refuse_start, share_of, share_of_bias, share_of_default,
+};
+pub use state_model::{StateDefaults, StateFeature, StateModel};
 pub use trainer::{FieldFeatures, Trainer, WrittenState};
 pub use unseen::FileUnseen;
 pub(crate) use unseen::unseen_warnings;

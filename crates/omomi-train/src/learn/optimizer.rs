@@ -19,6 +19,7 @@
 //! So training gives the same bits on every platform.
 
 use super::TrainError;
+use super::state::StateRow;
 
 /// Settings of the optimizer. States that were trained with different settings cannot be averaged.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,6 +95,14 @@ impl Settings {
         weight(z, d, self.l1, self.l2)
     }
 
+    /// Returns the weight with this `z` and the curvature `d` that stands for unseen categories or missing values. The
+    /// threshold does not apply: nothing would be saved by dropping it.
+    #[inline]
+    #[must_use]
+    pub fn default_weight(&self, z: f64, d: f64) -> f64 {
+        weight(z, d, 0.0, self.l2)
+    }
+
     /// Returns the weight of the bias with this `z` and the curvature `d`. Neither penalty applies, because the bias
     /// must match the base rate of the data.
     #[inline]
@@ -149,6 +158,7 @@ pub fn weight(z: f64, d: f64, l1: f64, l2: f64) -> f64 {
 /// ```text
 /// raw(z, d, l1) = 0 if |z| <= l1, else -(z - sign(z) l1) / (d + l2)
 /// weight        = scale raw(z, d, l1), or 0 where |raw| < min_magnitude
+/// default weight = scale raw(z, d, 0)
 /// bias weight   = scale (-z / d) + shift
 /// ```
 ///
@@ -187,6 +197,25 @@ impl WeightRule {
     pub fn feature_weight(&self, z: f64, d: f64) -> f64 {
         let raw = weight(z, d, self.l1, self.l2);
         if raw == 0.0 || raw.abs() < self.min_magnitude { 0.0 } else { self.scale * raw }
+    }
+
+    /// Returns the weight that stands for unseen categories or missing values.
+    #[inline]
+    #[must_use]
+    pub fn default_weight(&self, z: f64, d: f64) -> f64 {
+        self.scale * weight(z, d, 0.0, self.l2)
+    }
+
+    /// Returns the weight of a row of a training state.
+    #[must_use]
+    pub fn weight_of(&self, row: &StateRow<'_>) -> f64 {
+        if row.is_bias() {
+            self.bias_weight(row.z, row.d)
+        } else if row.is_default() {
+            self.default_weight(row.z, row.d)
+        } else {
+            self.feature_weight(row.z, row.d)
+        }
     }
 
     /// Returns the weight of the bias.

@@ -60,9 +60,10 @@ pub(super) struct Chunk<'a> {
 
 impl RowIndexer {
     pub(super) fn new(contract: &Contract, sampling: Sampling) -> Self {
+        let groups = FeatureGroup::list(contract);
         Self {
-            groups: FeatureGroup::list(contract),
-            table: Table::new(),
+            table: Table::new(&groups),
+            groups,
             sampler: Sampler::new(sampling),
             totals: FeatureCounts::NONE,
             window_us: None,

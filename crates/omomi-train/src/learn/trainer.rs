@@ -15,10 +15,12 @@ use omomi::contract::Contract;
 use super::chunk_features::{ChunkFeatures, UNSEEN};
 use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US};
 use super::last_day::{LastDay, SettledBias};
-use super::learner::Learner;
+use super::learner::{Defaults, Learner, NONE};
 use super::optimizer::Coordinate;
 use super::row_indexer::{CHUNK_ROW_COUNT, Known, LabelSums, RowIndexer};
-use super::state::{BIAS_FIELD, BIAS_KEY, FinishedState, Metadata, Start, StateRow, StateWriter, widest};
+use super::state::{
+    BIAS_FIELD, BIAS_KEY, FinishedState, Metadata, Start, StateRow, StateWriter, UNSEEN_FIELD, default_key, widest,
+};
 use super::unseen::FileUnseen;
 use super::{Sampling, Settings, StartAccount, TrainError, WeightRule};
 
@@ -50,6 +52,8 @@ pub struct Trainer {
     last_day: LastDay,
     /// What the start state knows.
     known: Known,
+    /// For each group, the number of the feature that stands for its unseen ones, or [`NONE`].
+    unseen_numbers: Vec<u32>,
 }
 
 /// Number of features of one field or cross in a trained model.
@@ -93,10 +97,12 @@ impl Trainer {
     pub fn with_sampling(contract: &Contract, settings: Settings, sampling: Sampling) -> Result<Self, TrainError> {
         settings.check()?;
         sampling.check()?;
+        let mut indexer = RowIndexer::new(contract, sampling);
+        let unseen_numbers = insert_unseen(&mut indexer)?;
         Ok(Self {
             contract: contract.clone(),
             settings,
-            indexer: RowIndexer::new(contract, sampling),
+            indexer,
             bias: Coordinate::default(),
             has_bias: false,
             start: None,
@@ -107,6 +113,7 @@ impl Trainer {
             learner: Learner::new(settings),
             last_day: LastDay::default(),
             known: Known::default(),
+            unseen_numbers,
         })
     }
 
@@ -119,13 +126,17 @@ impl Trainer {
     /// cannot be used after that.
     pub fn learn(&mut self, batch: &RowBatch) -> Result<(), TrainError> {
         let is_first = self.pass == 1;
-        let Self { settings, indexer, bias, has_bias, progressive, learner, last_day, .. } = self;
+        let missing_group = self.missing_group();
+        let Self { settings, indexer, bias, has_bias, progressive, learner, last_day, unseen_numbers, .. } = self;
         indexer.each_chunk(batch, is_first, &mut |chunk| {
             if !std::mem::replace(has_bias, true) {
                 *bias = first_bias(settings, chunk.batch_sums);
             }
             let progressive = is_first.then_some(&mut *progressive);
-            learner.learn(chunk.rows, bias, &mut chunk.table.coordinates, progressive);
+            let table = chunk.table;
+            let defaults = Defaults { groups: &table.groups, unseen: unseen_numbers, missing_group };
+            learner.learn(chunk.rows, bias, &mut table.coordinates, &defaults, progressive);
+            count_unseen(learner, &mut table.counts, unseen_numbers);
             if is_first {
                 last_day.add(chunk.rows, |number| number);
             }
@@ -144,14 +155,15 @@ impl Trainer {
     /// and changes nothing, if the rows have no times.
     pub fn settle_bias(&mut self) -> Option<SettledBias> {
         let bias = self.bias_weight();
-        let logit = |numbers: &[u32]| numbers.iter().fold(bias, |logit, &number| logit + self.weight(number));
+        let logit = |numbers: &[u32]| numbers.iter().fold(bias, |logit, &number| logit + self.served_weight(number));
         let settled = self.last_day.settle(logit)?;
         self.bias.z -= settled.shift * self.settings.curvature(self.bias.n);
         Some(settled)
     }
 
     /// Predicts the rows of a batch without learning from them. Calls `visit` with the logit of each row and whether it
-    /// was clicked. Unseen categories add 0. Every row is predicted, even one that sampling would leave out.
+    /// was clicked. Unseen categories add what stands for them. Every row is predicted, even one that sampling would
+    /// leave out.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
         let bias = self.bias_weight();
         let mut chunk = ChunkFeatures::default();
@@ -162,9 +174,10 @@ impl Trainer {
             chunk.find(&self.indexer.groups, self.indexer.table.index(), batch, &rows);
             for (row, &clicked) in batch.clicked[rows].iter().enumerate() {
                 let mut logit = bias;
-                chunk.visit_row(row, |number| {
-                    if number != UNSEEN {
-                        logit += self.weight(number);
+                chunk.visit_row(row, |group, number| {
+                    let number = if number == UNSEEN { self.unseen_numbers[group] } else { number };
+                    if number != NONE {
+                        logit += self.served_weight(number);
                     }
                 });
                 visit(logit, clicked);
@@ -234,16 +247,18 @@ impl Trainer {
         extend_lineage(&mut self.lineage, logs);
     }
 
-    /// Returns the number of features that were seen, without the bias.
+    /// Returns the number of features that were seen, without the bias and without those that stand for unseen categories
+    /// and missing values.
     #[must_use]
     pub fn feature_count(&self) -> usize {
-        self.indexer.table.len()
+        self.indexer.table.len() - self.indexer.table.default_count
     }
 
-    /// Returns the number of features whose weight is not 0, without the bias.
+    /// Returns the number of features whose weight is not 0, counted like [`feature_count`](Self::feature_count).
     #[must_use]
     pub fn nonzero_count(&self) -> u64 {
-        (0..).take(self.indexer.table.len()).filter(|&number| self.weight(number) != 0.0).count() as u64
+        let is_nonzero = |&number: &u32| !self.is_default(number) && self.weight(number) != 0.0;
+        (0..).take(self.indexer.table.len()).filter(is_nonzero).count() as u64
     }
 
     /// Writes the training state to the file `path`, sorted by key.
@@ -272,7 +287,8 @@ impl Trainer {
             self.indexer.totals,
             self.bias_weight(),
         ))?;
-        let mut fields: Vec<FieldFeatures> = self.indexer.groups.iter().map(FieldFeatures::none).collect();
+        let groups = self.indexer.groups.iter().filter(|group| !group.is_default());
+        let mut fields: Vec<FieldFeatures> = groups.map(FieldFeatures::none).collect();
         let keys = self.indexer.table.keys();
         let mut numbers: Vec<u32> = (0..).take(keys.len()).collect();
         numbers.sort_unstable_by_key(|&number| keys[number as usize]);
@@ -286,12 +302,17 @@ impl Trainer {
             let index = number as usize;
             let Coordinate { z, n } = self.indexer.table.coordinates[index];
             let d = self.settings.curvature(n);
-            let weight = self.settings.feature_weight(z, d);
-            fields[group].feature_count += 1;
-            fields[group].nonzero_count += u64::from(weight != 0.0);
+            let weight = self.weight(number);
             let count = self.indexer.table.counts[index].impressions;
-            impressions[group][0] += count;
-            impressions[group][1] += if index >= self.known.feature_count { count } else { 0.0 };
+            if let Some(field) = fields.get_mut(group) {
+                field.feature_count += 1;
+                field.nonzero_count += u64::from(weight != 0.0);
+                impressions[group][0] += count;
+                impressions[group][1] += if index >= self.known.feature_count { count } else { 0.0 };
+            } else if z == 0.0 && count == 0.0 {
+                // No category of this field was unseen.
+                continue;
+            }
             let name = self.indexer.groups[group].name.as_str();
             writer.push(&state_row(
                 (name, &category),
@@ -333,12 +354,52 @@ impl Trainer {
     #[inline]
     fn weight(&self, number: u32) -> f64 {
         let Coordinate { z, n } = self.indexer.table.coordinates[number as usize];
-        self.settings.feature_weight(z, self.settings.curvature(n))
+        let d = self.settings.curvature(n);
+        if self.is_default(number) { self.settings.default_weight(z, d) } else { self.settings.feature_weight(z, d) }
+    }
+
+    /// Returns what a server adds for a feature: what stands for unseen ones, if its weight is 0.
+    fn served_weight(&self, number: u32) -> f64 {
+        let weight = self.weight(number);
+        let unseen = self.unseen_numbers[self.indexer.table.group(number)];
+        if weight == 0.0 && unseen != NONE { self.weight(unseen) } else { weight }
+    }
+
+    /// Returns whether a feature stands for unseen categories or missing values.
+    #[inline]
+    fn is_default(&self, number: u32) -> bool {
+        self.indexer.table.group(number) + 2 >= self.indexer.groups.len()
+    }
+
+    /// The group of the features that stand for missing values: the last one.
+    fn missing_group(&self) -> u16 {
+        u16::try_from(self.indexer.groups.len() - 1).expect("a contract has few groups")
     }
 
     #[inline]
     fn bias_weight(&self) -> f64 {
         self.settings.bias_weight(self.bias.z, self.settings.curvature(self.bias.n))
+    }
+}
+
+/// Adds the features that stand for unseen categories, and returns their numbers by the group that they stand for.
+fn insert_unseen(indexer: &mut RowIndexer) -> Result<Vec<u32>, TrainError> {
+    let RowIndexer { groups, table, .. } = indexer;
+    let unseen_group = u16::try_from(groups.len() - 2).expect("a contract has few groups");
+    let mut numbers = vec![NONE; groups.len()];
+    for (group, number) in groups.iter().zip(&mut numbers).filter(|(group, _)| group.learns_unseen()) {
+        let key = default_key(UNSEEN_FIELD, &group.name);
+        *number = table.add_counts(key, unseen_group, &group.name, FeatureCounts::NONE)?;
+    }
+    Ok(numbers)
+}
+
+/// Adds what `learner` has counted to the features that stand for unseen ones.
+fn count_unseen(learner: &mut Learner, counts: &mut [FeatureCounts], unseen_numbers: &[u32]) {
+    for (&number, [impressions, clicks]) in unseen_numbers.iter().zip(learner.take_unseen_counts()) {
+        if number != NONE {
+            counts[number as usize].add(FeatureCounts { impressions, clicks, last_seen_us: NEVER_US });
+        }
     }
 }
 

@@ -10,6 +10,12 @@
 //! [[weight]]
 //! of = { segment = "旅行好き", category = "旅行" } # a cross
 //! value = 0.25
+//!
+//! [unseen] # what each unseen category of a field adds; 0 for fields that are not listed
+//! site_id = -0.5
+//!
+//! [missing] # what a field without a value adds
+//! segment = 0.125
 //! ```
 
 use std::collections::BTreeMap;
@@ -20,9 +26,11 @@ use omomi::Model;
 use omomi::contract::{Contract, Fault, Field, FieldKind, Side};
 use omomi::feature;
 use omomi::request::{FieldValue, RequestRows, Row};
+use omomi::weight_file::DefaultWeights;
 use serde_json::{Map, Value, json};
 
 use super::DEFAULT_CALIBRATOR;
+use super::table::EncodedWeights;
 use super::writer::{self, Parts, WriteError};
 use crate::toml::{Lines, to_json};
 
@@ -44,7 +52,8 @@ fn listed(faults: &[Fault]) -> String {
     faults.iter().map(|fault| format!("\n  {fault}")).collect()
 }
 
-/// Writes a weight file with the weights that `text`, in TOML, lists: every other category is unseen. Its golden
+/// Writes a weight file with the weights that `text`, in TOML, lists: every other category is unseen, and adds 0 unless
+/// the list says otherwise. Its golden
 /// requests are made of the listed categories. Returns the model of the verified file.
 ///
 /// # Errors
@@ -57,7 +66,9 @@ pub fn write_fixture(
     logic_id: &str,
     path: &Path,
 ) -> Result<Arc<Model>, FixtureError> {
-    let list = List::read(contract, text).map_err(FixtureError::Weights)?;
+    let mut list = List::read(contract, text).map_err(FixtureError::Weights)?;
+    let default_weights = std::mem::take(&mut list.default_weights);
+    let weights: EncodedWeights = list.weights.into_iter().collect();
     let mut provenance = Map::new();
     provenance.insert("fixture".to_owned(), json!("made from a list of weights, for tests"));
     let parts = Parts {
@@ -66,7 +77,7 @@ pub fn write_fixture(
         logic_id,
         provenance,
         bias: list.bias,
-        weights: &list.weights.into_iter().collect(),
+        weights: &weights.with_default_weights(default_weights),
         calibrator: DEFAULT_CALIBRATOR,
         field_sizes: Vec::new(),
         golden: &list.golden,
@@ -78,6 +89,8 @@ pub fn write_fixture(
 struct List {
     bias: f64,
     weights: BTreeMap<u64, f32>,
+    /// One for each field if the list has any, and otherwise none.
+    default_weights: Vec<DefaultWeights>,
     golden: Vec<RequestRows>,
 }
 
@@ -85,7 +98,8 @@ impl List {
     fn read(contract: &Contract, text: &str) -> Result<Self, Vec<Fault>> {
         let (root, lines) = to_json(text, "weights")?;
         let mut faults = Faults { lines, found: Vec::new() };
-        let mut list = Self { bias: 0.0, weights: BTreeMap::new(), golden: vec![request(&[])] };
+        let (weights, default_weights) = (BTreeMap::new(), Vec::new());
+        let mut list = Self { bias: 0.0, weights, default_weights, golden: vec![request(&[])] };
         for (key, value) in root.as_object().into_iter().flatten() {
             match (key.as_str(), value) {
                 ("bias", value) => match value.as_f64() {
@@ -97,10 +111,35 @@ impl List {
                         list.entry(contract, index, entry, &mut faults);
                     }
                 }
-                (key, _) => faults.add(&[key], "expected `bias` and tables `[[weight]]`".to_owned()),
+                (source @ ("unseen" | "missing"), Value::Object(fields)) => {
+                    for (field, value) in fields {
+                        list.default_weight(contract, source, field, value, &mut faults);
+                    }
+                }
+                (key, _) => {
+                    faults.add(&[key], "expected `bias` and tables `[[weight]]`, `[unseen]` and `[missing]`".to_owned())
+                }
             }
         }
         if faults.found.is_empty() { Ok(list) } else { Err(faults.found) }
+    }
+
+    fn default_weight(&mut self, contract: &Contract, source: &str, field: &str, value: &Value, faults: &mut Faults) {
+        let Some(index) = contract.fields().iter().position(|other| other.name == field) else {
+            return faults.add(&[source, field], format!("the contract has no field `{field}`"));
+        };
+        let Some(value) = value.as_f64() else {
+            return faults.add(&[source, field], format!("expected a number, found {value}"));
+        };
+        self.default_weights.resize(contract.fields().len(), DefaultWeights::default());
+        let weights = &mut self.default_weights[index];
+        let place = if source == "unseen" { &mut weights.unseen } else { &mut weights.missing };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "weights are f32; too large ones are refused by the writer"
+        )]
+        let value = value as f32;
+        *place = value;
     }
 
     fn entry(&mut self, contract: &Contract, index: usize, entry: &Value, faults: &mut Faults) {

@@ -1,6 +1,6 @@
 //! Packs a training state into a weight file.
 //!
-//! [`pack`] drops weights that are 0 after the l1 threshold, rounds the others to an encoding, measures on held-out
+//! [`pack`] drops weights that are 0 after the l1 threshold (a server treats them like unseen categories), rounds the others to an encoding, measures on held-out
 //! rows what the rounding costs, and chooses golden requests from those rows. The file gets its name only after it is
 //! complete and verified. If packing fails, there is no new file, and a file that already has the name is not touched.
 
@@ -214,9 +214,10 @@ pub fn pack(
     let rule = held_out.hold_out().map(HoldOut::used_rows);
     extend_lineage(&mut lineage, learned_logs(LearningStep::Pack, held_out.files(), None, rule.as_deref()));
     training["lineage"] = json!(lineage);
-    let Weights { bias, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
+    let Weights { bias, default_weights, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
     let packing = Packing { contract, options, golden: &golden, bias };
-    let made = packing.make(entries.into(), provenance, watch)?;
+    let weights = EncodedWeights::from(entries).with_default_weights(default_weights);
+    let made = packing.make(weights, provenance, watch)?;
     watch(&Event::Writing);
     let model = pending.write(made.bytes)?;
     let (field_sizes, golden_count) = (made.field_sizes, golden.len());
@@ -265,7 +266,8 @@ impl Packing<'_> {
         }
         let (before, _) = self.answered(&weights, Map::new(), watch)?;
         let group_count = self.contract.fields().len() + self.contract.crosses().len();
-        let weights = EncodedWeights::encode(weights.into_entries(), encoding, group_count)?;
+        let default_weights = weights.default_weights().to_vec();
+        let weights = EncodedWeights::encode_with(default_weights, weights.into_entries(), encoding, group_count)?;
         let rounding = weights.rounding();
         let (after, field_sizes) = self.answered(&weights, Map::new(), watch)?;
         drop(weights);

@@ -8,16 +8,19 @@ use serde_json::Value;
 
 use super::table::{Entry, popularity_of};
 use super::{Event, GoldenRows, PackError, provenance};
-use crate::learn::state::StateReader;
+use crate::learn::state::{StateReader, UNSEEN_FIELD};
 use crate::pack::writer::planned_lens;
 use omomi::contract::Contract;
+use omomi::weight_file::DefaultWeights;
 use omomi::weight_file::golden::{GoldenRequest, to_json};
-use omomi::weight_file::layout::{CALIBRATOR_LEN, SectionKind, TABLE_LEN};
+use omomi::weight_file::layout::{CALIBRATOR_LEN, DEFAULT_WEIGHTS_LEN, SectionKind, TABLE_LEN};
 use omomi::weight_file::table::Encoding;
 
 /// The weights of a training state that are not 0.
 pub(super) struct Weights {
     pub(super) bias: f64,
+    /// What fields add without a weight of their own, in contract order; empty if the state does not say.
+    pub(super) default_weights: Vec<DefaultWeights>,
     /// The weights in ascending order of key, which is the order in the state.
     pub(super) entries: Vec<Entry>,
     /// Number of features in the state.
@@ -41,6 +44,7 @@ impl Weights {
         let groups: HashMap<&str, u16> = names.iter().map(String::as_str).zip(0..).collect();
         let feature_count = reader.feature_count();
         let (mut bias, mut entries, mut read_count) = (0.0, Vec::new(), 0);
+        let mut default_weights = Vec::new();
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 if row.is_bias() {
@@ -48,6 +52,18 @@ impl Weights {
                     continue;
                 }
                 read_count += 1;
+                if row.is_default() {
+                    let fields = contract.fields();
+                    default_weights.resize(fields.len(), DefaultWeights::default());
+                    // The reader has checked that the contract has the field.
+                    let field = fields.iter().position(|field| field.name == row.category);
+                    let weights = &mut default_weights[field.expect("a field of the contract")];
+                    let place = if row.field == UNSEEN_FIELD { &mut weights.unseen } else { &mut weights.missing };
+                    #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
+                    let weight = rule.default_weight(row.z, row.d) as f32;
+                    *place = weight;
+                    continue;
+                }
                 #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
                 let weight = rule.feature_weight(row.z, row.d) as f32;
                 if weight == 0.0 {
@@ -60,7 +76,7 @@ impl Weights {
             }
             watch(&Event::Read { feature_count: read_count, of: feature_count });
         }
-        Ok(Self { bias, entries, feature_count })
+        Ok(Self { bias, default_weights, entries, feature_count })
     }
 }
 
@@ -93,11 +109,14 @@ pub struct FilePlan {
     golden_len: u64,
     field_sizes_len: u64,
     group_count: u64,
+    /// Length of the section of default weights, or 0 without it.
+    default_weights_len: u64,
 }
 
 impl FilePlan {
     /// Plans a file for the training state at `state`, whose provenance will grow by `provenance_growth_bytes`. The
-    /// golden requests are those that packing would choose from the rows that `golden` has read.
+    /// golden requests are those that packing would choose from the rows that `golden` has read. `has_default_weights` says
+    /// whether the state has what stands for unseen categories and missing values.
     ///
     /// # Errors
     ///
@@ -107,6 +126,7 @@ impl FilePlan {
         state: &Path,
         golden: Option<&GoldenRows<'_>>,
         provenance_growth_bytes: u64,
+        has_default_weights: bool,
     ) -> Result<Self, PackError> {
         let provenance_len = Value::Object(provenance(state)?).to_string().len() as u64;
         let names = group_names(contract);
@@ -125,6 +145,11 @@ impl FilePlan {
             // Each name has quotes, a colon, a number and a comma.
             field_sizes_len: names.iter().map(|name| name.len() as u64 + COUNT_DIGITS + 4).sum::<u64>() + 2,
             group_count: names.len() as u64,
+            default_weights_len: if has_default_weights {
+                (contract.fields().len() * DEFAULT_WEIGHTS_LEN) as u64
+            } else {
+                0
+            },
         })
     }
 
@@ -134,7 +159,7 @@ impl FilePlan {
     #[must_use]
     pub fn lens_bytes(&self, encoding: Encoding, weight_count: u64) -> Option<[u64; 2]> {
         let scales_len = if encoding.has_scales() { self.group_count * size_of::<f32>() as u64 } else { 0 };
-        let others = [
+        let mut others = vec![
             (SectionKind::Contract, self.contract_len),
             (SectionKind::Provenance, self.provenance_len),
             (SectionKind::Table, TABLE_LEN as u64 + scales_len),
@@ -142,6 +167,9 @@ impl FilePlan {
             (SectionKind::Golden, self.golden_len),
             (SectionKind::FieldSizes, self.field_sizes_len),
         ];
+        if self.default_weights_len > 0 {
+            others.push((SectionKind::DefaultWeights, self.default_weights_len));
+        }
         planned_lens(encoding, weight_count, &others)
     }
 

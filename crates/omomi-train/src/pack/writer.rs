@@ -20,7 +20,7 @@ use omomi::weight_file::golden::{self, GoldenRequest};
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::table::{Encoding, Geometry};
-use omomi::weight_file::{Calibrator, is_logic_id};
+use omomi::weight_file::{Calibrator, DefaultWeights, is_logic_id};
 
 /// The parts of a weight file.
 #[derive(Debug, Clone)]
@@ -97,6 +97,23 @@ impl Answered {
                 "the weight of key {key:#018x} is {weight}, expected one from -{max} to {max}: no logit can use more"
             );
             return Err(WriteError::Parts(problem));
+        }
+        let defaults = parts.weights.default_weights();
+        let field_count = parts.contract.fields().len();
+        if !defaults.is_empty() && defaults.len() != field_count {
+            let problem =
+                format!("expected default weights for {field_count} fields, found them for {}", defaults.len());
+            return Err(WriteError::Parts(problem));
+        }
+        for (field, &DefaultWeights { unseen, missing }) in parts.contract.fields().iter().zip(defaults) {
+            if is_beyond(unseen.into()) || is_beyond(missing.into()) {
+                let problem = format!(
+                    "the default weights of the field `{}` are {unseen} and {missing}, expected them from -{max} to \
+                     {max}: no logit can use more",
+                    field.name
+                );
+                return Err(WriteError::Parts(problem));
+            }
         }
         if is_beyond(parts.bias) {
             let problem =
@@ -244,13 +261,16 @@ fn assemble(
 ) -> Result<Draft, WriteError> {
     let field_sizes: Map<String, Value> =
         parts.field_sizes.iter().map(|(name, count)| (name.clone(), Value::from(*count))).collect();
-    let small = [
+    let mut small = vec![
         (SectionKind::Contract, parts.contract.canonical_json().into_bytes()),
         (SectionKind::Provenance, provenance_section(parts.logic_id, &parts.provenance).into_bytes()),
         (SectionKind::Calibrator, calibrator_section(parts.calibrator)),
         (SectionKind::Golden, golden::to_json(golden).into_bytes()),
         (SectionKind::FieldSizes, Value::Object(field_sizes).to_string().into_bytes()),
     ];
+    if !parts.weights.default_weights().is_empty() {
+        small.push((SectionKind::DefaultWeights, default_weights_section(parts.weights.default_weights())));
+    }
     let (encoding, weight_count) = (parts.weights.encoding(), parts.weights.entries().len() as u64);
     for geometry in table::geometries(encoding, weight_count) {
         let table = table_section(parts, geometry);
@@ -287,6 +307,15 @@ fn table_section(parts: &Parts<'_>, geometry: Geometry) -> Vec<u8> {
     put(&mut bytes, layout::TABLE_SHARD_LINES_OFFSET, &geometry.shard_lines.to_le_bytes());
     put(&mut bytes, layout::TABLE_BIAS_OFFSET, &parts.bias.to_le_bytes());
     bytes.extend(table::scales_section(parts.weights));
+    bytes
+}
+
+fn default_weights_section(weights: &[DefaultWeights]) -> Vec<u8> {
+    let mut bytes = vec![0; weights.len() * layout::DEFAULT_WEIGHTS_LEN];
+    for (record, weights) in bytes.chunks_exact_mut(layout::DEFAULT_WEIGHTS_LEN).zip(weights) {
+        put(record, layout::DEFAULT_UNSEEN_OFFSET, &weights.unseen.to_le_bytes());
+        put(record, layout::DEFAULT_MISSING_OFFSET, &weights.missing.to_le_bytes());
+    }
     bytes
 }
 

@@ -100,7 +100,8 @@ pub struct Amounts {
     pub weights: u64,
     /// For a model, the planned size of the weight file in bytes. For a field, the bytes of its weights.
     pub bytes: u64,
-    /// Sum of impressions times the weight's magnitude: how much the weights move the logits of the training rows.
+    /// Sum of impressions times the weight's distance from what an unseen category adds: how much the weights move the
+    /// logits of the training rows.
     pub mass: f64,
 }
 

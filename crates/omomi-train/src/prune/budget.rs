@@ -2,19 +2,21 @@
 //!
 //! Tries three kinds of cut with every encoding on the held-out rows, and chooses the one with the lowest log loss:
 //!
-//! * **evidence**: weights with a large `|z|` stay, unchanged. `|z|` is about the weight times the square root of its
+//! * **evidence**: weights with a large `|z + u d|` stay, unchanged, where `u` is what an unseen category adds instead,
+//!   often 0. `|z|` is about the weight times the square root of its
 //!   impressions. Its square is about how much the log loss of the training rows grows if the weight is dropped.
 //! * **l1**: weights with a large `|z|` stay, but are pulled toward 0, as if the model had been trained with this l1.
-//! * **magnitude**: weights with a large magnitude stay, even if they were learned from few impressions.
+//! * **magnitude**: weights far from what an unseen category adds stay, even if they were learned from few impressions.
 //!
 //! A smaller encoding leaves room for more weights, so the best encoding depends on the budget.
 //!
 //! Fails if even a file without weights is larger than the budget.
 
-use super::stage::{Stage, Workbench};
+use super::stage::{STORED_ZERO, Stage, Workbench};
 use super::{BudgetBill, CurvePoint, Event, PruneError};
 use crate::learn::{StateFeature, WeightRule};
 use crate::pack::table::{EncodedWeights, Entry};
+use omomi::weight_file::DefaultWeights;
 use omomi::weight_file::table::Encoding;
 
 /// The curve also has these fractions of the budget: a quarter and a half.
@@ -47,17 +49,21 @@ impl Cut {
         }
     }
 
-    /// Returns the score of a feature. Its weight stays if the score is above the threshold.
-    fn score(self, rule: &WeightRule, feature: &StateFeature) -> f64 {
+    /// Returns the score of a feature. Its weight stays if the score is above the threshold. `unseen` is what an unseen
+    /// category adds, before the scale of the rule.
+    fn score(self, rule: &WeightRule, feature: &StateFeature, unseen: f64) -> f64 {
         match self {
-            Self::Evidence | Self::L1 => feature.z.abs(),
-            Self::Magnitude => WeightRule { scale: 1.0, ..*rule }.feature_weight(feature.z, feature.d).abs(),
+            Self::Evidence => (feature.z + unseen * feature.d).abs(),
+            Self::L1 => feature.z.abs(),
+            Self::Magnitude => (WeightRule { scale: 1.0, ..*rule }.feature_weight(feature.z, feature.d) - unseen).abs(),
         }
     }
 
-    /// Returns the rule for the weights that stay.
-    fn rule(self, rule: &WeightRule, threshold: f64) -> WeightRule {
+    /// Returns the rule for the weights that stay. With `has_defaults`, it does not know what unseen categories add, so
+    /// that only a cut by l1 is a rule.
+    fn rule(self, rule: &WeightRule, threshold: f64, has_defaults: bool) -> WeightRule {
         match self {
+            Self::Magnitude if has_defaults => *rule,
             Self::Evidence => *rule,
             Self::L1 => WeightRule { l1: rule.l1.max(threshold), ..*rule },
             // A weight of exactly `min_magnitude` stays, so it must be just above the threshold.
@@ -81,8 +87,10 @@ struct Trial {
 struct Cutter<'a> {
     workbench: &'a Workbench<'a>,
     base: &'a Stage,
-    /// The scores of all weights for evidence and for magnitude, in descending order.
+    /// For each cut, the scores of all weights in descending order.
     scores: Vec<(Cut, Vec<f64>)>,
+    /// What an unseen feature of each group adds, before the scale of the rule.
+    unseen: Vec<f64>,
 }
 
 /// Meets the budget of `max_bytes` with one of `encodings` and the lowest log loss. Calls `watch` with the progress.
@@ -138,15 +146,19 @@ pub(super) fn meet(
 
 impl<'a> Cutter<'a> {
     fn new(workbench: &'a Workbench<'a>, base: &'a Stage) -> Self {
+        let contract = &workbench.model.metadata().contract;
+        let groups = (0..).take(contract.fields().len() + contract.crosses().len());
+        let unseen: Vec<f64> = groups.map(|group| workbench.model.unseen_weight(group) / base.rule.scale).collect();
         let scores = |cut: Cut| {
             let features = workbench.model.features().iter().zip(&base.weights);
             let weighty = features.filter(|(_, weight)| **weight != 0.0);
-            let mut scores: Vec<f64> = weighty.map(|(feature, _)| cut.score(&base.rule, feature)).collect();
+            let score = |feature: &StateFeature| cut.score(&base.rule, feature, unseen[usize::from(feature.group)]);
+            let mut scores: Vec<f64> = weighty.map(|(feature, _)| score(feature)).collect();
             scores.sort_unstable_by(|one, other| other.total_cmp(one));
             (cut, scores)
         };
-        // The scores for l1 are those for evidence.
-        Self { workbench, base, scores: vec![scores(Cut::Evidence), scores(Cut::Magnitude)] }
+        let scores = Cut::ALL.map(scores).to_vec();
+        Self { workbench, base, scores, unseen }
     }
 
     fn weight_count(&self) -> u64 {
@@ -173,8 +185,7 @@ impl<'a> Cutter<'a> {
     /// Finds the lowest threshold at which at most `max` weights stay, to within 0.2 %. Returns `None` if the encoding
     /// cannot represent the weights.
     fn trial(&self, cut: Cut, encoding: Encoding, max: u64) -> Option<Trial> {
-        let by_magnitude = usize::from(cut == Cut::Magnitude);
-        let scores = &self.scores[by_magnitude].1;
+        let (_, scores) = self.scores.iter().find(|(other, _)| *other == cut)?;
         let trial = |count: usize| Trial { cut, threshold: scores.get(count).copied().unwrap_or(0.0), encoding };
         let max = usize::try_from(max).unwrap_or(usize::MAX).min(scores.len());
         let mut best = trial(max);
@@ -198,7 +209,7 @@ impl<'a> Cutter<'a> {
     /// the encoding cannot represent the weights.
     fn encoded(&self, trial: &Trial) -> Option<EncodedWeights> {
         let features = self.workbench.model.features();
-        let rule = trial.cut.rule(&self.base.rule, trial.threshold);
+        let rule = self.rule(trial);
         let stays = |number: usize| self.base.kept[number] && self.is_above(trial, number);
         let entries = (0..features.len()).filter(|&number| stays(number)).filter_map(|number| {
             let feature = &features[number];
@@ -206,26 +217,47 @@ impl<'a> Cutter<'a> {
             let weight = rule.feature_weight(feature.z, feature.d) as f32;
             (weight != 0.0).then_some(Entry { key: number as u64, weight, group: feature.group, popularity: 0 })
         });
+        let model = self.workbench.model;
+        let default_weights = model.defaults().iter().map(|defaults| {
+            #[expect(clippy::cast_possible_truncation, reason = "weights are served as f32")]
+            let [unseen, missing] = defaults.weights(&rule).map(|weight| weight as f32);
+            DefaultWeights { unseen, missing }
+        });
         let contract = &self.workbench.model.metadata().contract;
         let group_count = contract.fields().len() + contract.crosses().len();
-        EncodedWeights::encode(entries.collect(), trial.encoding, group_count).ok()
+        EncodedWeights::encode_with(default_weights.collect(), entries.collect(), trial.encoding, group_count).ok()
     }
 
-    /// Whether a feature stays in a cut by evidence. Always true for the other cuts, because their rule drops the
-    /// weights.
+    /// Whether a feature stays in a cut. Always true if the rule of the cut drops the weights.
     fn is_above(&self, trial: &Trial, number: usize) -> bool {
-        trial.cut != Cut::Evidence || self.workbench.model.features()[number].z.abs() > trial.threshold
+        let by_rule = match trial.cut {
+            Cut::Evidence => false,
+            Cut::L1 => true,
+            Cut::Magnitude => !self.has_defaults(),
+        };
+        let feature = &self.workbench.model.features()[number];
+        let unseen = self.unseen[usize::from(feature.group)];
+        by_rule || trial.threshold == 0.0 || trial.cut.score(&self.base.rule, feature, unseen) > trial.threshold
+    }
+
+    fn has_defaults(&self) -> bool {
+        !self.workbench.model.defaults().is_empty()
+    }
+
+    fn rule(&self, trial: &Trial) -> WeightRule {
+        trial.cut.rule(&self.base.rule, trial.threshold, self.has_defaults())
     }
 
     fn stage(&self, trial: Trial) -> Stage {
-        let rule = trial.cut.rule(&self.base.rule, trial.threshold);
+        let rule = self.rule(&trial);
         let kept = (0..self.base.kept.len()).map(|number| self.base.kept[number] && self.is_above(&trial, number));
         let mut weights = vec![0.0; self.base.kept.len()];
         if let Some(encoded) = self.encoded(&trial) {
             for entry in encoded.entries() {
                 let scale = encoded.scales().get(usize::from(entry.group)).copied().unwrap_or(1.0);
                 let number = usize::try_from(entry.key).expect("the number of a feature in memory");
-                weights[number] = f64::from(entry.weight * scale);
+                let weight = f64::from(entry.weight * scale);
+                weights[number] = if weight == 0.0 { STORED_ZERO } else { weight };
             }
         }
         self.workbench.stage_of_weights(kept.collect(), rule, trial.encoding, weights)

@@ -250,7 +250,7 @@ fn each_row(
     let mut reader = StateReader::open(state)?;
     let mut answers = Vec::new();
     while let Some(batch) = reader.next_batch()? {
-        for row in batch.rows().filter(|row| !row.is_bias()) {
+        for row in batch.rows().filter(|row| !row.is_bias() && !row.is_default()) {
             answers.push(visit(&row)?);
         }
     }

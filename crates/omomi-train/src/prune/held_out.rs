@@ -61,7 +61,7 @@ impl HeldOut {
 
     /// Adds more rows.
     pub(super) fn add(&mut self, model: &StateModel, batch: &RowBatch) {
-        let group_of = |number: u32| usize::from(model.features()[number as usize].group);
+        let group_of = |number: u32| usize::from(model.group_of(number));
         let mut importance = batch.importance.iter().flatten().copied();
         model.each_row(batch, |numbers, clicked| self.push(numbers, group_of, clicked, importance.next()));
     }

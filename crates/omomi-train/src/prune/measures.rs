@@ -21,7 +21,7 @@ pub struct Measures {
     pub min_impressions: ByField<u64>,
     /// Sets weights to 0 whose evidence `|z|` is at most this. Must be at least the l1 of the state.
     pub l1: Option<f64>,
-    /// Sets raw weights below this magnitude to 0. Must be at least the minimum magnitude of the state.
+    /// Drops raw weights that are nearer than this to what an unseen category of the field adds. Must be at least the minimum magnitude of the state.
     pub min_magnitude: Option<f64>,
     /// The budget: most bytes of the weight file.
     pub max_bytes: Option<u64>,
@@ -107,7 +107,16 @@ impl Measures {
             taken.follow("l1", l1, |rule| WeightRule { l1, ..rule });
         }
         if let Some(min_magnitude) = self.min_magnitude {
-            taken.follow("min_magnitude", min_magnitude, |rule| WeightRule { min_magnitude, ..rule });
+            if model.defaults().is_empty() {
+                taken.follow("min_magnitude", min_magnitude, |rule| WeightRule { min_magnitude, ..rule });
+            } else {
+                taken.begin("min_magnitude");
+                let scale = taken.last.rule.scale;
+                let features = model.features().iter().zip(&taken.last.weights);
+                let is_near = |group, weight: f64| (weight - model.unseen_weight(group)).abs() < min_magnitude * scale;
+                let dropped: Vec<bool> = features.map(|(feature, &weight)| is_near(feature.group, weight)).collect();
+                taken.drop_features("min_magnitude", format!("{min_magnitude:?}"), &dropped);
+            }
         }
         if let Some(dropped) = categories::over_limit(model, &taken.last.weights)? {
             taken.begin("max_categories");

@@ -16,6 +16,10 @@
 //! The first two measures are guarded. They return an error if they would drop more than
 //! [`PruneOptions::max_dropped_share`] of a field's categories that have impressions.
 //!
+//! A category that is dropped adds to a logit what stands for unseen categories of its field. What dropping it costs is
+//! therefore the distance of its weight from that, not from 0; a state from before there were such weights has 0. A
+//! minimum magnitude and the budget's cut by magnitude mean this distance.
+//!
 //! If there are held-out rows, the bias is fitted again on them. A cut usually drops more weights of one sign than of
 //! the other, so the mean prediction would drift otherwise. The [`Bill`] compares models that both have a fitted bias.
 //! Its differences therefore show what a measure costs, not what the fit gains.
@@ -202,7 +206,8 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     };
     let golden = held_out.is_some().then_some(&golden);
     let growth_bytes = write::provenance_growth_bytes(&options.measures);
-    let plan = FilePlan::new(contract, &options.state, golden, growth_bytes)?;
+    let has_defaults = !model.defaults().is_empty();
+    let plan = FilePlan::new(contract, &options.state, golden, growth_bytes, has_defaults)?;
     let workbench = Workbench { model: &model, plan: &plan, held_out: held_out.as_ref() };
     let guard = Guard { max_dropped_share: options.max_dropped_share, allow: options.allow };
     let first = workbench.first_stage();

@@ -7,13 +7,19 @@ use crate::pack::table::bytes_per_weight;
 use crate::pack::{FilePlan, group_names};
 use omomi::weight_file::table::Encoding;
 
+/// Stands for a weight of 0 that the file has, unlike one that is left out: an unseen category adds something else.
+pub(super) const STORED_ZERO: f64 = f64::MIN_POSITIVE;
+
 /// The features and weights that are left after some measures.
 #[derive(Debug, Clone)]
 pub(super) struct Stage {
     /// Whether each feature is left, by number.
     pub(super) kept: Vec<bool>,
-    /// The weight of each feature as it is served, by number; 0 if the feature is not left.
+    /// The weight of each feature as it is served, by number; 0 if the feature is not left, and [`STORED_ZERO`] if its
+    /// weight in the file is 0.
     pub(super) weights: Vec<f64>,
+    /// What is added for each number of a held-out row, if a feature without a weight is unseen.
+    served: Vec<f64>,
     /// How weights follow from `z` and `d`, without the fitted shift of the bias.
     pub(super) rule: WeightRule,
     /// How the weights are rounded.
@@ -61,9 +67,10 @@ impl Workbench<'_> {
         encoding: Encoding,
         weights: Vec<f64>,
     ) -> Stage {
-        let logits = self.held_out.map_or_else(Vec::new, |rows| rows.logits(self.model.bias_weight(), &weights));
+        let served = self.model.served_weights(weights.clone());
+        let logits = self.held_out.map_or_else(Vec::new, |rows| rows.logits(self.model.bias_weight(), &served));
         let fitted = self.held_out.map(|rows| rows.fit(&logits));
-        Stage { kept, weights, rule, encoding, fitted, logits }
+        Stage { kept, weights, served, rule, encoding, fitted, logits }
     }
 
     /// Computes the change between two stages.
@@ -71,7 +78,7 @@ impl Workbench<'_> {
         let names = group_names(&self.model.metadata().contract);
         let (amounts_before, amounts_after) = (self.amounts(before), self.amounts(after));
         let mut mass_removed = vec![0.0; names.len()];
-        let moved = self.model.features().iter().zip(before.weights.iter().zip(&after.weights));
+        let moved = self.model.features().iter().zip(before.served.iter().zip(&after.served));
         for (feature, (before, after)) in moved {
             mass_removed[usize::from(feature.group)] += feature.impressions as f64 * (before - after).abs();
         }
@@ -100,7 +107,7 @@ impl Workbench<'_> {
     fn change_of_group(&self, before: &Stage, after: &Stage, group: usize) -> Option<HeldOutChange> {
         let rows = self.held_out?;
         let mut logits = before.logits.clone();
-        rows.add_gain(group, &before.weights, &after.weights, &mut logits);
+        rows.add_gain(group, &before.served, &after.served, &mut logits);
         Some(between(before.fitted?, rows.fit(&logits)))
     }
 
@@ -114,7 +121,9 @@ impl Workbench<'_> {
             let amounts = &mut amounts[usize::from(feature.group)];
             amounts.categories += u64::from(kept);
             amounts.weights += u64::from(*weight != 0.0);
-            amounts.mass += feature.impressions as f64 * weight.abs();
+            if *weight != 0.0 {
+                amounts.mass += feature.impressions as f64 * (weight - self.model.unseen_weight(feature.group)).abs();
+            }
         }
         for amounts in &mut amounts {
             #[expect(

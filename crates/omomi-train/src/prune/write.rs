@@ -54,13 +54,14 @@ fn write_state(
     let mut number = 0;
     while let Some(batch) = reader.next_batch()? {
         for row in batch.rows() {
-            if row.is_bias() {
-                writer.push(&StateRow { weight: rule.bias_weight(row.z, row.d), ..row })?;
+            let weight = rule.weight_of(&row);
+            if row.is_bias() || row.is_default() {
+                writer.push(&StateRow { weight, ..row })?;
                 continue;
             }
-            // The number of a feature is its index among the rows.
+            // The number of a feature is its index among the other rows.
             if stage.kept[number] {
-                writer.push(&StateRow { weight: rule.feature_weight(row.z, row.d), ..row })?;
+                writer.push(&StateRow { weight, ..row })?;
             }
             number += 1;
         }

@@ -16,13 +16,13 @@ use crate::weight_file::table::{Encoding, Table};
 ///
 /// The processor has AVX2, BMI1, BMI2, F16C and POPCNT.
 #[target_feature(enable = "avx2,bmi1,bmi2,f16c,popcnt")]
-pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+pub(super) unsafe fn gather<const MARKED: bool>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     // SAFETY: the caller promises what this function enables.
     unsafe {
         match table.encoding() {
-            Encoding::F32 => gather_with::<F32Lines>(table, keys, weights),
-            Encoding::F16 => gather_with::<SmallLines<F16Line, Avx2Tags>>(table, keys, weights),
-            Encoding::I8 => gather_with::<SmallLines<I8Line, Avx2Tags>>(table, keys, weights),
+            Encoding::F32 => gather_with::<F32Lines, MARKED>(table, keys, weights),
+            Encoding::F16 => gather_with::<SmallLines<F16Line, Avx2Tags>, MARKED>(table, keys, weights),
+            Encoding::I8 => gather_with::<SmallLines<I8Line, Avx2Tags>, MARKED>(table, keys, weights),
         }
     }
 }
@@ -34,7 +34,11 @@ impl LineReader for F32Lines {
     type Format = F32Line;
 
     #[inline(always)]
-    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
+    unsafe fn weights_of_group<const MARKED: bool>(
+        lines: &[Line],
+        located: &Located,
+        weights: &mut [f32; GROUP],
+    ) -> u8 {
         // SAFETY: the caller promises AVX2 and the lines; the store is to the 32 bytes of `weights`.
         unsafe {
             let all = one_lane_each([
@@ -48,8 +52,10 @@ impl LineReader for F32Lines {
                 weight_or_zeros(lines, located, 7),
             ]);
             let missing = _mm256_cmpeq_epi32(all, _mm256_setzero_si256());
-            let weights_or_zeros = _mm256_andnot_si256(missing, _mm256_xor_si256(all, no_weight()));
-            _mm256_storeu_si256(weights.as_mut_ptr().cast(), weights_or_zeros);
+            // A lane without a weight becomes `NO_WEIGHT` here, which is NaN.
+            let marked = _mm256_xor_si256(all, no_weight());
+            let found = if MARKED { marked } else { _mm256_andnot_si256(missing, marked) };
+            _mm256_storeu_si256(weights.as_mut_ptr().cast(), found);
             #[expect(clippy::cast_possible_truncation, reason = "a bit for each of eight lanes")]
             let missing = _mm256_movemask_ps(_mm256_castsi256_ps(missing)) as u8;
             !missing

@@ -9,7 +9,7 @@ use std::arch::x86_64::{
 };
 use std::marker::PhantomData;
 
-use super::{GROUP, LineReader, Located};
+use super::{GROUP, LineReader, Located, mark};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
 
 /// Reads lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, and a filter. `C`
@@ -83,7 +83,11 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
     type Format = F;
 
     #[inline(always)]
-    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
+    unsafe fn weights_of_group<const MARKED: bool>(
+        lines: &[Line],
+        located: &Located,
+        weights: &mut [f32; GROUP],
+    ) -> u8 {
         // The bits are collected in registers. If they were stored byte by byte, a vector load would have to wait until
         // all bytes are in the cache.
         let mut bits = [0; 2];
@@ -103,6 +107,9 @@ impl<F: SmallFormat, C: CompareTags> LineReader for SmallLines<F, C> {
                 index += 1;
             }
             F::widen(bits, weights);
+        }
+        if MARKED {
+            mark(found, weights);
         }
         found
     }

@@ -17,13 +17,13 @@ use crate::weight_file::table::{Encoding, Table};
 ///
 /// The processor has AVX-512 F, VL and BW, AVX2, BMI1, BMI2, F16C and POPCNT.
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx2,bmi1,bmi2,f16c,popcnt")]
-pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+pub(super) unsafe fn gather<const MARKED: bool>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     // SAFETY: the caller promises what this function enables.
     unsafe {
         match table.encoding() {
-            Encoding::F32 => gather_with::<F32Lines>(table, keys, weights),
-            Encoding::F16 => gather_with::<SmallLines<F16Line, Avx512Tags>>(table, keys, weights),
-            Encoding::I8 => gather_with::<SmallLines<I8Line, Avx512Tags>>(table, keys, weights),
+            Encoding::F32 => gather_with::<F32Lines, MARKED>(table, keys, weights),
+            Encoding::F16 => gather_with::<SmallLines<F16Line, Avx512Tags>, MARKED>(table, keys, weights),
+            Encoding::I8 => gather_with::<SmallLines<I8Line, Avx512Tags>, MARKED>(table, keys, weights),
         }
     }
 }
@@ -53,7 +53,11 @@ impl LineReader for F32Lines {
     type Format = F32Line;
 
     #[inline(always)]
-    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
+    unsafe fn weights_of_group<const MARKED: bool>(
+        lines: &[Line],
+        located: &Located,
+        weights: &mut [f32; GROUP],
+    ) -> u8 {
         // SAFETY: the caller promises AVX-512 and the lines; the store is to the 32 bytes of `weights`.
         unsafe {
             let all = one_lane_each([
@@ -67,7 +71,9 @@ impl LineReader for F32Lines {
                 weight_or_zeros(lines, located, 7),
             ]);
             let found = _mm256_test_epi32_mask(all, all);
-            _mm256_storeu_si256(weights.as_mut_ptr().cast(), _mm256_maskz_xor_epi32(found, all, no_weight()));
+            // A lane without a weight becomes `NO_WEIGHT`, which is NaN, if all lanes are combined.
+            let combined = if MARKED { u8::MAX } else { found };
+            _mm256_storeu_si256(weights.as_mut_ptr().cast(), _mm256_maskz_xor_epi32(combined, all, no_weight()));
             found
         }
     }

@@ -62,13 +62,14 @@ const _: () = assert!(RING >= GROUPS_AHEAD + 2 && RING.is_power_of_two() && CHUN
 trait LineReader {
     type Format: LineFormat;
 
-    /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0. Returns a mask of the keys
-    /// that have a weight, bit `i` for `weights[i]`, because a weight itself may be 0.
+    /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0, or NaN if `MARKED`. Returns a
+    /// mask of the keys that have a weight, bit `i` for `weights[i]`, because a weight itself may be 0.
     ///
     /// # Safety
     ///
     /// The processor has the instructions, and the lines were located in the table of `lines`.
-    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8;
+    unsafe fn weights_of_group<const MARKED: bool>(lines: &[Line], located: &Located, weights: &mut [f32; GROUP])
+    -> u8;
 
     /// Returns a mask with the bit of the slot of `line` that has `tag`, the lowest bit for the first slot. At most one
     /// bit is set.
@@ -97,6 +98,26 @@ trait LineReader {
 /// out. No weight is NaN, so a lane with a weight is not 0 afterward, even if the weight is 0. A lane that is 0 has no
 /// weight.
 const NO_WEIGHT: u32 = f32::NAN.to_bits();
+
+/// Returns what stands for the weight of a key that has none.
+#[inline(always)]
+const fn no_weight<const MARKED: bool>() -> f32 {
+    if MARKED { f32::from_bits(NO_WEIGHT) } else { 0.0 }
+}
+
+/// Writes NaN for each key that `found`, a mask, does not have. For readers whose weights are 0 there.
+#[inline(always)]
+#[cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    expect(dead_code, reason = "only vectors use it")
+)]
+fn mark(found: u8, weights: &mut [f32; GROUP]) {
+    let mut index = 0;
+    while index < GROUP {
+        weights[index] = if found >> index & 1 == 1 { weights[index] } else { no_weight::<true>() };
+        index += 1;
+    }
+}
 
 /// The lines and tags of a group of keys.
 #[derive(Clone, Copy)]
@@ -166,20 +187,34 @@ impl Table<'_> {
     ///
     /// If `weights` is shorter than `keys`.
     pub fn gather(&self, instructions: Instructions, keys: &[u64], weights: &mut [f32]) -> usize {
+        self.gather_as::<false>(instructions, keys, weights)
+    }
+
+    /// Looks keys up like [`Table::gather`], but writes NaN, which no weight is, for a key without a weight.
+    ///
+    /// # Panics
+    ///
+    /// If `weights` is shorter than `keys`.
+    pub fn gather_marked(&self, instructions: Instructions, keys: &[u64], weights: &mut [f32]) -> usize {
+        self.gather_as::<true>(instructions, keys, weights)
+    }
+
+    #[inline(always)]
+    fn gather_as<const MARKED: bool>(&self, instructions: Instructions, keys: &[u64], weights: &mut [f32]) -> usize {
         #[cfg(test)]
         crate::work_counter::note_look_ups(keys.len());
         let weights = &mut weights[..keys.len()];
         let found_count = match instructions.set() {
-            Set::Plain => self.gather_plain(keys, weights),
+            Set::Plain => self.gather_plain::<MARKED>(keys, weights),
             #[cfg(target_arch = "x86_64")]
             // SAFETY: only `detect` makes this value, and only if the processor has these instructions.
-            Set::Avx2 => unsafe { avx2::gather(self, keys, weights) },
+            Set::Avx2 => unsafe { avx2::gather::<MARKED>(self, keys, weights) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Set::Avx512 => unsafe { avx512::gather(self, keys, weights) },
+            Set::Avx512 => unsafe { avx512::gather::<MARKED>(self, keys, weights) },
             #[cfg(target_arch = "aarch64")]
             // SAFETY: as above.
-            Set::Neon => unsafe { neon::gather(self, keys, weights) },
+            Set::Neon => unsafe { neon::gather::<MARKED>(self, keys, weights) },
         };
         // One branch per batch instead of one per key, for a case that hardly any file has.
         if self.exceptions.is_empty() { found_count } else { found_count + self.gather_exceptions(keys, weights) }
@@ -203,7 +238,7 @@ impl Table<'_> {
     }
 
     /// Looks up one key after the other. This is the plain twin against which all other paths are checked.
-    fn gather_plain(&self, keys: &[u64], weights: &mut [f32]) -> usize {
+    fn gather_plain<const MARKED: bool>(&self, keys: &[u64], weights: &mut [f32]) -> usize {
         for &key in &keys[..keys.len().min(PLAIN_KEYS_AHEAD)] {
             prefetch_far(line_at(self.lines, first_line(self.shape.line_count, key)));
         }
@@ -213,7 +248,7 @@ impl Table<'_> {
                 prefetch_far(line_at(self.lines, first_line(self.shape.line_count, later)));
             }
             let found = self.get_from_lines(key);
-            *weight = found.unwrap_or(0.0);
+            *weight = found.unwrap_or(no_weight::<MARKED>());
             found_count += usize::from(found.is_some());
         }
         found_count
@@ -238,10 +273,14 @@ impl Table<'_> {
 ///
 /// The processor has the instructions of `R`, and the caller enables them.
 #[inline(always)]
-unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+unsafe fn gather_with<R: LineReader, const MARKED: bool>(
+    table: &Table<'_>,
+    keys: &[u64],
+    weights: &mut [f32],
+) -> usize {
     if keys.len() <= FEW {
         // SAFETY: the caller promises the instructions.
-        return unsafe { gather_few::<R>(table, keys, weights) };
+        return unsafe { gather_few::<R, MARKED>(table, keys, weights) };
     }
     let lines = table.lines;
     let group_count = keys.len().div_ceil(GROUP);
@@ -274,7 +313,7 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
             let start = start_of_group(keys.len(), at);
             if let Some(weights) = weights[start..].first_chunk_mut() {
                 // SAFETY: the caller promises the instructions; this group was located above, in this table.
-                let found = unsafe { R::weights_of_group(lines, ring[at % RING].assume_init_ref(), weights) };
+                let found = unsafe { R::weights_of_group::<MARKED>(lines, ring[at % RING].assume_init_ref(), weights) };
                 let missed = !found >> (at * GROUP - start);
                 // SAFETY: as above.
                 missing.push_all(missed, unsafe { R::set_bits(missed) }, at * GROUP - chunk_at);
@@ -283,11 +322,11 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
         }
         found_count -= missing.count;
         // SAFETY: the caller promises the instructions.
-        found_count += unsafe { seconds.look_up::<R>(lines, weights) };
+        found_count += unsafe { seconds.look_up::<R, MARKED>(lines, weights) };
         seconds.choose::<R>(table, keys, chunk_at, &missing);
     }
     // SAFETY: as above.
-    found_count + unsafe { seconds.look_up::<R>(lines, weights) }
+    found_count + unsafe { seconds.look_up::<R, MARKED>(lines, weights) }
 }
 
 /// Looks up a few keys, such as those of a context, one after the other. They are finished before the two passes, whose
@@ -297,7 +336,7 @@ unsafe fn gather_with<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &
 ///
 /// The processor has the instructions of `R`, and the caller enables them.
 #[inline(always)]
-unsafe fn gather_few<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+unsafe fn gather_few<R: LineReader, const MARKED: bool>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     for &key in keys {
         prefetch_far(line_at(table.lines, first_line(table.shape.line_count, key)));
     }
@@ -315,7 +354,7 @@ unsafe fn gather_few<R: LineReader>(table: &Table<'_>, keys: &[u64], weights: &m
         }
         // Without a matching slot, the weight of some other slot is read and then discarded.
         let slot = slots.trailing_zeros() as usize % R::Format::SLOT_COUNT;
-        *weight = select_unpredictable(slots != 0, R::Format::weight(line, slot), 0.0);
+        *weight = select_unpredictable(slots != 0, R::Format::weight(line, slot), no_weight::<MARKED>());
         found_count += usize::from(slots != 0);
     }
     found_count
@@ -446,7 +485,7 @@ impl Seconds {
     ///
     /// The processor has the instructions of `R`, and `lines` are those of the table that they were chosen for.
     #[inline(always)]
-    unsafe fn look_up<R: LineReader>(&self, lines: &[Line], weights: &mut [f32]) -> usize {
+    unsafe fn look_up<R: LineReader, const MARKED: bool>(&self, lines: &[Line], weights: &mut [f32]) -> usize {
         let weights = &mut weights[self.chunk_at..];
         let (groups, _) = self.places.as_chunks::<GROUP>();
         let mut found_count = 0;
@@ -458,7 +497,7 @@ impl Seconds {
             let mut all = [0.0; GROUP];
             // SAFETY: the caller promises the instructions; one group was located for each group of keys, in this
             // table.
-            let found = unsafe { R::weights_of_group(lines, located.assume_init_ref(), &mut all) };
+            let found = unsafe { R::weights_of_group::<MARKED>(lines, located.assume_init_ref(), &mut all) };
             for (&place, weight) in places.iter().zip(all) {
                 weights[place as usize] = weight;
             }

@@ -14,13 +14,13 @@ use crate::weight_file::table::{Encoding, Table};
 ///
 /// The processor has NEON.
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn gather(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
+pub(super) unsafe fn gather<const MARKED: bool>(table: &Table<'_>, keys: &[u64], weights: &mut [f32]) -> usize {
     // SAFETY: the caller promises what this function enables.
     unsafe {
         match table.encoding() {
-            Encoding::F32 => gather_with::<F32Lines>(table, keys, weights),
-            Encoding::F16 => gather_with::<SmallLines<F16Line>>(table, keys, weights),
-            Encoding::I8 => gather_with::<SmallLines<I8Line>>(table, keys, weights),
+            Encoding::F32 => gather_with::<F32Lines, MARKED>(table, keys, weights),
+            Encoding::F16 => gather_with::<SmallLines<F16Line>, MARKED>(table, keys, weights),
+            Encoding::I8 => gather_with::<SmallLines<I8Line>, MARKED>(table, keys, weights),
         }
     }
 }
@@ -32,7 +32,11 @@ impl LineReader for F32Lines {
     type Format = F32Line;
 
     #[inline(always)]
-    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
+    unsafe fn weights_of_group<const MARKED: bool>(
+        lines: &[Line],
+        located: &Located,
+        weights: &mut [f32; GROUP],
+    ) -> u8 {
         // SAFETY: the caller promises NEON and the lines; the stores are to the 32 bytes of `weights`.
         unsafe {
             let low = one_lane_each([
@@ -49,8 +53,12 @@ impl LineReader for F32Lines {
             ]);
             let (low_missing, high_missing) = (vceqzq_u32(low), vceqzq_u32(high));
             let weights: *mut u32 = weights.as_mut_ptr().cast();
-            vst1q_u32(weights, vbicq_u32(veorq_u32(low, no_weight()), low_missing));
-            vst1q_u32(weights.add(SLOT_COUNT / 2), vbicq_u32(veorq_u32(high, no_weight()), high_missing));
+            // A lane without a weight becomes `NO_WEIGHT` here, which is NaN.
+            let (low, high) = (veorq_u32(low, no_weight()), veorq_u32(high, no_weight()));
+            let (low, high) =
+                if MARKED { (low, high) } else { (vbicq_u32(low, low_missing), vbicq_u32(high, high_missing)) };
+            vst1q_u32(weights, low);
+            vst1q_u32(weights.add(SLOT_COUNT / 2), high);
             // Each lane is all ones or 0, so one half of it is enough.
             let missing = vuzp1q_u16(vreinterpretq_u16_u32(low_missing), vreinterpretq_u16_u32(high_missing));
             !lane_mask(missing)

@@ -12,7 +12,7 @@ use std::arch::aarch64::{
 use std::arch::asm;
 use std::marker::PhantomData;
 
-use super::{GROUP, LineReader, Located};
+use super::{GROUP, LineReader, Located, mark};
 use crate::weight_file::table::line::{F16Line, I8Line, Line, LineFormat};
 
 /// Reads lines of format `F`: u16 for the low bits of all tags, u8 for their high bits, weights, and a filter.
@@ -112,7 +112,11 @@ impl<F: SmallFormat> LineReader for SmallLines<F> {
     type Format = F;
 
     #[inline(always)]
-    unsafe fn weights_of_group(lines: &[Line], located: &Located, weights: &mut [f32; GROUP]) -> u8 {
+    unsafe fn weights_of_group<const MARKED: bool>(
+        lines: &[Line],
+        located: &Located,
+        weights: &mut [f32; GROUP],
+    ) -> u8 {
         // SAFETY: the caller promises NEON and the lines; the stores are to the 32 bytes of `weights`.
         unsafe {
             let all = one_lane_each([
@@ -129,7 +133,11 @@ impl<F: SmallFormat> LineReader for SmallLines<F> {
             let [low, high] = F::widen(vbicq_u16(veorq_u16(all, vdupq_n_u16(F::NO_WEIGHT)), missing));
             vst1q_f32(weights.as_mut_ptr(), low);
             vst1q_f32(weights.as_mut_ptr().add(GROUP / 2), high);
-            !lane_mask(missing)
+            let found = !lane_mask(missing);
+            if MARKED {
+                mark(found, weights);
+            }
+            found
         }
     }
 }

@@ -109,8 +109,8 @@ use serde_json::{Map, Value, json};
 
 use crate::learn::state::{FinishedState, Metadata, StateRow, StateWriter, widest};
 use crate::learn::{
-    StartAccount, days_of, decayed, decayed_rows, lasting, refuse_existing_state, share_of, share_of_bias, start_json,
-    window_json, write_provenance,
+    StartAccount, days_of, decayed, decayed_rows, lasting, refuse_existing_state, share_of, share_of_bias,
+    share_of_default, start_json, window_json, write_provenance,
 };
 use crate::lineage::extend_lineage;
 
@@ -278,7 +278,11 @@ fn merge_into(
         let common = match common {
             Some(row) => {
                 let (z, d) = decayed(row.z, row.d, decay, &settings);
-                let share_of = if row.is_bias() { share_of_bias } else { share_of };
+                let share_of = match (row.is_bias(), row.is_default()) {
+                    (true, _) => share_of_bias,
+                    (_, true) => share_of_default,
+                    _ => share_of,
+                };
                 Common { whole: (z, d), in_each: share_of(z, d, shares, &settings) }
             }
             // The bias of each shard started at the observed CTR of its own first rows, so they have nothing in common.
@@ -286,12 +290,10 @@ fn merge_into(
             None => Common::whole_in_each(0.0, settings.curvature(0.0)),
         };
         (merged.z, merged.d) = average_of(options.rule, &parts, common, state_count);
-        merged.weight = if merged.is_bias() {
-            weight_rule.bias_weight(merged.z, merged.d)
-        } else {
-            weight_rule.feature_weight(merged.z, merged.d)
-        };
-        spread.add(merged.field, &parts, merged.weight);
+        merged.weight = weight_rule.weight_of(&merged);
+        if !merged.is_default() {
+            spread.add(merged.field, &parts, merged.weight);
+        }
         writer.push(&merged)?;
         row_count += parts.len() as u64;
         if row_count >= next_event {

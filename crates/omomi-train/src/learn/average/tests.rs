@@ -7,7 +7,7 @@ use rand_pcg::Pcg64;
 use serde_json::Value;
 
 use crate::learn::state::test_rows::OwnedRow;
-use crate::learn::state::{BIAS_FIELD, BIAS_KEY, Start};
+use crate::learn::state::{BIAS_FIELD, BIAS_KEY, MISSING_FIELD, Start, UNSEEN_FIELD, default_key};
 use crate::learn::{Settings, WeightRule};
 use omomi::contract::Contract;
 use omomi::store::Digest;
@@ -63,7 +63,8 @@ impl Folder {
         let bias_weight = SETTINGS.bias_weight(bias.0, bias.1);
         writer.push(&row(BIAS_FIELD, "", BIAS_KEY, bias, metadata.rows, bias_weight)).unwrap();
         for (field, category, key, z, d, impressions) in features {
-            let weight = SETTINGS.feature_weight(*z, *d);
+            let weight =
+                if field.starts_with('(') { SETTINGS.default_weight(*z, *d) } else { SETTINGS.feature_weight(*z, *d) };
             writer.push(&row(field, category, *key, (*z, *d), *impressions, weight)).unwrap();
         }
         writer.finish().unwrap();
@@ -164,6 +165,33 @@ fn the_average_is_that_of_the_plain_twin() {
             };
             assert_eq!(by_rule.to_bits(), row.weight.to_bits());
         }
+    }
+}
+
+/// What stands for unseen categories is averaged like a feature, but without the threshold, and is no feature of a field.
+#[test]
+fn what_stands_for_unseen_categories_is_averaged_without_the_threshold() {
+    let folder = Folder::new();
+    let keys = [default_key(UNSEEN_FIELD, "a"), default_key(MISSING_FIELD, "b")];
+    let state = |name: &str, z: f64| {
+        let defaults = [(UNSEEN_FIELD, "a"), (MISSING_FIELD, "b")];
+        let mut features: Vec<Feature> = vec![("b", "7".to_owned(), 7, z, 8.0, 10)];
+        for ((field, category), key) in defaults.into_iter().zip(keys) {
+            features.push((field, category.to_owned(), key, z, 8.0, 10));
+        }
+        features.sort_by_key(|feature| feature.2);
+        folder.write(name, &metadata(), (100.0, 50.0), &features)
+    };
+    let report = average(&folder.options(&[state("1.parquet", 0.125), state("2.parquet", 0.25)]), &mut |_| ()).unwrap();
+    assert_eq!((report.feature_count(), report.nonzero_count()), (1, 0));
+    for row in OwnedRow::all(&folder.path("merged.parquet")) {
+        let expected = match row.key {
+            BIAS_KEY => continue,
+            // Its evidence is below l1.
+            7 => 0.0,
+            _ => -0.375 / (8.0 + 8.0 - 5.0 + SETTINGS.l2),
+        };
+        assert_eq!((row.z, row.weight), (0.375, expected), "{row:?}");
     }
 }
 

@@ -211,12 +211,7 @@ fn rewrite(
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
     while let Some(batch) = reader.next_batch()? {
         for row in batch.rows() {
-            let weight = if row.is_bias() {
-                weight_rule.bias_weight(row.z, row.d)
-            } else {
-                weight_rule.feature_weight(row.z, row.d)
-            };
-            writer.push(&StateRow { weight, ..row })?;
+            writer.push(&StateRow { weight: weight_rule.weight_of(&row), ..row })?;
         }
         row_count += batch.row_count() as u64;
         watch(&Event::Written { row_count, of });

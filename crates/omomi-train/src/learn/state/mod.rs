@@ -14,6 +14,11 @@
 //! | `last_seen` | timestamp, microseconds UTC | time of the last row with the feature; null if the log had no times |
 //! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
+//! Two kinds of rows stand for what serving meets without a weight. In the field `(unseen)` there is a row for each field
+//! of the contract, whose name is its category: the weight of an unseen category, learned from the rows that are the
+//! first to have a category, which their impressions count. In `(missing)` there is one for each field that some row
+//! leaves empty. `l1` does not apply to them. `SELECT * FROM state WHERE field = '(unseen)'` lists them.
+//!
 //! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
 //! They include the provenance: state and provenance are one file, which is replaced at once, so they always belong to
 //! one run. Training again with equal logs and settings gives equal bytes: the file contains no path, no time of day
@@ -30,6 +35,8 @@ use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use omomi::error::Owner;
 use thiserror::Error;
 
+use omomi::feature;
+
 pub(crate) use metadata::widest;
 pub use metadata::{Difference, Metadata, Start};
 pub use reader::{StateBatch, StateReader};
@@ -45,6 +52,18 @@ pub const BIAS_FIELD: &str = "(bias)";
 /// The key of the bias row, which makes it the first row. A feature with this key is as unlikely as any other collision
 /// and does no harm, because the bias is recognized by its field.
 pub const BIAS_KEY: u64 = 0;
+
+/// The field of the rows that stand for unseen categories: one for each field of the contract, whose name is the
+/// category. No field of a contract can have this name.
+pub const UNSEEN_FIELD: &str = "(unseen)";
+/// The field of the rows that stand for missing values, like [`UNSEEN_FIELD`].
+pub const MISSING_FIELD: &str = "(missing)";
+
+/// Returns the key of the row of `field` in [`UNSEEN_FIELD`] or [`MISSING_FIELD`]: the feature key that the text
+/// `field` has as a category of it.
+pub(crate) fn default_key(default_field: &str, field: &str) -> u64 {
+    feature::feature_key(feature::field_seed(default_field), feature::text_value(field.as_bytes()))
+}
 
 /// Largest size of `z`, `d` and weight. No training on real rows comes near it; one row of absurd importance does, and
 /// then every prediction is wrong.
@@ -80,6 +99,12 @@ impl StateRow<'_> {
     #[must_use]
     pub fn is_bias(&self) -> bool {
         self.field == BIAS_FIELD
+    }
+
+    /// Returns whether this row stands for the unseen categories or for the missing values of a field.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.field == UNSEEN_FIELD || self.field == MISSING_FIELD
     }
 }
 

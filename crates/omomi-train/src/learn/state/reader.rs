@@ -11,7 +11,7 @@ use arrow_array::{Array, Float64Array, RecordBatch, StringViewArray, TimestampMi
 use arrow_schema::{DataType, Schema, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
 
-use super::{BIAS_FIELD, Metadata, StateError, StateRow, fault, schema};
+use super::{BIAS_FIELD, Metadata, StateError, StateRow, default_key, fault, schema};
 use crate::log::{self, Groups, PageFault};
 
 /// Number of rows in a batch, which takes a few megabytes.
@@ -98,7 +98,8 @@ impl StateReader {
         &self.metadata
     }
 
-    /// Returns the number of features, without the bias: one less than the number of rows.
+    /// Returns the number of features, without the bias: one less than the number of rows. Rows that stand for unseen
+    /// categories and missing values are among them.
     #[must_use]
     pub fn feature_count(&self) -> u64 {
         self.feature_row_count
@@ -122,13 +123,30 @@ impl StateReader {
         for row in batch.rows() {
             self.row_count += 1;
             let unknown = || format!("expected a field or cross of the contract, found `{}`", row.field);
-            let problem = if self.field_names.contains(row.field) { None } else { Some(unknown()) };
+            let problem = if row.is_default() {
+                self.default_fault(&row)
+            } else if self.field_names.contains(row.field) {
+                None
+            } else {
+                Some(unknown())
+            };
             if let Some(problem) = problem.or_else(|| fault(&row, self.last_key)) {
                 return Err(StateError::Row { path: self.path.clone(), row: self.row_count, problem });
             }
             self.last_key = Some(row.key);
         }
         Ok(Some(batch))
+    }
+
+    /// Returns what is wrong with the names of a row that stands for unseen categories or missing values.
+    fn default_fault(&self, row: &StateRow<'_>) -> Option<String> {
+        if self.metadata.contract.field(row.category).is_none() {
+            return Some(format!("expected a field of the contract in `{}`, found `{}`", row.field, row.category));
+        }
+        let expected = default_key(row.field, row.category);
+        (row.key != expected).then(|| {
+            format!("expected the key {expected} for `{}` in `{}`, found {}", row.category, row.field, row.key)
+        })
     }
 
     fn refuse_nulls(&self, batch: &RecordBatch) -> Result<(), StateError> {

@@ -2,12 +2,12 @@
 
 use crate::evaluate::Evaluator;
 use crate::learn::feature_table::{FeatureCounts, NEVER_US};
-use crate::learn::learner::IndexedRows;
+use crate::learn::learner::{Defaults, IndexedRows, NONE};
 use crate::learn::optimizer::Coordinate;
 use crate::learn::row_cache::RowCache;
 use crate::learn::{RowCacheError, TrainError};
 
-use super::{Trainer, first_bias};
+use super::{Trainer, count_unseen, first_bias};
 
 /// For each feature of a cache, its number in the table of a trainer.
 pub(in crate::learn) struct FeatureSlots(Vec<u32>);
@@ -62,22 +62,35 @@ impl Trainer {
         watch: &mut dyn FnMut(u64, &mut Evaluator),
     ) -> Result<(), TrainError> {
         // In the order of the cache, the coordinates that most rows need are next to each other.
-        let table = &mut self.indexer.table.coordinates;
-        let mut coordinates: Vec<Coordinate> = slots.0.iter().map(|&slot| table[slot as usize]).collect();
+        let missing_group = self.missing_group();
+        let table = &mut self.indexer.table;
+        // After them come those that stand for unseen categories, which no row names.
+        let unseen_slots = || self.unseen_numbers.iter().copied().filter(|&number| number != NONE);
+        let all_slots = || slots.0.iter().copied().chain(unseen_slots());
+        let mut coordinates: Vec<Coordinate> = all_slots().map(|slot| table.coordinates[slot as usize]).collect();
+        let groups: Vec<u16> = all_slots().map(|slot| table.groups[slot as usize]).collect();
+        let mut next = u32::try_from(slots.0.len()).expect("features have numbers of 32 bits");
+        let place = |&number: &u32| {
+            next += u32::from(number != NONE);
+            if number == NONE { NONE } else { next - 1 }
+        };
+        let unseen: Vec<u32> = self.unseen_numbers.iter().map(place).collect();
+        let defaults = Defaults { groups: &groups, unseen: &unseen, missing_group };
         let (mut rows, mut row_count) = (IndexedRows::default(), 0);
         cache.rewind()?;
         while cache.next_rows(&mut rows)? {
             let progressive = (self.pass == 1).then_some(&mut self.progressive);
-            self.learner.learn(&rows, &mut self.bias, &mut coordinates, progressive);
+            self.learner.learn(&rows, &mut self.bias, &mut coordinates, &defaults, progressive);
             if self.pass == 1 {
                 self.last_day.add(&rows, |number| slots.0[number as usize]);
             }
             row_count += rows.row_count() as u64;
             watch(row_count, &mut self.progressive);
         }
-        for (&slot, coordinate) in slots.0.iter().zip(coordinates) {
-            table[slot as usize] = coordinate;
+        for (slot, coordinate) in all_slots().zip(coordinates) {
+            table.coordinates[slot as usize] = coordinate;
         }
+        count_unseen(&mut self.learner, &mut table.counts, &self.unseen_numbers);
         Ok(())
     }
 }

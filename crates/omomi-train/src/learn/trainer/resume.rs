@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::learn::feature_table::{FeatureCounts, NEVER_US};
 use crate::learn::optimizer::Coordinate;
-use crate::learn::start_state::{DAY_US, decayed, digest, refuse_start, share_of, share_of_bias};
+use crate::learn::start_state::{DAY_US, decayed, digest, refuse_start, share_of, share_of_bias, share_of_default};
 use crate::learn::state::{Difference, Start, StateReader, StateRow};
 use crate::learn::unseen::UnseenCounter;
 use crate::learn::{Sampling, Settings, StartAccount, StartOptions, TrainError};
@@ -99,13 +99,15 @@ impl Trainer {
         while let Some(batch) = reader.next_batch()? {
             for row in batch.rows() {
                 let is_old = oldest_us.zip(row.last_seen_us).is_some_and(|(oldest_us, seen_us)| seen_us < oldest_us);
-                if is_old && !row.is_bias() {
+                if is_old && !row.is_bias() && !row.is_default() {
                     forgotten += 1;
                     continue;
                 }
                 let (z, d) = decayed(row.z, row.d, decay, &settings);
                 let (z, d) = if row.is_bias() {
                     share_of_bias(z, d, shares, &settings)
+                } else if row.is_default() {
+                    share_of_default(z, d, shares, &settings)
                 } else {
                     share_of(z, d, shares, &settings)
                 };

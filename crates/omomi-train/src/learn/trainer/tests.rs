@@ -6,7 +6,7 @@ use rand_pcg::Pcg64;
 
 use crate::learn::StateModel;
 use crate::learn::sampling::Sampler;
-use crate::learn::state::StateReader;
+use crate::learn::state::{MISSING_FIELD, StateReader};
 use crate::log::{Categories, FieldColumn};
 use omomi::feature;
 use omomi::math;
@@ -114,6 +114,17 @@ fn named_features(row: &Row) -> Vec<String> {
     names
 }
 
+/// Returns what stands for the missing values of a row, in contract order.
+fn named_missing(row: &Row) -> Vec<String> {
+    let fields = [
+        ("media_id", row.media_id.is_none()),
+        ("interest", row.interests.is_empty()),
+        ("price", row.price.is_none()),
+        ("creative_id", row.creative_id.is_none()),
+    ];
+    fields.into_iter().filter(|(_, is_missing)| *is_missing).map(|(field, _)| format!("(missing)={field}")).collect()
+}
+
 /// FTRL-Proximal as plain as possible, with texts as features.
 struct PlainTwin {
     bias: (f64, f64),
@@ -142,18 +153,35 @@ impl PlainTwin {
 
     /// Returns the logit of the prediction.
     fn learn(&mut self, row: &Row, count: bool, importance: f64) -> f64 {
-        let names = named_features(row);
+        let mut names = named_features(row);
+        let mut unseen = Vec::new();
         let bias = Self::weight(self.bias.0, self.bias.1, 0.0, 0.0);
         let mut weights = Vec::new();
         for name in &names {
             let &mut (z, n, ..) = self.features.entry(name.clone()).or_default();
             weights.push(Self::weight(z, n, SETTINGS.l1, SETTINGS.l2));
+            let field = name.split('=').next().unwrap();
+            // Only the first sight of a category is what a server meets as unseen.
+            if n == 0.0 && !field.contains('*') {
+                unseen.push(format!("(unseen)={field}"));
+            }
+        }
+        let mut unseen_weights = Vec::new();
+        for name in &unseen {
+            let &mut (z, n, ..) = self.features.entry(name.clone()).or_default();
+            unseen_weights.push(Self::weight(z, n, 0.0, SETTINGS.l2));
+        }
+        for name in named_missing(row) {
+            let &mut (z, n, ..) = self.features.entry(name.clone()).or_default();
+            weights.push(Self::weight(z, n, 0.0, SETTINGS.l2));
+            names.push(name);
         }
         let logit = weights.iter().fold(bias, |sum, weight| sum + weight);
+        let logit = unseen_weights.iter().fold(logit, |sum, weight| sum + weight);
         let gradient = math::sigmoid(logit) - if row.clicked { 1.0 } else { 0.0 };
         self.bias = Self::step(self.bias, bias, gradient, importance);
-        for (name, weight) in names.iter().zip(weights) {
-            let (z, n, impressions, clicks) = self.features.get_mut(name).unwrap();
+        for (name, weight) in names.into_iter().zip(weights).chain(unseen.into_iter().zip(unseen_weights)) {
+            let (z, n, impressions, clicks) = self.features.get_mut(&name).unwrap();
             (*z, *n) = Self::step((*z, *n), weight, gradient, importance);
             *impressions += if count { importance } else { 0.0 };
             *clicks += if count && row.clicked { importance } else { 0.0 };
@@ -204,7 +232,8 @@ fn the_state_is_that_of_the_plain_twin_to_the_bit() {
             } else {
                 twin.features.remove(&format!("{}={}", row.field, row.category)).unwrap()
             };
-            let (l1, l2) = if row.is_bias() { (0.0, 0.0) } else { (SETTINGS.l1, SETTINGS.l2) };
+            let l1 = if row.is_bias() || row.is_default() { 0.0 } else { SETTINGS.l1 };
+            let l2 = if row.is_bias() { 0.0 } else { SETTINGS.l2 };
             let expected = [z, (SETTINGS.beta + n.sqrt()) / SETTINGS.alpha, PlainTwin::weight(z, n, l1, l2)];
             assert_eq!([row.z, row.d, row.weight].map(f64::to_bits), expected.map(f64::to_bits), "{row:?}");
             let counts = (row.impressions as f64, row.clicks as f64, row.last_seen_us);
@@ -279,6 +308,10 @@ fn keys_are_those_of_the_feature_module() {
             "creative_id*interest*price=3*旅行*[10.0, 50.0)",
             cross("creative_id*interest*price", &[creative, interest, price]),
         ),
+        ("(unseen)=media_id", key("(unseen)", feature::text_value(b"media_id"))),
+        ("(unseen)=interest", key("(unseen)", feature::text_value(b"interest"))),
+        ("(unseen)=price", key("(unseen)", feature::text_value(b"price"))),
+        ("(unseen)=creative_id", key("(unseen)", feature::text_value(b"creative_id"))),
     ];
     assert_eq!(found, expected.map(|(name, key)| (name.to_owned(), key)).into());
 }
@@ -323,7 +356,7 @@ fn last_seen_is_the_latest_time_and_the_window_spans_all() {
     assert_eq!(trainer.window_us(), Some((100, 502)));
     let (_folder, path) = written(&trainer, "state.parquet");
     let batch = StateReader::open(&path).unwrap().next_batch().unwrap().unwrap();
-    for row in batch.rows() {
+    for row in batch.rows().filter(|row| row.field != UNSEEN_FIELD) {
         let expected = match row.category {
             "1" => 500,
             "2" => 501,
@@ -360,7 +393,7 @@ fn a_planted_log_is_learned() {
 }
 
 #[test]
-fn predicting_changes_nothing_and_leaves_unseen_categories_out() {
+fn predicting_changes_nothing_and_adds_what_stands_for_unseen_categories_and_missing_values() {
     let rows = random_rows(500, 4);
     let mut trainer = Trainer::new(&contract(), SETTINGS).unwrap();
     trainer.learn(&batch(&rows, None)).unwrap();
@@ -375,7 +408,62 @@ fn predicting_changes_nothing_and_leaves_unseen_categories_out() {
     for _ in 0..2 {
         trainer.predict(&batch(std::slice::from_ref(&unseen), None), |logit, _| logits.push(logit));
     }
-    assert_eq!(logits, [trainer.bias_weight(); 2]);
+    // Of fields only: an unseen cross adds nothing.
+    let [media, interest, _, creative] = [0, 1, 2, 3].map(|field| trainer.weight(trainer.unseen_numbers[field]));
+    let price = default_key(MISSING_FIELD, "price");
+    let price = trainer.weight(trainer.indexer.table.index().find(price).unwrap());
+    let expected = [media, interest, creative, price].iter().fold(trainer.bias_weight(), |sum, weight| sum + weight);
+    assert_eq!(logits, [expected; 2]);
+    assert!([media, interest, creative, price].iter().all(|&weight| weight != 0.0));
+}
+
+/// `unseen = "zero"` gives the model from before there were such weights: the one that a plain twin without them has.
+#[test]
+fn a_field_whose_unseen_categories_add_nothing_has_no_weights_for_them() {
+    let zero = CONTRACT.replace(r#""type""#, r#""unseen":"zero","type""#);
+    let zero = Contract::from_json(zero.as_bytes()).unwrap();
+    assert_ne!(zero.fingerprint(), contract().fingerprint());
+    let mut trainer = Trainer::new(&zero, SETTINGS).unwrap();
+    trainer.learn(&batch(&random_rows(500, 4), None)).unwrap();
+    let (_folder, path) = written(&trainer, "state.parquet");
+    let batch = StateReader::open(&path).unwrap().next_batch().unwrap().unwrap();
+    assert!(batch.rows().all(|row| !row.is_default()));
+    assert_eq!(batch.row_count(), trainer.feature_count() + 1);
+    assert!(StateModel::read(&path).unwrap().defaults().is_empty());
+}
+
+/// Users whom training meets for the first time click less than those who come back. A new user of the held-out rows is
+/// like the former, and a model without a weight for unseen categories takes them for the average user.
+#[test]
+fn new_categories_that_click_less_than_the_others_are_predicted_as_such() {
+    let mut rng = Pcg64::seed_from_u64(12);
+    let (mut rows, mut users) = (Vec::new(), Vec::new());
+    let mut is_new = Vec::new();
+    for _ in 0..40_000 {
+        let new = users.is_empty() || rng.random_bool(0.4);
+        let user = if new { i64::try_from(rows.len()).unwrap() } else { users[rng.random_range(0..users.len())] };
+        users.push(user);
+        let clicked = rng.random_bool(if new { 0.05 } else { 0.25 });
+        rows.push(Row { clicked, media_id: Some(user), interests: Vec::new(), price: None, creative_id: None });
+        is_new.push(new);
+    }
+    let calibration = |contract: &str| {
+        let contract = Contract::from_json(contract.as_bytes()).unwrap();
+        let mut trainer = Trainer::new(&contract, Settings { l1: 0.0, ..Settings::default() }).unwrap();
+        trainer.learn(&batch(&rows[..30_000], None)).unwrap();
+        let mut of_new = Evaluator::exact();
+        let mut place = 30_000;
+        trainer.predict(&batch(&rows[30_000..], None), |logit, clicked| {
+            if is_new[place] {
+                of_new.add_logit(logit, clicked);
+            }
+            place += 1;
+        });
+        of_new.metrics().calibration_ratio.unwrap()
+    };
+    let learned = calibration(CONTRACT);
+    let zero = calibration(&CONTRACT.replace(r#""type""#, r#""unseen":"zero","type""#));
+    assert!((learned - 1.0).abs() < 0.2 && zero > 2.0, "{learned} instead of {zero}");
 }
 
 #[test]

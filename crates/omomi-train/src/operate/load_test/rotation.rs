@@ -14,7 +14,7 @@ use omomi::contract::{Contract, FieldKind, Side};
 use omomi::error::Error;
 use omomi::feature::{feature_key, id_value, text_value};
 use omomi::request::{Capacity, FieldValue, MAX_CANDIDATES, RequestLayout, Row, Schema};
-use omomi::score::{CandidateSet, Model, Request};
+use omomi::score::{CandidateSet, Model, Request, WeightSource};
 
 /// Maximum number of requests in a rotation.
 const MAX_REQUESTS: usize = 1 << 20;
@@ -363,7 +363,7 @@ impl Rotation {
                 let explanation = plain.explain(&mut twin, candidate)?;
                 for contribution in explanation.contributions.iter().filter(|one| crosses.contains(&one.field)) {
                     coverage.cross_count += 1;
-                    coverage.unseen_cross_count += u64::from(contribution.weight.is_none());
+                    coverage.unseen_cross_count += u64::from(contribution.source == WeightSource::Unseen);
                 }
             }
         }

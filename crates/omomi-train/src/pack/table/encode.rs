@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use omomi::weight_file::DefaultWeights;
 use omomi::weight_file::table::Encoding;
 
 /// The smallest magnitude that f16 rounds to infinity.
@@ -51,8 +52,8 @@ pub struct Rounding {
     pub largest_error: f64,
     /// Mean absolute difference between a weight and its rounded value, on the logit scale.
     pub mean_error: f64,
-    /// Number of weights that were rounded to 0 and left out. This changes no score, because an unseen category also
-    /// adds 0.
+    /// Number of weights that were rounded to 0 and left out. Each was nearer to what an unseen category of its field
+    /// adds, which is 0 without default weights, than to 0, or as near.
     pub zero_count: u64,
 }
 
@@ -63,6 +64,7 @@ pub struct EncodedWeights {
     scales: Vec<f32>,
     entries: Vec<Entry>,
     rounding: Rounding,
+    default_weights: Vec<DefaultWeights>,
 }
 
 /// A weight that an encoding cannot represent.
@@ -93,7 +95,13 @@ pub enum EncodeError {
 /// Wraps weights in f32, without rounding.
 impl From<Vec<Entry>> for EncodedWeights {
     fn from(entries: Vec<Entry>) -> Self {
-        Self { encoding: Encoding::F32, scales: Vec::new(), entries, rounding: Rounding::default() }
+        Self {
+            encoding: Encoding::F32,
+            scales: Vec::new(),
+            entries,
+            rounding: Rounding::default(),
+            default_weights: Vec::new(),
+        }
     }
 }
 
@@ -117,10 +125,30 @@ impl EncodedWeights {
     ///
     /// Panics if the group of an entry is not below `group_count` and the encoding is i8.
     pub fn encode(entries: Vec<Entry>, encoding: Encoding, group_count: usize) -> Result<Self, EncodeError> {
+        Self::encode_with(Vec::new(), entries, encoding, group_count)
+    }
+
+    /// Rounds like [`encode`](Self::encode), for a file with these default weights, one for each field in contract
+    /// order. A weight that becomes 0 is stored as 0 if that is nearer to it than what an unseen category of its field
+    /// adds.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`encode`](Self::encode).
+    ///
+    /// # Panics
+    ///
+    /// Panics like [`encode`](Self::encode).
+    pub fn encode_with(
+        default_weights: Vec<DefaultWeights>,
+        entries: Vec<Entry>,
+        encoding: Encoding,
+        group_count: usize,
+    ) -> Result<Self, EncodeError> {
         if let Some(&Entry { key, weight, .. }) = entries.iter().find(|entry| !entry.weight.is_finite()) {
             return Err(EncodeError::NotFinite { key, weight });
         }
-        let mut weights = Self { encoding, ..Self::from(entries) };
+        let mut weights = Self { encoding, default_weights, ..Self::from(entries) };
         match encoding {
             Encoding::F32 => {}
             Encoding::F16 => {
@@ -152,18 +180,37 @@ impl EncodedWeights {
     fn round(&mut self, round: impl Fn(&Entry) -> (f32, f32)) {
         let count = self.entries.len();
         let (mut sum, mut largest) = (0.0, 0.0_f64);
+        let defaults = &self.default_weights;
         self.entries.retain_mut(|entry| {
-            let (stored, rounded) = round(entry);
+            let (stored, mut rounded) = round(entry);
+            let unseen = defaults.get(usize::from(entry.group)).map_or(0.0, |default| default.unseen);
+            let is_kept = stored != 0.0 || (entry.weight - unseen).abs() > entry.weight.abs();
+            if !is_kept {
+                rounded = unseen;
+            }
             let error = (f64::from(rounded) - f64::from(entry.weight)).abs();
             sum += error;
             largest = largest.max(error);
             entry.weight = stored;
-            stored != 0.0
+            is_kept
         });
         #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
         let mean_error = sum / count.max(1) as f64;
         let zero_count = (count - self.entries.len()) as u64;
         self.rounding = Rounding { largest_error: largest, mean_error, zero_count };
+    }
+
+    /// Returns the weights for a file with these default weights, one for each field in contract order. With none, the
+    /// file has no such section, and unseen categories and missing values add 0.
+    #[must_use]
+    pub fn with_default_weights(self, default_weights: Vec<DefaultWeights>) -> Self {
+        Self { default_weights, ..self }
+    }
+
+    /// What the fields add without a weight of their own, in contract order; empty if they add 0.
+    #[must_use]
+    pub fn default_weights(&self) -> &[DefaultWeights] {
+        &self.default_weights
     }
 
     /// Encoding of the weights in the lines.
@@ -265,6 +312,21 @@ mod tests {
             assert_eq!(encoded.rounding().zero_count, 1);
             assert_eq!(encoded.rounding().largest_error, f64::from(weights[0]));
             assert_eq!(encoded.rounding().mean_error, f64::from(weights[0]) / 2.0);
+        }
+    }
+
+    #[test]
+    fn a_weight_that_rounds_to_zero_is_stored_if_unseen_categories_add_something_further_from_it() {
+        for (encoding, [small, large]) in [(Encoding::F16, [2.0_f32.powi(-25), 1.0]), (Encoding::I8, [0.5, 127.0])] {
+            let defaults = |unseen| vec![DefaultWeights { unseen, missing: 0.0 }];
+            for (unseen, count, error) in [(-small, 2, small), (4.0 * small, 2, small), (1.5 * small, 1, 0.5 * small)] {
+                let entries = entries(&[small, large], 1);
+                let encoded = EncodedWeights::encode_with(defaults(unseen), entries, encoding, 1).unwrap();
+                assert_eq!(encoded.entries().len(), count, "{}, {unseen}", encoding.name());
+                assert_eq!(encoded.entries().iter().filter(|entry| entry.weight == 0.0).count(), count - 1);
+                assert_eq!(encoded.rounding().zero_count, 2 - count as u64);
+                assert_eq!(encoded.rounding().largest_error, f64::from(error));
+            }
         }
     }
 

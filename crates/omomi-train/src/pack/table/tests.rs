@@ -324,6 +324,14 @@ proptest! {
             for (weight, expected) in weights.iter().zip(&expected) {
                 prop_assert_eq!(weight.to_bits(), expected.unwrap_or(0.0).to_bits(), "{}", instructions.name());
             }
+            let found_count = table.gather_marked(instructions, &keys, &mut weights);
+            prop_assert_eq!(found_count, expected.iter().flatten().count(), "{}", instructions.name());
+            for (weight, expected) in weights.iter().zip(&expected) {
+                match expected {
+                    Some(expected) => prop_assert_eq!(weight.to_bits(), expected.to_bits()),
+                    None => prop_assert!(weight.is_nan(), "{} instead of NaN with {}", weight, instructions.name()),
+                }
+            }
         }
     }
 }

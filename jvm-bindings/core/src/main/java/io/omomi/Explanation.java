@@ -13,8 +13,8 @@ public final class Explanation {
     private final Map<String, String> values;
 
     /**
-     * Takes the result of {@link Native#explain}: names, feature keys, weights, and the logit followed by the bias. And
-     * the values that were set, by the names of their fields.
+     * Takes the result of {@link Native#explain}: names, feature keys, weights, the logit followed by the bias, and the
+     * sources of the weights. And the values that were set, by the names of their fields.
      */
     Explanation(Object[] answer, Map<String, String> values) {
         this.values = values;
@@ -22,9 +22,10 @@ public final class Explanation {
         long[] keys = (long[]) answer[1];
         double[] weights = (double[]) answer[2];
         double[] sums = (double[]) answer[3];
+        long[] sources = (long[]) answer[4];
         List<Part> all = new ArrayList<>(names.length);
         for (int i = 0; i < names.length; i++) {
-            all.add(new Part(names[i], keys[i], weights[i]));
+            all.add(new Part(names[i], keys[i], weights[i], sources[i]));
         }
         parts = Collections.unmodifiableList(all);
         logit = sums[0];
@@ -74,13 +75,18 @@ public final class Explanation {
     public static final class Part {
         private final String name;
         private final long featureKey;
-        /** NaN for an unseen category. */
         private final double weight;
+        private final long source;
 
-        Part(String name, long featureKey, double weight) {
+        /** Sources of a weight, as the library numbers them. Otherwise the file has it for the category. */
+        private static final long UNSEEN = 0;
+        private static final long MISSING = 2;
+
+        Part(String name, long featureKey, double weight, long source) {
             this.name = name;
             this.featureKey = featureKey;
             this.weight = weight;
+            this.source = source;
         }
 
         /** Returns the field's name, or the names of a cross's members joined by {@code *}. */
@@ -88,24 +94,30 @@ public final class Explanation {
             return name;
         }
 
-        /** Returns the key of the feature in the weight file. */
+        /** Returns the key of the feature in the weight file, or 0 for a field without a value. */
         public long featureKey() {
             return featureKey;
         }
 
-        /** Returns whether the model has no weight for it. */
+        /** Returns whether it is a category for which the model has no weight of its own. */
         public boolean isUnseen() {
-            return Double.isNaN(weight);
+            return source == UNSEEN;
         }
 
-        /** Returns its contribution to the logit, or 0 for an unseen category. */
+        /** Returns whether the field has no value. Such parts exist only if the file has default weights. */
+        public boolean isMissing() {
+            return source == MISSING;
+        }
+
+        /** Returns its contribution to the logit. An unseen category adds 0, unless the file has default weights. */
         public double weight() {
-            return isUnseen() ? 0 : weight;
+            return weight;
         }
 
         @Override
         public String toString() {
-            return name + " " + Long.toHexString(featureKey) + (isUnseen() ? " unseen" : " " + weight);
+            String what = isMissing() ? "without a value" : Long.toHexString(featureKey);
+            return name + " " + what + " " + weight + (isUnseen() ? " (unseen)" : "");
         }
     }
 }
