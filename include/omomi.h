@@ -14,16 +14,22 @@
  * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT, in the static inline functions too; those that
  *            return no status do nothing. Arrays and texts of length 0 may be NULL.
  * Panics.    A defect in the library is OMOMI_STATUS_PANIC and never ends your process; omomi_test_panic() proves it.
- * Structs.   If a struct begins with size_bytes, set it to the struct's sizeof before the call, for outputs as well.
- *            Another size is OMOMI_STATUS_WRONG_SIZE: your code was compiled with another header.
- * Texts.     Texts that you pass are UTF-8 with a length in bytes, and need no null byte. Texts that you get are copied
- *            into your buffer, followed by a null byte. To learn the length, which does not include that byte, pass
- *            NULL and a capacity of 0. Functions that return a const char * return static text.
- * Ownership. A handle from an ..._open, ..._open_with or ..._of_model call is yours: pass it to the ..._close of its
- *            type once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
+ * Structs.   If a struct begins with size_bytes, set it to the struct's sizeof before the call, for outputs as well
+ *            (the ..._INIT macros do). Later releases add members at the end of such structs. The library answers callers of
+ *            any header: what an older, shorter struct lacks has its default, and what a newer, longer one has beyond
+ *            is written as 0, and must be 0 when you pass it, or the call returns OMOMI_STATUS_ABI_MISMATCH. A size
+ *            that no header has, as that of a struct which nobody initialized, is OMOMI_STATUS_WRONG_SIZE. All other
+ *            structs have the same members in all releases with one OMOMI_ABI_VERSION.
+ * Texts.     Texts that you pass are OmomiText: UTF-8 with a length in bytes, and no need for a null byte. Write
+ *            omomi_text("...") for a literal, omomi_c_text(text) for one that ends with a null byte, and
+ *            omomi_text_of(text, len_bytes) for others. Texts that you get are copied into your buffer, followed by a
+ *            null byte. To learn the length, which does not include that byte, pass NULL and a capacity of 0. Functions
+ *            that return a const char * return static text.
+ * Ownership. A handle from an ..._open, ..._open_with or ..._of_... call is yours: pass it to the ..._close of its type
+ *            once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
  *            any order. The library keeps no pointer of yours after a call.
  * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
- *            keep one request block, for each thread. A scorer belongs to the first thread that predicts with it, and
+ *            keep one request, for each thread. A scorer belongs to the first thread that predicts with it, and
  *            another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over or omomi_live_scorer_hand_over.
  *            No call may race with the close of its handle.
  * Requests.  A request knows which candidates it was given since omomi_request_clear: the others get
@@ -43,8 +49,8 @@
  *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
  *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
  *            functions that change a candidate set, are for start-up, for tools and for threads that serve no request.
- * Memory.    Where there is no room for a private copy of a weight file, a candidate set or a scorer, the call returns
- *            OMOMI_STATUS_OUT_OF_MEMORY. Small allocations that fail end the process, as everywhere in Rust.
+ * Memory.    Where there is no room for a private copy of a weight file, a candidate set, a scorer, a request or a large
+ *            text, the call returns OMOMI_STATUS_OUT_OF_MEMORY. Small allocations that fail end the process, as everywhere in Rust.
  * Mapped     With OMOMI_LOAD_MODE_MAP (the default of omomi_model_open), a file that is overwritten or truncated in place
  * files.     loses its bytes in every process that maps it: reading beyond the new end raises SIGBUS and ends the
  *            process, as for every mapped file. Replace weight files by rename, as `omomi publish` does.
@@ -57,19 +63,17 @@
  * EXAMPLE    (error checks left out; examples/score_one_file.c is complete)
  *
  *     OmomiField fields[] = {
- *         omomi_id_field("media_id", OMOMI_SIDE_CONTEXT),
- *         omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE),
+ *         omomi_id_field(omomi_text("media_id"), OMOMI_SIDE_CONTEXT),
+ *         omomi_id_field(omomi_text("creative_id"), OMOMI_SIDE_CANDIDATE),
  *     };
  *     OmomiError error = OMOMI_ERROR_INIT;
- *     OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
  *     omomi_schema_open(fields, 2, &schema, &error);                      once, when the server starts
- *     omomi_schema_slot(schema, "media_id", 8, &media_id, &error);
- *     omomi_schema_slot(schema, "creative_id", 11, &creative_id, &error);
+ *     omomi_schema_slot(schema, omomi_text("media_id"), &media_id, &error);
+ *     omomi_schema_slot(schema, omomi_text("creative_id"), &creative_id, &error);
  *     omomi_layout_open(schema, 500, 4096, &layout, &error);
- *     omomi_layout_offsets(layout, &offsets, &error);
- *     omomi_model_open(path, strlen(path), NULL, &model, &error);         for each generation
+ *     omomi_model_open(omomi_c_text(path), NULL, &model, &error);         for each generation
  *     omomi_scorer_open(model, layout, &scorer, &error);                  for each thread
- *     omomi_request_init(&request, &offsets, malloc(offsets.len_bytes), offsets.len_bytes);
+ *     omomi_request_open(layout, &request, &error);
  *
  *     omomi_request_clear(&request);                                      for each request
  *     omomi_set_id(omomi_context_row(&request), media_id, 17);
@@ -77,6 +81,13 @@
  *     omomi_set_id(omomi_candidate_row(&request, 1), creative_id, 4002);
  *     if (omomi_request_predict(scorer, &request, OMOMI_ALL_FILLED, &error) == OMOMI_STATUS_OK)
  *         printf("%g\n", omomi_request_answer(&request, 1).probability);
+ *
+ * TOOLS      A tool or a test needs no declaration: the fields are those of the model.
+ *
+ *     omomi_model_open(omomi_text("generated-ctr.omomi"), NULL, &model, &error);
+ *     omomi_scorer_of_model(model, 500, &scorer, &error);
+ *     omomi_request_of_scorer(scorer, &request, &error);
+ *     omomi_scorer_slot(scorer, omomi_text("creative_id"), &creative_id, &error);
  *
  * PREPARED   Creatives live for hours: pass their rows once, and let requests name them by index. The answers are the
  * CANDIDATES same, bit for bit, in a fraction of the time.
@@ -103,8 +114,8 @@
  *            failures, and a server with its own fallback continues to answer.
  *
  *     OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
- *     options.name = "ad-server-1", options.name_len_bytes = 11;          a different one for each process
- *     omomi_live_open("/feed-ctr", 9, schema, &options, &live, &error);   once; schema, layout and request as above
+ *     options.name = omomi_text("ad-server-1");                           a different one for each process
+ *     omomi_live_open(omomi_text("/feed-ctr"), schema, &options, &live, &error);     once; schema and layout as above
  *     omomi_live_scorer_open(live, layout, NULL, &live_scorer, &error);   for each thread, valid for every generation
  *
  *     switch (omomi_request_predict_live(live_scorer, &request, 2, &error)) {                for each request
@@ -243,16 +254,6 @@ enum {
 #define OMOMI_MUST_USE
 #endif
 
-/// Internal: begins a function of this file that is rarely called, so that it stays out of the loops that call it.
-/// Marks a condition that is nearly always true.
-#if defined(__GNUC__)
-#define OMOMI_COLD static __attribute__((cold, noinline, unused))
-#define OMOMI_LIKELY(condition) __builtin_expect(!!(condition), 1)
-#else
-#define OMOMI_COLD static inline
-#define OMOMI_LIKELY(condition) (condition)
-#endif
-
 /// Increases with every change for which clients must be compiled again. If the library is found at run time, compare
 /// it with `omomi_abi_version()` at start.
 #define OMOMI_ABI_VERSION 1
@@ -260,11 +261,21 @@ enum {
 /// Length of an error message, including its null byte. A longer message is cut at the end of a character.
 #define OMOMI_MESSAGE_CAPACITY_BYTES 1024
 
-/// Number of latency bucket bounds: see `omomi_live_latency_bound_ns`.
-#define OMOMI_LATENCY_BOUND_COUNT 41
+/// Release of this header, as in "MAJOR.MINOR.PATCH".
+#define OMOMI_VERSION_MAJOR 0
 
-/// Number of latency buckets: one below each bound, and one for requests longer than all bounds.
-#define OMOMI_LATENCY_BUCKET_COUNT 42
+/// See `OMOMI_VERSION_MAJOR`.
+#define OMOMI_VERSION_MINOR 1
+
+/// See `OMOMI_VERSION_MAJOR`.
+#define OMOMI_VERSION_PATCH 0
+
+/// Release of this header as a number that grows with it, also for `#if`: 1,002,003 for release 1.2.3. Compare it with
+/// `omomi_version_number()`, that of the library.
+#define OMOMI_VERSION (((OMOMI_VERSION_MAJOR * 1000000) + (OMOMI_VERSION_MINOR * 1000)) + OMOMI_VERSION_PATCH)
+
+/// Maximum length of the name of a field or of a cross, including its null byte.
+#define OMOMI_NAME_CAPACITY_BYTES 264
 
 /// Version of the request block's layout: the first word of its header.
 #define OMOMI_LAYOUT_VERSION 1
@@ -296,8 +307,11 @@ enum {
 /// In `OmomiAnswer.status`: the time limit passed before the candidate was reached.
 #define OMOMI_CANDIDATE_LATE 7
 
-/// Maximum length of the name of a field or of a cross, including its null byte.
-#define OMOMI_NAME_CAPACITY_BYTES 264
+/// Number of latency bucket bounds: see `omomi_live_latency_bound_ns`.
+#define OMOMI_LATENCY_BOUND_COUNT 41
+
+/// Number of latency buckets: one below each bound, and one for requests longer than all bounds.
+#define OMOMI_LATENCY_BUCKET_COUNT 42
 
 /// Candidates that requests name by index. Creatives live for hours, so their rows are passed once, and each model's
 /// share of the work on them is done in advance. Any number of threads may add, replace and remove candidates while
@@ -317,6 +331,9 @@ typedef struct OmomiLive OmomiLive;
 /// request after a swap is scored by the new one. Open one for each thread. It belongs to the first thread that uses
 /// it, until `omomi_live_scorer_hand_over`; another thread immediately gets `OMOMI_STATUS_SCORER_BUSY`.
 typedef struct OmomiLiveScorer OmomiLiveScorer;
+
+/// Waits for changes in a live model, on a thread of yours. One thread uses it at a time.
+typedef struct OmomiLiveWatcher OmomiLiveWatcher;
 
 /// A verified weight file, ready to score. Immutable: any number of threads may use one model.
 typedef struct OmomiModel OmomiModel;
@@ -350,6 +367,56 @@ typedef struct {
   char message[OMOMI_MESSAGE_CAPACITY_BYTES];
 } OmomiError;
 
+/// A text, in UTF-8. `omomi_text("...")` makes one of a literal, `omomi_c_text` of a text that ends with a null byte,
+/// and `omomi_text_of` of any bytes. The text itself stays the caller's, and needs no null byte.
+typedef struct {
+  /// Its first byte. May be null if the text is empty.
+  const char *text;
+  /// Its length.
+  size_t len_bytes;
+} OmomiText;
+
+/// The side of a request that a field belongs to: one of `OMOMI_SIDE_...`.
+typedef uint32_t OmomiSide;
+
+/// The type of a field: one of `OMOMI_KIND_...`.
+typedef uint32_t OmomiKind;
+
+/// One declared field. `omomi_id_field`, `omomi_text_field`, `omomi_number_field` and `omomi_many` fill it.
+typedef struct {
+  /// `sizeof(OmomiField)`, set by the caller.
+  size_t size_bytes;
+  /// Name as in the contract.
+  OmomiText name;
+  /// One of `OMOMI_SIDE_...`.
+  OmomiSide side;
+  /// One of `OMOMI_KIND_...`.
+  OmomiKind kind;
+  /// 1 if a row has zero or more values of the field, otherwise 0.
+  uint32_t many;
+  /// Must be 0.
+  uint32_t reserved;
+  /// Unit as in the contract. Only read for numbers.
+  OmomiText unit;
+  /// Minimum as in the contract. Only read for numbers.
+  double range_min;
+  /// Maximum as in the contract. Only read for numbers.
+  double range_max;
+} OmomiField;
+
+/// The position of a declared field in the rows of its side, and its type. Get it once from `omomi_schema_slot`, keep
+/// it, and pass it to the setters. Requests of another schema refuse it.
+typedef struct {
+  /// The schema and the side of the rows that have the slot. 0 in a slot that nothing filled.
+  uint32_t row_type;
+  /// Index of the slot in a row of that side, from 0.
+  uint32_t index;
+  /// One of `OMOMI_KIND_...`.
+  OmomiKind kind;
+  /// 1 if a row has zero or more values of the field, otherwise 0.
+  uint32_t many;
+} OmomiSlot;
+
 /// How requests name their candidates: one of `OMOMI_CANDIDATES_...`.
 typedef uint32_t OmomiCandidates;
 
@@ -367,9 +434,10 @@ typedef struct {
   OmomiCandidates candidates;
 } OmomiLayoutOptions;
 
-/// Byte offsets in a request block, all multiples of 8, and the capacity of the block.
+/// Description of a layout: capacities, row types, and byte offsets in a request block, all multiples of 8. Part of
+/// `OmomiRequest`, so it has the same members in all releases with one `OMOMI_ABI_VERSION`.
 typedef struct {
-  /// `sizeof(OmomiOffsets)`, set by the caller.
+  /// `sizeof(OmomiLayoutInfo)`, set by the caller.
   size_t size_bytes;
   /// Start of the context row.
   size_t context_offset;
@@ -397,18 +465,74 @@ typedef struct {
   uint32_t context_row_type;
   /// The type of candidate rows: their slots have the same.
   uint32_t candidate_row_type;
-} OmomiOffsets;
+} OmomiLayoutInfo;
 
 /// How a weight file is brought into memory: one of `OMOMI_LOAD_MODE_...`.
 typedef uint32_t OmomiLoadMode;
 
-/// The path of a file.
+/// Options for opening a weight file.
 typedef struct {
-  /// The path, in UTF-8.
-  const char *path;
-  /// Length of the path.
-  size_t len_bytes;
-} OmomiPath;
+  /// `sizeof(OmomiOpenOptions)`, set by the caller.
+  size_t size_bytes;
+  /// One of `OMOMI_LOAD_MODE_...`.
+  OmomiLoadMode load_mode;
+} OmomiOpenOptions;
+
+/// Description of a model.
+typedef struct {
+  /// `sizeof(OmomiModelInfo)`, set by the caller.
+  size_t size_bytes;
+  /// Generation of the weight file.
+  uint64_t generation;
+  /// Number of weights, the bias excluded.
+  uint64_t weight_count;
+  /// Length of the file in bytes.
+  uint64_t file_len_bytes;
+  /// Fingerprint of the contract: the fields of two models mean the same exactly if these are equal.
+  uint64_t contract_fingerprint;
+  /// The weight that is always on, on the logit scale.
+  double bias;
+} OmomiModelInfo;
+
+/// A request: a block of memory, and how it is laid out. `omomi_request_open` makes one, or `omomi_request_init` in
+/// memory of your own. A copy of the struct is the same request. Has the same members in all releases with one
+/// `OMOMI_ABI_VERSION`.
+typedef struct {
+  /// The block. Null in a request that is zeroed or closed, which every function refuses or ignores.
+  uint8_t *block;
+  /// The layout of the block.
+  OmomiLayoutInfo layout;
+  /// 1 if `omomi_request_close` frees the block, 0 if the block is yours.
+  uint32_t owns_block;
+  /// Reserved: leave unchanged.
+  uint32_t reserved;
+} OmomiRequest;
+
+/// The explanation of one candidate's probability.
+typedef struct {
+  /// `sizeof(OmomiExplanation)`, set by the caller.
+  size_t size_bytes;
+  /// Number of features, with or without a weight in the file.
+  size_t contribution_count;
+  /// The bias of the model, on the logit scale.
+  double bias;
+  /// The logit, bit for bit as predict computes it.
+  double logit;
+  /// The probability, bit for bit as predict computes it.
+  float probability;
+} OmomiExplanation;
+
+/// The contribution of one feature to the logit.
+typedef struct {
+  /// Its feature key.
+  uint64_t key;
+  /// Its weight on the logit scale; 0 for an unseen category.
+  float weight;
+  /// 1 if the file has a weight for it, 0 for an unseen category.
+  uint32_t has_weight;
+  /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
+  char name[OMOMI_NAME_CAPACITY_BYTES];
+} OmomiContribution;
 
 /// How signatures are checked before a weight file is served: one of `OMOMI_SIGNATURE_...`.
 typedef uint32_t OmomiSignature;
@@ -420,9 +544,7 @@ typedef struct {
   size_t size_bytes;
   /// Name of this serving process, unique among the processes that share the store. Its journal, quarantine and
   /// report are in `state/<name>`. Letters, digits, `-`, `_` and `.`; the first character is not `.`.
-  const char *name;
-  /// Length of the name.
-  size_t name_len_bytes;
+  OmomiText name;
   /// One of `OMOMI_LOAD_MODE_...`.
   OmomiLoadMode load_mode;
   /// Maximum number of process deaths during trials of one generation. One more puts the generation into quarantine.
@@ -447,7 +569,7 @@ typedef struct {
   size_t contract_fingerprint_count;
   /// Files with trusted public keys, as `omomi keygen` creates them; two while one key replaces another. They are
   /// read once.
-  const OmomiPath *trusted_key_paths;
+  const OmomiText *trusted_key_paths;
   /// Number of files.
   size_t trusted_key_path_count;
   /// Maximum age of the training data. Older data adds a reason; serving continues. 0 for no limit.
@@ -605,107 +727,33 @@ typedef struct {
   uint64_t taken_unix_seconds;
 } OmomiLiveMetrics;
 
-/// The explanation of one candidate's probability.
-typedef struct {
-  /// `sizeof(OmomiExplanation)`, set by the caller.
-  size_t size_bytes;
-  /// Number of features, with or without a weight in the file.
-  size_t contribution_count;
-  /// The bias of the model, on the logit scale.
-  double bias;
-  /// The logit, bit for bit as predict computes it.
-  double logit;
-  /// The probability, bit for bit as predict computes it.
-  float probability;
-} OmomiExplanation;
+/// What has changed: one of `OMOMI_LIVE_CHANGE_...`. Later versions may add changes: ignore those that you do not know.
+typedef uint32_t OmomiLiveChangeKind;
 
-/// The contribution of one feature to the logit.
+/// A change in a live model. Members that a change has no use for are 0.
 typedef struct {
-  /// Its feature key.
-  uint64_t key;
-  /// Its weight on the logit scale; 0 for an unseen category.
-  float weight;
-  /// 1 if the file has a weight for it, 0 for an unseen category.
-  uint32_t has_weight;
-  /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
-  char name[OMOMI_NAME_CAPACITY_BYTES];
-} OmomiContribution;
+  /// `sizeof(OmomiLiveChange)`, set by the caller.
+  size_t size_bytes;
+  /// One of `OMOMI_LIVE_CHANGE_...`.
+  OmomiLiveChangeKind kind;
+  /// Whether requests get answers.
+  OmomiServingState state;
+  /// The generation that answers.
+  uint64_t generation;
+  /// The problem.
+  OmomiStatus reason;
+  /// Who must act on it.
+  OmomiOwner owner;
+  /// What was expected, what was found and what to do, as UTF-8 with a null byte at its end.
+  char text[OMOMI_MESSAGE_CAPACITY_BYTES];
+} OmomiLiveChange;
 
 /// How urgent a message is: one of `OMOMI_LOG_...`. Later versions may add levels.
 typedef uint32_t OmomiLogLevel;
 
-/// Receives a message of `len_bytes` bytes of UTF-8, with a null byte after them, on whatever thread it arises. The
-/// text is valid during the call. The callback must return, and must not call this library.
-typedef void (*OmomiLogCallback)(void *data, OmomiLogLevel level, const char *message, size_t len_bytes);
-
-/// Options for opening a weight file.
-typedef struct {
-  /// `sizeof(OmomiOpenOptions)`, set by the caller.
-  size_t size_bytes;
-  /// One of `OMOMI_LOAD_MODE_...`.
-  OmomiLoadMode load_mode;
-} OmomiOpenOptions;
-
-/// Description of a model.
-typedef struct {
-  /// `sizeof(OmomiModelInfo)`, set by the caller.
-  size_t size_bytes;
-  /// Generation of the weight file.
-  uint64_t generation;
-  /// Number of weights, the bias excluded.
-  uint64_t weight_count;
-  /// Length of the file in bytes.
-  uint64_t file_len_bytes;
-  /// Fingerprint of the contract: the fields of two models mean the same exactly if these are equal.
-  uint64_t contract_fingerprint;
-  /// The weight that is always on, on the logit scale.
-  double bias;
-} OmomiModelInfo;
-
-/// The side of a request that a field belongs to: one of `OMOMI_SIDE_...`.
-typedef uint32_t OmomiSide;
-
-/// The type of a field: one of `OMOMI_KIND_...`.
-typedef uint32_t OmomiKind;
-
-/// One declared field. `omomi_id_field`, `omomi_text_field`, `omomi_number_field` and `omomi_many` fill it.
-typedef struct {
-  /// `sizeof(OmomiField)`, set by the caller.
-  size_t size_bytes;
-  /// Name as in the contract, in UTF-8. Needs no null byte.
-  const char *name;
-  /// Length of the name.
-  size_t name_len_bytes;
-  /// One of `OMOMI_SIDE_...`.
-  OmomiSide side;
-  /// One of `OMOMI_KIND_...`.
-  OmomiKind kind;
-  /// 1 if a row has zero or more values of the field, otherwise 0.
-  uint32_t many;
-  /// Must be 0.
-  uint32_t reserved;
-  /// Unit as in the contract. Only read for numbers.
-  const char *unit;
-  /// Length of the unit.
-  size_t unit_len_bytes;
-  /// Minimum as in the contract. Only read for numbers.
-  double range_min;
-  /// Maximum as in the contract. Only read for numbers.
-  double range_max;
-} OmomiField;
-
-/// The position of a declared field in the rows of its side, and its type. Get it once from `omomi_schema_slot`, keep
-/// it, and pass it to the setters. Requests of another schema refuse it.
-typedef struct {
-  /// The schema and the side of the rows that have the slot. 0 in a slot that nothing filled.
-  uint32_t row_type;
-  /// Index of the slot in a row of that side, from 0.
-  uint32_t index;
-  /// One of `OMOMI_KIND_...`.
-  OmomiKind kind;
-  /// 1 if a row has zero or more values of the field, otherwise 0.
-  uint32_t many;
-} OmomiSlot;
+/// Receives a message, with a null byte after its text, on whatever thread it arises. The text is valid during the
+/// call. The callback must return, and must not call this library.
+typedef void (*OmomiLogCallback)(void *data, OmomiLogLevel level, OmomiText message);
 
 /// The header of a request block. The inline functions write it, except for the last two members, which predict writes.
 typedef struct {
@@ -755,6 +803,18 @@ typedef struct {
   uint32_t reserved[8];
 } OmomiOutcome;
 
+/// A row of a request that is being filled, its offset in the block, and its type, which is that of its slots. If the
+/// request has no such row, both numbers are 0. Two registers hold the struct; a larger one would be passed through
+/// memory to every function that takes a row.
+typedef struct {
+  /// The request, or null.
+  OmomiRequest *request;
+  /// Start of the row in the block.
+  uint32_t offset_bytes;
+  /// Type of the row.
+  uint32_t row_type;
+} OmomiRow;
+
 /// The header of a row. Slots of 8 bytes follow, one for each field of the side, in the order of declaration.
 typedef struct {
   /// Bit i is set if slot i has a value.
@@ -785,11 +845,35 @@ typedef struct {
 /// The team that runs machines, disks and copies.
 #define OMOMI_OWNER_INFRA 3
 
+/// Shared by all candidates of a request: user, media, slot, time.
+#define OMOMI_SIDE_CONTEXT 0
+
+/// Specific to one candidate: creative, campaign, advertiser.
+#define OMOMI_SIDE_CANDIDATE 1
+
+/// 64-bit integers.
+#define OMOMI_KIND_ID 0
+
+/// UTF-8 texts.
+#define OMOMI_KIND_TEXT 1
+
+/// Doubles.
+#define OMOMI_KIND_NUMBER 2
+
 /// By their rows in the request.
 #define OMOMI_CANDIDATES_INLINE 0
 
 /// By their indices in an `OmomiCandidateSet`, which has their rows.
 #define OMOMI_CANDIDATES_PREPARED 1
+
+/// A shared mapping: all processes of the machine share one copy. Replace the file by rename; never write to it.
+#define OMOMI_LOAD_MODE_MAP 0
+
+/// A private copy, in huge pages if the operating system provides them. Later changes to the file have no effect.
+#define OMOMI_LOAD_MODE_COPY 1
+
+/// A private copy while it fits a quarter of the available memory or the memory budget, and otherwise a shared mapping.
+#define OMOMI_LOAD_MODE_AUTO 2
 
 /// A generation answers.
 #define OMOMI_SERVING_STATE_SERVING 0
@@ -822,32 +906,23 @@ typedef struct {
 /// A valid signature by a trusted key is required.
 #define OMOMI_SIGNATURE_REQUIRE 2
 
+/// Nothing, until the timeout.
+#define OMOMI_LIVE_CHANGE_NONE 0
+
+/// Another generation, or the first one, answers: `generation`.
+#define OMOMI_LIVE_CHANGE_SWAP 1
+
+/// Requests begin or cease to get answers: `state`.
+#define OMOMI_LIVE_CHANGE_STATE 2
+
+/// There is a new problem: `reason`, `owner` and `text`.
+#define OMOMI_LIVE_CHANGE_REASON 3
+
+/// A problem is over: `reason`, `owner` and `text`.
+#define OMOMI_LIVE_CHANGE_REASON_GONE 4
+
 /// A defect in the library, which failed one call.
 #define OMOMI_LOG_ERROR 1
-
-/// A shared mapping: all processes of the machine share one copy. Replace the file by rename; never write to it.
-#define OMOMI_LOAD_MODE_MAP 0
-
-/// A private copy, in huge pages if the operating system provides them. Later changes to the file have no effect.
-#define OMOMI_LOAD_MODE_COPY 1
-
-/// A private copy while it fits a quarter of the available memory or the memory budget, and otherwise a shared mapping.
-#define OMOMI_LOAD_MODE_AUTO 2
-
-/// Shared by all candidates of a request: user, media, slot, time.
-#define OMOMI_SIDE_CONTEXT 0
-
-/// Specific to one candidate: creative, campaign, advertiser.
-#define OMOMI_SIDE_CANDIDATE 1
-
-/// 64-bit integers.
-#define OMOMI_KIND_ID 0
-
-/// UTF-8 texts.
-#define OMOMI_KIND_TEXT 1
-
-/// Doubles.
-#define OMOMI_KIND_NUMBER 2
 
 #ifdef __cplusplus
 extern "C" {
@@ -855,9 +930,6 @@ extern "C" {
 
 /// Returns the ABI version of the library.
 uint32_t omomi_abi_version(void);
-
-/// Returns the release of the library, for example "0.1.0". The text is static.
-const char *omomi_version(void);
 
 /// Returns the name of a status, for example "null_argument". Names are the same in every language. Returns "unknown"
 /// for a number that this library does not use. The text is static.
@@ -881,108 +953,50 @@ const char *omomi_owner_name(OmomiOwner owner);
 /// `error` is null or points to an `OmomiError`.
 OmomiStatus omomi_test_panic(OmomiError *error);
 
-/// Creates an empty set for up to `candidate_capacity` candidates (1 to 1,048,576). Their rows will come from requests
-/// of `layout`, which has inline candidates. A `many` field of a row may have up to `values_per_field` values (0 to
-/// `OMOMI_MAX_VALUES_PER_FIELD`); memory for that many is reserved. Close the set with `omomi_candidate_set_close`.
+/// Returns the release of the library, for example "0.1.0". The text is static.
+const char *omomi_version(void);
+
+/// Returns the release of the library as a number: 1,002,003 for release 1.2.3. `OMOMI_VERSION` is that of the header.
+uint32_t omomi_version_number(void);
+
+/// Declares the fields that a server can supply. The order of the fields of a side is kept. Close the schema with
+/// `omomi_schema_close`.
+///
+/// Returns `OMOMI_STATUS_SCHEMA_INVALID` for an empty or duplicate name, more than 64 fields on a side, a number that
+/// is `many`, or a range that is not two finite numbers with the lower one first.
 ///
 /// The caller promises:
-/// `layout` is null or open; `out_set` and `error` are null or writable.
+/// `fields` is null or points to `field_count` structs whose texts are as long as they say; `out_schema` and `error`
+/// are null or writable.
 OMOMI_MUST_USE
-OmomiStatus omomi_candidate_set_open(const OmomiLayout *layout,
-                                     size_t candidate_capacity,
-                                     size_t values_per_field,
-                                     OmomiCandidateSet **out_set,
-                                     OmomiError *error);
-
-/// Closes a candidate set. Scorers that were opened with it continue to work with its last candidates. Ignores null.
-///
-/// The caller promises:
-/// `set` is null, or is open and not used after this call.
-void omomi_candidate_set_close(OmomiCandidateSet *set);
-
-/// Adds the row of candidate `candidate` (counted from 0) of the request in `block`, and writes its index in the set,
-/// which is the lowest free one. The context row is not read.
-///
-/// Returns `OMOMI_STATUS_TOO_MANY_CANDIDATES` if the set is full or the request has no such row. Returns
-/// `OMOMI_STATUS_INVALID_ARGUMENT`, with the field's name in the message, if the row cannot be read or has more values
-/// than the set allows. After an error, the set is unchanged.
-///
-/// The caller promises:
-/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `out_index` and
-/// `error` are null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_candidate_set_add(const OmomiCandidateSet *set,
-                                    void *block,
-                                    size_t block_len_bytes,
-                                    size_t candidate,
-                                    uint32_t *out_index,
-                                    OmomiError *error);
-
-/// Puts the row of candidate `candidate` (counted from 0) of the request in `block` at `index`, replacing the candidate
-/// there, if any.
-///
-/// Fails like `omomi_candidate_set_add`. Also returns `OMOMI_STATUS_INVALID_ARGUMENT` if `index` is not below the set's
-/// capacity.
-///
-/// The caller promises:
-/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null
-/// or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_candidate_set_put(const OmomiCandidateSet *set,
-                                    uint32_t index,
-                                    void *block,
-                                    size_t block_len_bytes,
-                                    size_t candidate,
-                                    OmomiError *error);
-
-/// Removes the candidate at `index`. Unless `out_removed` is null, writes 1 to it if there was a candidate, otherwise
-/// 0. Later requests that name it get `OMOMI_CANDIDATE_NO_CANDIDATE`.
-///
-/// Returns `OMOMI_STATUS_INVALID_ARGUMENT` if `index` is not below the set's capacity.
-///
-/// The caller promises:
-/// `set` is null or open; `out_removed` and `error` are null or writable.
-OmomiStatus omomi_candidate_set_remove(const OmomiCandidateSet *set,
-                                       uint32_t index,
-                                       uint32_t *out_removed,
-                                       OmomiError *error);
-
-/// Writes the number of candidates in a set.
-///
-/// The caller promises:
-/// `set` is null or open; `out_count` and `error` are null or writable.
-OmomiStatus omomi_candidate_set_count(const OmomiCandidateSet *set, size_t *out_count, OmomiError *error);
-
-/// Computes the value of a text, for `omomi_set_text_value`. Compute it once for a text that recurs; then requests need
-/// not pass the text.
-///
-/// The caller promises:
-/// `text` is null or points to `text_len_bytes` readable bytes; `out_value` and `error` are null or writable.
-OmomiStatus omomi_text_value(const char *text, size_t text_len_bytes, uint64_t *out_value, OmomiError *error);
-
-/// Computes the feature key of `value` in the field called `name`. The value is an id, the value of a text, or the
-/// bucket index of a number. For tools and tests; callers need no keys for scoring.
-///
-/// The caller promises:
-/// `name` is null or points to `name_len_bytes` readable bytes; `out_key` and `error` are null or writable.
-OmomiStatus omomi_feature_key(const char *name,
-                              size_t name_len_bytes,
-                              uint64_t value,
-                              uint64_t *out_key,
+OmomiStatus omomi_schema_open(const OmomiField *fields,
+                              size_t field_count,
+                              OmomiSchema **out_schema,
                               OmomiError *error);
 
-/// Computes the feature key of crossed features. `name` is the names of the members, in contract order, joined by "*";
-/// `member_keys` are their feature keys in the same order. For tools and tests.
+/// Declares exactly the fields that a model needs, in contract order. For tools and tests: a server that declares its
+/// own fields notices when the other team changes them. Close the schema with `omomi_schema_close`.
 ///
 /// The caller promises:
-/// `name` is null or points to `name_len_bytes` readable bytes, `member_keys` is null or points to `member_count` keys;
-/// `out_key` and `error` are null or writable.
-OmomiStatus omomi_cross_key(const char *name,
-                            size_t name_len_bytes,
-                            const uint64_t *member_keys,
-                            size_t member_count,
-                            uint64_t *out_key,
-                            OmomiError *error);
+/// `model` is null or open; `out_schema` and `error` are null or writable.
+OMOMI_MUST_USE OmomiStatus omomi_schema_of_model(const OmomiModel *model, OmomiSchema **out_schema, OmomiError *error);
+
+/// Closes a schema. Layouts that were created from it continue to work. Ignores null.
+///
+/// The caller promises:
+/// `schema` is null, or is open and not used after this call.
+void omomi_schema_close(OmomiSchema *schema);
+
+/// Writes the slot of the field called `name`. Returns `OMOMI_STATUS_UNKNOWN_FIELD` if it is not declared.
+///
+/// The caller promises:
+/// `schema` is null or open; `name` is as long as it says; `out_slot` and `error` are
+/// null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_schema_slot(const OmomiSchema *schema,
+                              OmomiText name,
+                              OmomiSlot *out_slot,
+                              OmomiError *error);
 
 /// Creates the layout of requests with up to `candidate_capacity` inline candidates (1 to 65,536), for one model. The
 /// tail has `tail_len_bytes` (up to 64 MiB) for texts and for the values of `many` fields. Close the layout with
@@ -1014,14 +1028,285 @@ OmomiStatus omomi_layout_open_with(const OmomiSchema *schema,
 /// `layout` is null, or is open and not used after this call.
 void omomi_layout_close(OmomiLayout *layout);
 
-/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes` first.
+/// Writes the description of a layout. The caller sets `out_info->size_bytes` first.
 ///
 /// The caller promises:
-/// `layout` is null or open; `out_offsets` and `error` are null or writable.
+/// `layout` is null or open; `out_info` and `error` are null or writable.
+OMOMI_MUST_USE OmomiStatus omomi_layout_info(const OmomiLayout *layout, OmomiLayoutInfo *out_info, OmomiError *error);
+
+/// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests. Fails unless all of this
+/// succeeds, so an open model can always score. Reads the whole file, so do not call it from a request thread. Every
+/// kind of damage has its own status. Close the model with `omomi_model_close`.
+///
+/// `options` may be null; then the file is mapped.
+///
+/// The caller promises:
+/// `path` is as long as it says, `options` is null or points to its struct; `out_model`
+/// and `error` are null or writable.
 OMOMI_MUST_USE
-OmomiStatus omomi_layout_offsets(const OmomiLayout *layout,
-                                 OmomiOffsets *out_offsets,
+OmomiStatus omomi_model_open(OmomiText path,
+                             const OmomiOpenOptions *options,
+                             OmomiModel **out_model,
+                             OmomiError *error);
+
+/// Closes a model. Scorers that were opened on it continue to work. Ignores null.
+///
+/// The caller promises:
+/// `model` is null, or is open and not used after this call.
+void omomi_model_close(OmomiModel *model);
+
+/// Writes the description of a model. The caller sets `out_info->size_bytes` first.
+///
+/// The caller promises:
+/// `model` is null or open; `out_info` and `error` are null or writable.
+OmomiStatus omomi_model_info(const OmomiModel *model, OmomiModelInfo *out_info, OmomiError *error);
+
+/// Copies the logic id of a model, with a null byte, into the caller's buffer; see "Texts" above.
+///
+/// The caller promises:
+/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
+OmomiStatus omomi_model_logic_id(const OmomiModel *model,
+                                 char *out_text,
+                                 size_t capacity_bytes,
+                                 size_t *out_len_bytes,
                                  OmomiError *error);
+
+/// Copies the contract of a model as canonical JSON, with a null byte, into the caller's buffer; see "Texts" above.
+///
+/// The caller promises:
+/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
+OmomiStatus omomi_model_contract_json(const OmomiModel *model,
+                                      char *out_text,
+                                      size_t capacity_bytes,
+                                      size_t *out_len_bytes,
+                                      OmomiError *error);
+
+/// Binds a model to a layout. The scorer keeps what it needs of both, so closing or replacing them never affects it.
+/// Close it with `omomi_scorer_close`.
+///
+/// Returns `OMOMI_STATUS_FIELD_MISSING` if the layout's schema does not declare a field that the model needs, or
+/// `OMOMI_STATUS_FIELD_MISMATCH` if it declares the field differently. The message names the field.
+///
+/// The caller promises:
+/// `model` and `layout` are null or open; `out_scorer` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_scorer_open(const OmomiModel *model,
+                              const OmomiLayout *layout,
+                              OmomiScorer **out_scorer,
+                              OmomiError *error);
+
+/// Binds several models, prepared candidates, or both, to a layout that was created for that many models and for such
+/// candidates. One call then scores a request with all models (the arms of a test, a shadow), which costs less than one
+/// call for each. Each model gives the same answers as alone, but a context row that one of them cannot read fails the
+/// call. `set` is null unless the layout is for prepared candidates. The candidates of the set are prepared now for
+/// each model that is new to it, which takes a few look-ups per candidate.
+///
+/// Fails like `omomi_scorer_open`. Returns `OMOMI_STATUS_INVALID_ARGUMENT` if `model_count` or `set` does not fit the
+/// layout, or if the set belongs to another schema.
+///
+/// The caller promises:
+/// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are
+/// null or open; `out_scorer` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_scorer_open_with(const OmomiModel *const *models,
+                                   size_t model_count,
+                                   const OmomiLayout *layout,
+                                   const OmomiCandidateSet *set,
+                                   OmomiScorer **out_scorer,
+                                   OmomiError *error);
+
+/// Binds a model to a layout of its own: exactly the fields that the model needs, and up to `candidate_capacity` inline
+/// candidates, with 1 KiB of the tail for each. For tools and tests: a server that declares its own fields notices when
+/// the other team changes them. `omomi_request_of_scorer` makes a request for it, `omomi_scorer_slot` finds the fields.
+/// Close it with `omomi_scorer_close`.
+///
+/// The caller promises:
+/// `model` is null or open; `out_scorer` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_scorer_of_model(const OmomiModel *model,
+                                  size_t candidate_capacity,
+                                  OmomiScorer **out_scorer,
+                                  OmomiError *error);
+
+/// Creates an empty request for a scorer, like `omomi_request_open` for its layout. Close it with
+/// `omomi_request_close`.
+///
+/// The caller promises:
+/// `scorer` is null or open; `out_request` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_request_of_scorer(const OmomiScorer *scorer,
+                                    OmomiRequest *out_request,
+                                    OmomiError *error);
+
+/// Writes the slot of the field called `name` in a scorer's requests, like `omomi_schema_slot`.
+///
+/// The caller promises:
+/// `scorer` is null or open; `name` is as long as it says; `out_slot` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_scorer_slot(const OmomiScorer *scorer,
+                              OmomiText name,
+                              OmomiSlot *out_slot,
+                              OmomiError *error);
+
+/// Closes a scorer. Ignores null.
+///
+/// The caller promises:
+/// `scorer` is null, or is open and not used after this call.
+void omomi_scorer_close(OmomiScorer *scorer);
+
+/// Leaves a scorer to the next thread that uses it. A scorer belongs to the first thread that calls predict or explain
+/// with it: another one gets `OMOMI_STATUS_SCORER_BUSY`, because the requests of two threads would be mixed in one
+/// block, and the answers would look right. A pool that lends scorers calls this when one comes back. Ignores null.
+///
+/// The caller promises:
+/// `scorer` is null or open, and no thread is in a call with it.
+void omomi_scorer_hand_over(const OmomiScorer *scorer);
+
+/// Scores the first `candidate_count` candidates of the request in `block`, or with `OMOMI_ALL_FILLED` those up to the
+/// last one that was filled. Writes an answer for each of them, and the counts. Allocates nothing and waits for
+/// nothing, even when it fails.
+///
+/// A candidate whose row cannot be read, or that was not filled since the request was cleared, fails alone: its answer
+/// has a status and no probability. A context row that cannot be read fails the call with
+/// `OMOMI_STATUS_CONTEXT_MALFORMED`. If a setter failed since the request was cleared, the call returns its status. A
+/// call that fails leaves no answers, not even those of an earlier call.
+///
+/// `block` must be aligned to 8 bytes, and `block_len_bytes` must be exactly the length that the scorer's layout gives.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_scorer_predict(const OmomiScorer *scorer,
+                                 void *block,
+                                 size_t block_len_bytes,
+                                 size_t candidate_count,
+                                 OmomiError *error);
+
+/// Scores a request like `omomi_scorer_predict`, within a time limit: starts no further chunk of up to 256 candidates
+/// once `budget_us` microseconds have passed since the call. Candidates that were not reached have the status
+/// `OMOMI_CANDIDATE_LATE` and no probability, and are counted; with several models, they are the same for all. Reaching
+/// the limit is not an error.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_scorer_predict_within(const OmomiScorer *scorer,
+                                        void *block,
+                                        size_t block_len_bytes,
+                                        size_t candidate_count,
+                                        uint64_t budget_us,
+                                        OmomiError *error);
+
+/// Explains the probability that the first model gives to candidate `candidate` (counted from 0) of the request in
+/// `block`. Writes a summary, and the contribution of each feature in the order of summation. Allocates, so do not call
+/// it on the serving path.
+///
+/// `out_contributions` may be null with a capacity of 0: then only the summary is written, with the number of
+/// contributions to make room for. Otherwise returns `OMOMI_STATUS_WRONG_SIZE` if the capacity is too small. The caller
+/// sets `out_explanation->size_bytes` first.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable bytes;
+/// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
+/// `error` is null or writable.
+OmomiStatus omomi_scorer_explain(const OmomiScorer *scorer,
+                                 const void *block,
+                                 size_t block_len_bytes,
+                                 size_t candidate,
+                                 OmomiExplanation *out_explanation,
+                                 OmomiContribution *out_contributions,
+                                 size_t contribution_capacity,
+                                 OmomiError *error);
+
+/// Creates an empty request of a layout, with a block of the library's. Open one for each thread, with the scorer.
+/// Close it with `omomi_request_close`.
+///
+/// The caller promises:
+/// `layout` is null or open; `out_request` and `error` are null or writable.
+OMOMI_MUST_USE OmomiStatus omomi_request_open(const OmomiLayout *layout, OmomiRequest *out_request, OmomiError *error);
+
+/// Closes a request: frees the block, unless that is yours, and sets it to null. Ignores null and a request that is
+/// closed.
+///
+/// The caller promises:
+/// `request` is null, zeroed, or open, and neither it nor a copy of it is used after this call.
+void omomi_request_close(OmomiRequest *request);
+
+/// Creates an empty set for up to `candidate_capacity` candidates (1 to 1,048,576). Their rows will come from requests
+/// of `layout`, which has inline candidates. A `many` field of a row may have up to `values_per_field` values (0 to
+/// `OMOMI_MAX_VALUES_PER_FIELD`); memory for that many is reserved. Close the set with `omomi_candidate_set_close`.
+///
+/// The caller promises:
+/// `layout` is null or open; `out_set` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_candidate_set_open(const OmomiLayout *layout,
+                                     size_t candidate_capacity,
+                                     size_t values_per_field,
+                                     OmomiCandidateSet **out_set,
+                                     OmomiError *error);
+
+/// Closes a candidate set. Scorers that were opened with it continue to work with its last candidates. Ignores null.
+///
+/// The caller promises:
+/// `set` is null, or is open and not used after this call.
+void omomi_candidate_set_close(OmomiCandidateSet *set);
+
+/// Adds the row of candidate `candidate` (counted from 0) of the request in `block`, and writes its index in the set,
+/// which is the lowest free one. The context row is not read.
+///
+/// Returns `OMOMI_STATUS_TOO_MANY_CANDIDATES` if the set is full or the request has no such row. Returns
+/// `OMOMI_STATUS_INVALID_ARGUMENT`, with the field's name in the message, if the row cannot be read or has more values
+/// than the set allows. After an error, the set is unchanged.
+///
+/// The caller promises:
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable bytes; `out_index` and
+/// `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_candidate_set_add(OmomiCandidateSet *set,
+                                    const void *block,
+                                    size_t block_len_bytes,
+                                    size_t candidate,
+                                    uint32_t *out_index,
+                                    OmomiError *error);
+
+/// Puts the row of candidate `candidate` (counted from 0) of the request in `block` at `index`, replacing the candidate
+/// there, if any.
+///
+/// Fails like `omomi_candidate_set_add`. Also returns `OMOMI_STATUS_INVALID_ARGUMENT` if `index` is not below the set's
+/// capacity.
+///
+/// The caller promises:
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable bytes; `error` is null
+/// or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_candidate_set_put(OmomiCandidateSet *set,
+                                    uint32_t index,
+                                    const void *block,
+                                    size_t block_len_bytes,
+                                    size_t candidate,
+                                    OmomiError *error);
+
+/// Removes the candidate at `index`. Unless `out_removed` is null, writes 1 to it if there was a candidate, otherwise
+/// 0. Later requests that name it get `OMOMI_CANDIDATE_NO_CANDIDATE`.
+///
+/// Returns `OMOMI_STATUS_INVALID_ARGUMENT` if `index` is not below the set's capacity.
+///
+/// The caller promises:
+/// `set` is null or open; `out_removed` and `error` are null or writable.
+OmomiStatus omomi_candidate_set_remove(OmomiCandidateSet *set,
+                                       uint32_t index,
+                                       uint32_t *out_removed,
+                                       OmomiError *error);
+
+/// Writes the number of candidates in a set.
+///
+/// The caller promises:
+/// `set` is null or open; `out_count` and `error` are null or writable.
+OmomiStatus omomi_candidate_set_count(const OmomiCandidateSet *set, size_t *out_count, OmomiError *error);
 
 /// Opens the store in the directory `dir` for a server that declares `schema`. Returns after the first look at the
 /// store, so a good generation, if there is one, already answers. Never fails because of the contents of the store, not
@@ -1033,11 +1318,10 @@ OmomiStatus omomi_layout_offsets(const OmomiLayout *layout,
 /// options that can never work.
 ///
 /// The caller promises:
-/// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to
+/// `dir` is as long as it says, `schema` is null or open, `options` is null or points to
 /// its struct, whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
 OMOMI_MUST_USE
-OmomiStatus omomi_live_open(const char *dir,
-                            size_t dir_len_bytes,
+OmomiStatus omomi_live_open(OmomiText dir,
                             const OmomiSchema *schema,
                             const OmomiLiveOptions *options,
                             OmomiLive **out_live,
@@ -1092,35 +1376,6 @@ OmomiStatus omomi_live_logic_id(const OmomiLive *live,
                                 size_t capacity_bytes,
                                 size_t *out_len_bytes,
                                 OmomiError *error);
-
-/// Writes the metrics of a live model. Allocates nothing and never makes a request wait. May wait briefly for the
-/// library's thread, so call it from a thread that serves no request. The caller sets `out_metrics->size_bytes` first
-/// (`OMOMI_LIVE_METRICS_INIT` does).
-///
-/// The caller promises:
-/// `live` is null or open; `out_metrics` and `error` are null or writable.
-OmomiStatus omomi_live_metrics(const OmomiLive *live, OmomiLiveMetrics *out_metrics, OmomiError *error);
-
-/// Returns the bound of latency bucket `index` in nanoseconds, or `UINT64_MAX` for the last bucket and for larger
-/// indices.
-uint64_t omomi_live_latency_bound_ns(size_t index);
-
-/// Copies the metrics of one or several live models into the caller's buffer as Prometheus text (`text/plain;
-/// version=0.0.4`) with a null byte; see "Texts" above. The directories of their stores must have different names. A
-/// live model that is named twice is written once.
-/// Every series has the labels `store`, the name of the store's directory, and `logic_id`. The text can grow after you
-/// ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length. For one live
-/// model, nothing is allocated.
-///
-/// The caller promises:
-/// `lives` is null or points to `live_count` pointers, each of them null or an open live model; `out_text` is null or
-/// has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or writable.
-OmomiStatus omomi_live_prometheus(const OmomiLive *const *lives,
-                                  size_t live_count,
-                                  char *out_text,
-                                  size_t capacity_bytes,
-                                  size_t *out_len_bytes,
-                                  OmomiError *error);
 
 /// Creates a scorer for requests of `layout`, which is for one model. It answers with the served generation, and with
 /// each later one after its swap. `set` is null unless the layout is for prepared candidates, which are prepared for a
@@ -1190,17 +1445,77 @@ OmomiStatus omomi_live_scorer_predict_within(const OmomiLiveScorer *scorer,
 /// `OMOMI_STATUS_NO_MODEL` if there is none.
 ///
 /// The caller promises:
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes;
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable bytes;
 /// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
 /// `error` is null or writable.
 OmomiStatus omomi_live_scorer_explain(const OmomiLiveScorer *scorer,
-                                      void *block,
+                                      const void *block,
                                       size_t block_len_bytes,
                                       size_t candidate,
                                       OmomiExplanation *out_explanation,
                                       OmomiContribution *out_contributions,
                                       size_t contribution_capacity,
                                       OmomiError *error);
+
+/// Writes the metrics of a live model. Allocates nothing and never makes a request wait. May wait briefly for the
+/// library's thread, so call it from a thread that serves no request. The caller sets `out_metrics->size_bytes` first
+/// (`OMOMI_LIVE_METRICS_INIT` does).
+///
+/// The caller promises:
+/// `live` is null or open; `out_metrics` and `error` are null or writable.
+OmomiStatus omomi_live_metrics(const OmomiLive *live, OmomiLiveMetrics *out_metrics, OmomiError *error);
+
+/// Returns the bound of latency bucket `index` in nanoseconds, or `UINT64_MAX` for the last bucket and for larger
+/// indices.
+uint64_t omomi_live_latency_bound_ns(size_t index);
+
+/// Copies the metrics of one or several live models into the caller's buffer as Prometheus text (`text/plain;
+/// version=0.0.4`) with a null byte; see "Texts" above. The directories of their stores must have different names. A
+/// live model that is named twice is written once.
+/// Every series has the labels `store`, the name of the store's directory, and `logic_id`. The text can grow after you
+/// ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length. For one live
+/// model, nothing is allocated.
+///
+/// The caller promises:
+/// `lives` is null or points to `live_count` pointers, each of them null or an open live model; `out_text` is null or
+/// has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are null or writable.
+OmomiStatus omomi_live_prometheus(const OmomiLive *const *lives,
+                                  size_t live_count,
+                                  char *out_text,
+                                  size_t capacity_bytes,
+                                  size_t *out_len_bytes,
+                                  OmomiError *error);
+
+/// Opens a watcher of a live model. It keeps what it needs, so closing the live model does not affect it. Close it with
+/// `omomi_live_watcher_close`.
+///
+/// The caller promises:
+/// `live` is null or open; `out_watcher` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_live_watcher_open(const OmomiLive *live,
+                                    OmomiLiveWatcher **out_watcher,
+                                    OmomiError *error);
+
+/// Closes a watcher. Ignores null.
+///
+/// The caller promises:
+/// `watcher` is null, or is open and not used after this call.
+void omomi_live_watcher_close(OmomiLiveWatcher *watcher);
+
+/// Writes the next change, and waits for it up to `timeout_ms` milliseconds (`UINT64_MAX` for no limit). Writes
+/// `OMOMI_LIVE_CHANGE_NONE` if there is none by then. The first changes are the generation that answers, the state, and
+/// all current problems. What happens and is over between two calls may not be told; `omomi_live_metrics` counts it.
+/// Requests do not notice it. The caller sets `out_change->size_bytes` first (`OMOMI_LIVE_CHANGE_INIT` does).
+///
+/// Returns `OMOMI_STATUS_CLOSED` once the live model is closed and all changes are told, also to a thread that waits.
+///
+/// The caller promises:
+/// `watcher` is null or open; `out_change` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_live_watcher_next(OmomiLiveWatcher *watcher,
+                                    uint64_t timeout_ms,
+                                    OmomiLiveChange *out_change,
+                                    OmomiError *error);
 
 /// Sets the callback for messages of the library in this process, or removes it if `callback` is null. Without one,
 /// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the
@@ -1212,214 +1527,72 @@ OmomiStatus omomi_live_scorer_explain(const OmomiLiveScorer *scorer,
 /// every message that began before has ended; `error` is null or writable.
 OmomiStatus omomi_set_log(OmomiLogCallback callback, void *data, OmomiError *error);
 
-/// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests. Fails unless all of this
-/// succeeds, so an open model can always score. Reads the whole file, so do not call it from a request thread. Every
-/// kind of damage has its own status. Close the model with `omomi_model_close`.
-///
-/// `options` may be null; then the file is mapped.
+/// Computes the value of a text, for `omomi_set_text_value`. Compute it once for a text that recurs; then requests need
+/// not pass the text.
 ///
 /// The caller promises:
-/// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model`
-/// and `error` are null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_model_open(const char *path,
-                             size_t path_len_bytes,
-                             const OmomiOpenOptions *options,
-                             OmomiModel **out_model,
-                             OmomiError *error);
+/// `text` is as long as it says; `out_value` and `error` are null or writable.
+OmomiStatus omomi_text_value(OmomiText text, uint64_t *out_value, OmomiError *error);
 
-/// Closes a model. Scorers that were opened on it continue to work. Ignores null.
+/// Computes the feature key of `value` in the field called `name`. The value is an id, the value of a text, or the
+/// bucket index of a number. For tools and tests; callers need no keys for scoring.
 ///
 /// The caller promises:
-/// `model` is null, or is open and not used after this call.
-void omomi_model_close(OmomiModel *model);
+/// `name` is as long as it says; `out_key` and `error` are null or writable.
+OmomiStatus omomi_feature_key(OmomiText name, uint64_t value, uint64_t *out_key, OmomiError *error);
 
-/// Writes the description of a model. The caller sets `out_info->size_bytes` first.
+/// Computes the feature key of crossed features. `name` is the names of the members, in contract order, joined by "*";
+/// `member_keys` are their feature keys in the same order. For tools and tests.
 ///
 /// The caller promises:
-/// `model` is null or open; `out_info` and `error` are null or writable.
-OmomiStatus omomi_model_info(const OmomiModel *model, OmomiModelInfo *out_info, OmomiError *error);
-
-/// Copies the logic id of a model, with a null byte, into the caller's buffer; see "Texts" above.
-///
-/// The caller promises:
-/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
-/// null or writable.
-OmomiStatus omomi_model_logic_id(const OmomiModel *model,
-                                 char *out_text,
-                                 size_t capacity_bytes,
-                                 size_t *out_len_bytes,
-                                 OmomiError *error);
-
-/// Copies the contract of a model as canonical JSON, with a null byte, into the caller's buffer; see "Texts" above.
-///
-/// The caller promises:
-/// `model` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
-/// null or writable.
-OmomiStatus omomi_model_contract_json(const OmomiModel *model,
-                                      char *out_text,
-                                      size_t capacity_bytes,
-                                      size_t *out_len_bytes,
-                                      OmomiError *error);
-
-/// Declares the fields that a server can supply. The order of the fields of a side is kept. Close the schema with
-/// `omomi_schema_close`.
-///
-/// Returns `OMOMI_STATUS_SCHEMA_INVALID` for an empty or duplicate name, more than 64 fields on a side, a number that
-/// is `many`, or a range that is not two finite numbers with the lower one first.
-///
-/// The caller promises:
-/// `fields` is null or points to `field_count` structs whose texts are as long as they say; `out_schema` and `error`
-/// are null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_schema_open(const OmomiField *fields,
-                              size_t field_count,
-                              OmomiSchema **out_schema,
-                              OmomiError *error);
-
-/// Declares exactly the fields that a model needs, in contract order. For tools and tests: a server that declares its
-/// own fields notices when the other team changes them. Close the schema with `omomi_schema_close`.
-///
-/// The caller promises:
-/// `model` is null or open; `out_schema` and `error` are null or writable.
-OMOMI_MUST_USE OmomiStatus omomi_schema_of_model(const OmomiModel *model, OmomiSchema **out_schema, OmomiError *error);
-
-/// Closes a schema. Layouts that were created from it continue to work. Ignores null.
-///
-/// The caller promises:
-/// `schema` is null, or is open and not used after this call.
-void omomi_schema_close(OmomiSchema *schema);
-
-/// Writes the slot of the field called `name`. Returns `OMOMI_STATUS_UNKNOWN_FIELD` if it is not declared.
-///
-/// The caller promises:
-/// `schema` is null or open; `name` is null or points to `name_len_bytes` readable bytes; `out_slot` and `error` are
-/// null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_schema_slot(const OmomiSchema *schema,
-                              const char *name,
-                              size_t name_len_bytes,
-                              OmomiSlot *out_slot,
-                              OmomiError *error);
-
-/// Binds a model to a layout. The scorer keeps what it needs of both, so closing or replacing them never affects it.
-/// Close it with `omomi_scorer_close`.
-///
-/// Returns `OMOMI_STATUS_FIELD_MISSING` if the layout's schema does not declare a field that the model needs, or
-/// `OMOMI_STATUS_FIELD_MISMATCH` if it declares the field differently. The message names the field.
-///
-/// The caller promises:
-/// `model` and `layout` are null or open; `out_scorer` and `error` are null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_scorer_open(const OmomiModel *model,
-                              const OmomiLayout *layout,
-                              OmomiScorer **out_scorer,
-                              OmomiError *error);
-
-/// Binds several models, prepared candidates, or both, to a layout that was created for that many models and for such
-/// candidates. One call then scores a request with all models (the arms of a test, a shadow), which costs less than one
-/// call for each. Each model gives the same answers as alone, but a context row that one of them cannot read fails the
-/// call. `set` is null unless the layout is for prepared candidates. The candidates of the set are prepared now for
-/// each model that is new to it, which takes a few look-ups per candidate.
-///
-/// Fails like `omomi_scorer_open`. Returns `OMOMI_STATUS_INVALID_ARGUMENT` if `model_count` or `set` does not fit the
-/// layout, or if the set belongs to another schema.
-///
-/// The caller promises:
-/// `models` is null or points to `model_count` pointers, each of them null or an open model; `layout` and `set` are
-/// null or open; `out_scorer` and `error` are null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_scorer_open_with(const OmomiModel *const *models,
-                                   size_t model_count,
-                                   const OmomiLayout *layout,
-                                   const OmomiCandidateSet *set,
-                                   OmomiScorer **out_scorer,
-                                   OmomiError *error);
-
-/// Closes a scorer. Ignores null.
-///
-/// The caller promises:
-/// `scorer` is null, or is open and not used after this call.
-void omomi_scorer_close(OmomiScorer *scorer);
-
-/// Leaves a scorer to the next thread that uses it. A scorer belongs to the first thread that calls predict or explain
-/// with it: another one gets `OMOMI_STATUS_SCORER_BUSY`, because the requests of two threads would be mixed in one
-/// block, and the answers would look right. A pool that lends scorers calls this when one comes back. Ignores null.
-///
-/// The caller promises:
-/// `scorer` is null or open, and no thread is in a call with it.
-void omomi_scorer_hand_over(const OmomiScorer *scorer);
-
-/// Scores the first `candidate_count` candidates of the request in `block`, or with `OMOMI_ALL_FILLED` those up to the
-/// last one that was filled. Writes an answer for each of them, and the counts. Allocates nothing and waits for
-/// nothing, even when it fails.
-///
-/// A candidate whose row cannot be read, or that was not filled since the request was cleared, fails alone: its answer
-/// has a status and no probability. A context row that cannot be read fails the call with
-/// `OMOMI_STATUS_CONTEXT_MALFORMED`. If a setter failed since the request was cleared, the call returns its status. A
-/// call that fails leaves no answers, not even those of an earlier call.
-///
-/// `block` must be aligned to 8 bytes, and `block_len_bytes` must be exactly the length that the scorer's layout gives.
-///
-/// The caller promises:
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
-/// null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_scorer_predict(const OmomiScorer *scorer,
-                                 void *block,
-                                 size_t block_len_bytes,
-                                 size_t candidate_count,
-                                 OmomiError *error);
-
-/// Scores a request like `omomi_scorer_predict`, within a time limit: starts no further chunk of up to 256 candidates
-/// once `budget_us` microseconds have passed since the call. Candidates that were not reached have the status
-/// `OMOMI_CANDIDATE_LATE` and no probability, and are counted; with several models, they are the same for all. Reaching
-/// the limit is not an error.
-///
-/// The caller promises:
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
-/// null or writable.
-OMOMI_MUST_USE
-OmomiStatus omomi_scorer_predict_within(const OmomiScorer *scorer,
-                                        void *block,
-                                        size_t block_len_bytes,
-                                        size_t candidate_count,
-                                        uint64_t budget_us,
-                                        OmomiError *error);
-
-/// Explains the probability that the first model gives to candidate `candidate` (counted from 0) of the request in
-/// `block`. Writes a summary, and the contribution of each feature in the order of summation. Allocates, so do not call
-/// it on the serving path.
-///
-/// `out_contributions` may be null with a capacity of 0: then only the summary is written, with the number of
-/// contributions to make room for. Otherwise returns `OMOMI_STATUS_WRONG_SIZE` if the capacity is too small. The caller
-/// sets `out_explanation->size_bytes` first.
-///
-/// The caller promises:
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes;
-/// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
-/// `error` is null or writable.
-OmomiStatus omomi_scorer_explain(const OmomiScorer *scorer,
-                                 void *block,
-                                 size_t block_len_bytes,
-                                 size_t candidate,
-                                 OmomiExplanation *out_explanation,
-                                 OmomiContribution *out_contributions,
-                                 size_t contribution_capacity,
-                                 OmomiError *error);
+/// `name` is as long as it says, `member_keys` is null or points to `member_count` keys;
+/// `out_key` and `error` are null or writable.
+OmomiStatus omomi_cross_key(OmomiText name,
+                            const uint64_t *member_keys,
+                            size_t member_count,
+                            uint64_t *out_key,
+                            OmomiError *error);
 
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
 
+/*
+ * INITIALIZERS
+ *
+ * Each sets size_bytes and the defaults: `OmomiError error = OMOMI_ERROR_INIT;`.
+ */
+
+#define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
+#define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
+#define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
+#define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
+#define OMOMI_LAYOUT_INFO_INIT { sizeof(OmomiLayoutInfo), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE, 0, 0 }
+#define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
+#define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
+  { sizeof(OmomiLiveOptions), OMOMI_TEXT_INIT("server"), OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX,     \
+    UINT64_MAX, 0, NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+#define OMOMI_LIVE_METRICS_INIT                                                                                        \
+  { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
+    OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
+    0, 0, 0, 0 }
+#define OMOMI_LIVE_CHANGE_INIT                                                                                         \
+  { sizeof(OmomiLiveChange), OMOMI_LIVE_CHANGE_NONE, OMOMI_SERVING_STATE_SERVING, 0, OMOMI_STATUS_OK,                  \
+    OMOMI_OWNER_NONE, { 0 } }
+#define OMOMI_LIVE_STATUS_INIT                                                                                         \
+  { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
+    OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /*
- * REQUESTS
+ * INLINE FUNCTIONS
  *
- * Static inline functions that fill and read a request block, so that callers compute no offsets. They allocate
- * nothing. If a field is set twice, the last value is kept. A setter that fails changes no row, and the request
- * remembers the first failure since it was cleared: predict then returns that status, and its message names the field
- * and the candidate. So setters need no check of their own.
+ * They declare fields, and fill and read requests, and they allocate nothing. If a field is set twice, the last value
+ * is kept. A setter that fails changes no row, and the request remembers the first failure since it was cleared:
+ * predict then returns that status, and its message names the field and the candidate. So setters need no check of
+ * their own.
+ *
+ * The shared library exports each of them under its own name too, for callers that load it at run time and compile no
+ * C: ctypes, cffi in ABI mode, JNA.
  */
 
 #if defined(__BYTE_ORDER__) && defined(__ORDER_BIG_ENDIAN__)
@@ -1428,273 +1601,396 @@ OmomiStatus omomi_scorer_explain(const OmomiScorer *scorer,
 #endif
 #endif
 
+/* C++ code may be compiled with warnings about what is C. */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /// In place of a number of candidates: up to the last one that was filled since the request was cleared.
-#define OMOMI_ALL_FILLED ((size_t)-1)
+#define OMOMI_ALL_FILLED SIZE_MAX
 
-/// Initializers that set size_bytes: `OmomiError error = OMOMI_ERROR_INIT;`.
-#define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
-#define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
-#define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
-#define OMOMI_LAYOUT_OPTIONS_INIT { sizeof(OmomiLayoutOptions), 0, 0, 1, OMOMI_CANDIDATES_INLINE }
-#define OMOMI_OFFSETS_INIT { sizeof(OmomiOffsets), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_CANDIDATES_INLINE, 0, 0 }
-#define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
-#define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
-  { sizeof(OmomiLiveOptions), "server", 6, OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX, UINT64_MAX, 0,    \
-    NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
-#define OMOMI_LIVE_METRICS_INIT                                                                                        \
-  { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
-    OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
-    0, 0, 0, 0 }
-#define OMOMI_LIVE_STATUS_INIT                                                                                         \
-  { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
-    OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }
+/* Texts */
 
-/// Declares a field of 64-bit integers. `name` ends with a null byte and must live until the schema is open.
-static inline OmomiField omomi_id_field(const char *name, OmomiSide side) {
-  OmomiField field;
-  memset(&field, 0, sizeof field);
-  field.size_bytes = sizeof field;
-  field.name = name;
-  field.name_len_bytes = name == NULL ? 0 : strlen(name);
-  field.side = side;
-  field.kind = OMOMI_KIND_ID;
-  return field;
-}
+/// Makes an OmomiText of a string literal. A null byte inside belongs to the text.
+#define omomi_text(literal) omomi_text_of("" literal "", sizeof(literal) - 1)
 
-/// Declares a field of texts. `name` ends with a null byte and must live until the schema is open.
-static inline OmomiField omomi_text_field(const char *name, OmomiSide side) {
-  OmomiField field = omomi_id_field(name, side);
-  field.kind = OMOMI_KIND_TEXT;
-  return field;
-}
+/// Initializes an OmomiText with a string literal where C requires a constant: a static variable, or a member of one.
+#define OMOMI_TEXT_INIT(literal) { "" literal "", sizeof(literal) - 1 }
 
-/// Declares a field of numbers in `unit`, from `range_min` to `range_max`, as in the contract. `name` and `unit` end
-/// with a null byte and must live until the schema is open.
-static inline OmomiField omomi_number_field(const char *name, OmomiSide side, const char *unit, double range_min,
-                                            double range_max) {
-  OmomiField field = omomi_id_field(name, side);
-  field.kind = OMOMI_KIND_NUMBER;
-  field.unit = unit;
-  field.unit_len_bytes = unit == NULL ? 0 : strlen(unit);
-  field.range_min = range_min;
-  field.range_max = range_max;
-  return field;
-}
+/// Makes an OmomiText of `len_bytes` bytes.
+static inline OmomiText omomi_text_of(const char *text, size_t len_bytes);
+
+/// Makes an OmomiText of a text that ends with a null byte, and an empty one of null.
+static inline OmomiText omomi_c_text(const char *text);
+
+/* Fields: their texts must live until the schema is open */
+
+/// Declares a field of 64-bit integers.
+static inline OmomiField omomi_id_field(OmomiText name, OmomiSide side);
+
+/// Declares a field of texts.
+static inline OmomiField omomi_text_field(OmomiText name, OmomiSide side);
+
+/// Declares a field of numbers in `unit`, from `range_min` to `range_max`, as in the contract.
+static inline OmomiField omomi_number_field(OmomiText name, OmomiSide side, OmomiText unit, double range_min,
+                                            double range_max);
 
 /// Returns the field with zero or more values per row.
-static inline OmomiField omomi_many(OmomiField field) {
-  field.many = 1;
-  return field;
-}
+static inline OmomiField omomi_many(OmomiField field);
 
-/// A request: the caller's block, and its offsets.
-typedef struct {
-  unsigned char *block;
-  OmomiOffsets offsets;
-} OmomiRequest;
+/* Requests and rows */
 
-/// A row of a request that is being filled, its offset in the block, and its type, which is that of its slots. If the
-/// request has no such row, both numbers are 0. The struct fits into two registers; a larger one would be passed through
-/// memory to every function that takes a row.
-typedef struct {
-  OmomiRequest *request;
-  uint32_t offset_bytes;
-  uint32_t row_type;
-} OmomiRow;
-
-/// A text of a list, in UTF-8.
-typedef struct {
-  const char *text;
-  size_t len_bytes;
-} OmomiText;
-
-/// Internal: whether the request has a block.
-static inline int omomi_request_has_block(const OmomiRequest *request) {
-  return request != NULL && request->block != NULL;
-}
-
-/// Internal: reads a member of the header.
-static inline uint32_t omomi_header_get(const OmomiRequest *request, size_t offset_bytes) {
-  uint32_t value;
-  memcpy(&value, request->block + offset_bytes, sizeof value);
-  return value;
-}
-
-/// Internal: writes a member of the header.
-static inline void omomi_header_set(OmomiRequest *request, size_t offset_bytes, uint32_t value) {
-  memcpy(request->block + offset_bytes, &value, sizeof value);
-}
-
-/// Returns the number of candidates that have an answer of the last predict: 0 after one that failed, and for null.
-static inline size_t omomi_request_answered_count(const OmomiRequest *request) {
-  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, answered_count)) : 0;
-}
-
-/// Returns the number of candidates up to the last one that was filled since the request was cleared, or 0 for null.
-static inline size_t omomi_request_filled_count(const OmomiRequest *request) {
-  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, filled_count)) : 0;
-}
-
-/// Returns the first status other than OMOMI_STATUS_OK that a setter returned since the request was cleared. Predict
-/// returns it too.
-static inline OmomiStatus omomi_request_refusal(const OmomiRequest *request) {
-  if (!omomi_request_has_block(request))
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  return (OmomiStatus)omomi_header_get(request, offsetof(OmomiHeader, refusal));
-}
-
-/// Makes the request forget that a setter failed: for callers that look at the status and score without the value.
-/// Ignores null.
-static inline void omomi_request_forget_refusal(OmomiRequest *request) {
-  if (omomi_request_has_block(request))
-    omomi_header_set(request, offsetof(OmomiHeader, refusal), 0);
-}
-
-/// Returns the outcome of model `model` in the last predict: generation and counts. All members are 0 for null, for a
-/// model that the layout does not have, and after a predict that failed.
-static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
-  OmomiOutcome outcome;
-  size_t result;
-  memset(&outcome, 0, sizeof outcome);
-  if (!omomi_request_has_block(request) || model >= request->offsets.model_count ||
-      !omomi_header_get(request, offsetof(OmomiHeader, is_answered)))
-    return outcome;
-  result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
-  memcpy(&outcome, request->block + result, sizeof outcome);
-  return outcome;
-}
-
-/// Returns the outcome of the first model in the last predict.
-static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
-  return omomi_request_outcome_of(request, 0);
-}
-
-/// Returns the answer of model `model` for candidate `index` in the last predict. The status is
-/// OMOMI_CANDIDATE_NOT_COMPUTED for null, for a model or candidate that the last predict gave no answer for, and after
-/// one that failed; then logit and probability are NaN.
-static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
-  OmomiAnswer answer;
-  size_t result;
-  if (index >= omomi_request_answered_count(request) || model >= request->offsets.model_count) {
-    /* All bits set is NaN. */
-    memset(&answer, 0xff, sizeof answer);
-    answer.status = OMOMI_CANDIDATE_NOT_COMPUTED;
-    return answer;
-  }
-  result = request->offsets.results_offset + model * request->offsets.result_stride_bytes;
-  memcpy(&answer, request->block + result + sizeof(OmomiOutcome) + index * sizeof answer, sizeof answer);
-  return answer;
-}
-
-/// Returns the answer of the first model for candidate `index` in the last predict, like omomi_request_answer_of.
-static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
-  return omomi_request_answer_of(request, 0, index);
-}
-
-/// Returns the number of bytes of the tail that are in use, or 0 for null.
-static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
-  return omomi_request_has_block(request) ? omomi_header_get(request, offsetof(OmomiHeader, tail_used_bytes)) : 0;
-}
+/// Initializes an empty request in a block of your own, aligned to 8 bytes, better 64, which you free. Returns
+/// OMOMI_STATUS_MISALIGNED, or OMOMI_STATUS_WRONG_SIZE if `block_len_bytes` is not `layout->len_bytes`. Needed only for
+/// memory of your own: omomi_request_open allocates the block.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiLayoutInfo *layout, void *block,
+                                             size_t block_len_bytes);
 
 /// Clears the request: no field is set, no candidate is filled, the tail is empty, and there are no answers and no
 /// refusal. Call it before each request. Ignores null.
-static inline void omomi_request_clear(OmomiRequest *request) {
-  const size_t first = offsetof(OmomiHeader, tail_used_bytes);
-  if (!omomi_request_has_block(request))
-    return;
-  memset(request->block + first, 0, offsetof(OmomiHeader, reserved) - first);
-  memset(request->block + request->offsets.context_offset, 0, sizeof(OmomiRowHead));
-}
-
-/// Initializes an empty request in `block`, which the caller owns and has aligned to 8 bytes, better 64. Returns
-/// OMOMI_STATUS_MISALIGNED, or OMOMI_STATUS_WRONG_SIZE if `block_len_bytes` is not `offsets->len_bytes`.
-OMOMI_MUST_USE static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiOffsets *offsets, void *block,
-                                             size_t block_len_bytes) {
-  const uint32_t version = OMOMI_LAYOUT_VERSION;
-  if (request == NULL || offsets == NULL || block == NULL)
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  if ((uintptr_t)block % 8 != 0)
-    return OMOMI_STATUS_MISALIGNED;
-  if (offsets->size_bytes != sizeof *offsets || block_len_bytes != offsets->len_bytes)
-    return OMOMI_STATUS_WRONG_SIZE;
-  request->block = (unsigned char *)block;
-  request->offsets = *offsets;
-  memset(block, 0, block_len_bytes);
-  memcpy(request->block + offsetof(OmomiHeader, layout_version), &version, sizeof version);
-  return OMOMI_STATUS_OK;
-}
-
-/// Internal: remembers a refusal, unless there is an earlier one. `row` is a candidate or UINT32_MAX for the context.
-OMOMI_COLD void omomi_request_remember(OmomiRequest *request, OmomiStatus status, uint32_t row, uint32_t field,
-                                       uint32_t row_type) {
-  if (!omomi_request_has_block(request) || omomi_request_refusal(request) != OMOMI_STATUS_OK)
-    return;
-  omomi_header_set(request, offsetof(OmomiHeader, refusal), (uint32_t)status);
-  omomi_header_set(request, offsetof(OmomiHeader, refused_row), row);
-  omomi_header_set(request, offsetof(OmomiHeader, refused_field), field);
-  omomi_header_set(request, offsetof(OmomiHeader, refused_row_type), row_type);
-}
-
-/// Internal: why the request has no candidate `index` that is used as `used_as`. Remembers it.
-OMOMI_COLD OmomiStatus omomi_request_no_candidate(OmomiRequest *request, size_t index, OmomiCandidates used_as) {
-  OmomiStatus status = OMOMI_STATUS_TOO_MANY_CANDIDATES;
-  if (!omomi_request_has_block(request))
-    return OMOMI_STATUS_NULL_ARGUMENT;
-  if (request->offsets.candidates != used_as)
-    status = OMOMI_STATUS_INVALID_ARGUMENT;
-  omomi_request_remember(request, status, index < UINT32_MAX ? (uint32_t)index : UINT32_MAX - 1, UINT32_MAX, 0);
-  return status;
-}
+static inline void omomi_request_clear(OmomiRequest *request);
 
 /// Returns the context row with its current values. The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
-static inline OmomiRow omomi_context_row(OmomiRequest *request) {
-  OmomiRow row;
-  memset(&row, 0, sizeof row);
-  if (!omomi_request_has_block(request))
-    return row;
-  row.request = request;
-  row.offset_bytes = (uint32_t)request->offsets.context_offset;
-  row.row_type = request->offsets.context_row_type;
-  return row;
-}
-
-/// Clears a row: all its fields are missing again. A candidate still counts as filled. Ignores a row of null, and one
-/// that the layout does not have.
-static inline void omomi_row_clear(OmomiRow row) {
-  if (omomi_request_has_block(row.request) && row.offset_bytes != 0)
-    memset(row.request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
-}
-
-/// Internal: begins the row of a candidate that does not follow the last one that was filled.
-OMOMI_COLD void omomi_request_fill_out_of_order(OmomiRequest *request, size_t index, size_t filled) {
-  const size_t gap_count_at = offsetof(OmomiHeader, gap_count), stride = request->offsets.candidate_stride_bytes;
-  const uint64_t gap[2] = {0, UINT64_MAX};
-  unsigned char *const rows = request->block + request->offsets.candidates_offset;
-  const uint32_t gap_count = omomi_header_get(request, gap_count_at);
-  size_t skipped;
-  if (index < filled) {
-    if (gap_count != 0 && memcmp(rows + index * stride, gap, sizeof gap) == 0) {
-      memset(rows + index * stride, 0, sizeof(OmomiRowHead));
-      omomi_header_set(request, gap_count_at, gap_count - 1);
-    }
-    return;
-  }
-  for (skipped = filled; skipped < index; skipped++)
-    memcpy(rows + skipped * stride, gap, sizeof gap);
-  memset(rows + index * stride, 0, sizeof(OmomiRowHead));
-  omomi_header_set(request, gap_count_at, gap_count + (uint32_t)(index - filled));
-  omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
-}
+static inline OmomiRow omomi_context_row(OmomiRequest *request);
 
 /// Returns the row of candidate `index`, with the values that it was given since the request was cleared. The candidate
 /// counts as filled from now on, even if no field is set; those below it that were never filled get
 /// OMOMI_CANDIDATE_NOT_FILLED. If the layout has no such row, its setters and predict return
 /// OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates are prepared and so have no rows.
 /// The setters of a row of null return OMOMI_STATUS_NULL_ARGUMENT.
+static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index);
+
+/// Clears a row: all its fields are missing again. A candidate still counts as filled. Ignores a row of null, and one
+/// that the layout does not have.
+static inline void omomi_row_clear(OmomiRow row);
+
+/// Sets an id field.
+static inline OmomiStatus omomi_set_id(OmomiRow row, OmomiSlot slot, int64_t id);
+
+/// Sets a number field. A number out of the field's range, or NaN, counts as missing when the request is scored.
+static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double number);
+
+/// Sets a text field by its text. The text is UTF-8, which is checked when the request is scored.
+static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, OmomiText text);
+
+/// Sets a text field by the value of its text: see omomi_text_value.
+static inline OmomiStatus omomi_set_text_value(OmomiRow row, OmomiSlot slot, uint64_t value);
+
+/// Sets a `many` field of ids. An empty list is a known value; it does not count as missing.
+static inline OmomiStatus omomi_set_ids(OmomiRow row, OmomiSlot slot, const int64_t *ids, size_t count);
+
+/// Sets a `many` field of texts by its texts.
+static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const OmomiText *texts, size_t count);
+
+/// Sets a `many` field of texts by the values of its texts: see omomi_text_value.
+static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, const uint64_t *values, size_t count);
+
+/// Makes prepared candidate `index_in_set` of the scorer's candidate set the candidate `index` of the request. The set
+/// is read when the request is scored. Candidates below it that were never named since the request was cleared get
+/// OMOMI_CANDIDATE_NOT_FILLED. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates
+/// are rows.
+static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set);
+
+/// Returns the number of candidates up to the last one that was filled since the request was cleared, or 0 for null.
+static inline size_t omomi_request_filled_count(const OmomiRequest *request);
+
+/// Returns the number of bytes of the tail that are in use, or 0 for null.
+static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request);
+
+/// Returns the first status other than OMOMI_STATUS_OK that a setter returned since the request was cleared. Predict
+/// returns it too.
+static inline OmomiStatus omomi_request_refusal(const OmomiRequest *request);
+
+/// Makes the request forget that a setter failed: for callers that look at the status and score without the value.
+/// Ignores null.
+static inline void omomi_request_forget_refusal(OmomiRequest *request);
+
+/* Predictions */
+
+/// Calls omomi_scorer_predict for a request. Pass OMOMI_ALL_FILLED to score the candidates that were filled.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
+                                                size_t candidate_count, OmomiError *error);
+
+/// Calls omomi_scorer_predict_within for a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
+                                                       size_t candidate_count, uint64_t budget_us, OmomiError *error);
+
+/// Calls omomi_live_scorer_predict for a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                     size_t candidate_count, OmomiError *error);
+
+/// Calls omomi_live_scorer_predict_within for a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                            size_t candidate_count, uint64_t budget_us,
+                                                            OmomiError *error);
+
+/* Answers */
+
+/// Returns the number of candidates that have an answer of the last predict: 0 after one that failed, and for null.
+static inline size_t omomi_request_answered_count(const OmomiRequest *request);
+
+/// Returns the answer of the first model for candidate `index` in the last predict, like omomi_request_answer_of.
+static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index);
+
+/// Returns the answer of model `model` for candidate `index` in the last predict. The status is
+/// OMOMI_CANDIDATE_NOT_COMPUTED for null, for a model or candidate that the last predict gave no answer for, and after
+/// one that failed; then logit and probability are NaN.
+static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index);
+
+/// Returns the outcome of the first model in the last predict.
+static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request);
+
+/// Returns the outcome of model `model` in the last predict: generation and counts. All members are 0 for null, for a
+/// model that the layout does not have, and after a predict that failed.
+static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model);
+
+/* Candidate sets */
+
+/// Calls omomi_candidate_set_add for a candidate of a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_add_to_set(OmomiCandidateSet *set, const OmomiRequest *request,
+                                                   size_t candidate, uint32_t *out_index, OmomiError *error);
+
+/// Calls omomi_candidate_set_put for a candidate of a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_put_in_set(OmomiCandidateSet *set, uint32_t index, const OmomiRequest *request,
+                                                   size_t candidate, OmomiError *error);
+
+/*
+ * THE INLINE FUNCTIONS, IMPLEMENTED
+ *
+ * Nothing below is for callers. What begins with omomi_internal_ or OMOMI_INTERNAL_ may change with every release.
+ */
+
+/// Begins a function that is rarely called, so that it stays out of the loops that call it; and marks a condition that
+/// is nearly always true.
+#if defined(__GNUC__)
+#define OMOMI_INTERNAL_COLD static __attribute__((cold, noinline, unused))
+#define OMOMI_INTERNAL_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#else
+#define OMOMI_INTERNAL_COLD static inline
+#define OMOMI_INTERNAL_LIKELY(condition) (condition)
+#endif
+
+static inline OmomiText omomi_text_of(const char *text, size_t len_bytes) {
+  OmomiText whole;
+  whole.text = text;
+  whole.len_bytes = len_bytes;
+  return whole;
+}
+
+static inline OmomiText omomi_c_text(const char *text) {
+  return omomi_text_of(text, text == NULL ? 0 : strlen(text));
+}
+
+static inline OmomiField omomi_id_field(OmomiText name, OmomiSide side) {
+  OmomiField field;
+  memset(&field, 0, sizeof field);
+  field.size_bytes = sizeof field;
+  field.name = name;
+  field.side = side;
+  field.kind = OMOMI_KIND_ID;
+  return field;
+}
+
+static inline OmomiField omomi_text_field(OmomiText name, OmomiSide side) {
+  OmomiField field = omomi_id_field(name, side);
+  field.kind = OMOMI_KIND_TEXT;
+  return field;
+}
+
+static inline OmomiField omomi_number_field(OmomiText name, OmomiSide side, OmomiText unit, double range_min,
+                                            double range_max) {
+  OmomiField field = omomi_id_field(name, side);
+  field.kind = OMOMI_KIND_NUMBER;
+  field.unit = unit;
+  field.range_min = range_min;
+  field.range_max = range_max;
+  return field;
+}
+
+static inline OmomiField omomi_many(OmomiField field) {
+  field.many = 1;
+  return field;
+}
+
+/// Whether the request has a block.
+static inline int omomi_internal_request_has_block(const OmomiRequest *request) {
+  return request != NULL && request->block != NULL;
+}
+
+/// Reads a member of the header.
+static inline uint32_t omomi_internal_header_get(const OmomiRequest *request, size_t offset_bytes) {
+  uint32_t value;
+  memcpy(&value, request->block + offset_bytes, sizeof value);
+  return value;
+}
+
+/// Writes a member of the header.
+static inline void omomi_internal_header_set(OmomiRequest *request, size_t offset_bytes, uint32_t value) {
+  memcpy(request->block + offset_bytes, &value, sizeof value);
+}
+
+static inline size_t omomi_request_answered_count(const OmomiRequest *request) {
+  return omomi_internal_request_has_block(request)
+             ? omomi_internal_header_get(request, offsetof(OmomiHeader, answered_count))
+             : 0;
+}
+
+static inline size_t omomi_request_filled_count(const OmomiRequest *request) {
+  return omomi_internal_request_has_block(request)
+             ? omomi_internal_header_get(request, offsetof(OmomiHeader, filled_count))
+             : 0;
+}
+
+static inline OmomiStatus omomi_request_refusal(const OmomiRequest *request) {
+  if (!omomi_internal_request_has_block(request))
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  return (OmomiStatus)omomi_internal_header_get(request, offsetof(OmomiHeader, refusal));
+}
+
+static inline void omomi_request_forget_refusal(OmomiRequest *request) {
+  if (omomi_internal_request_has_block(request))
+    omomi_internal_header_set(request, offsetof(OmomiHeader, refusal), 0);
+}
+
+static inline OmomiOutcome omomi_request_outcome_of(const OmomiRequest *request, size_t model) {
+  OmomiOutcome outcome;
+  size_t result;
+  memset(&outcome, 0, sizeof outcome);
+  if (!omomi_internal_request_has_block(request) || model >= request->layout.model_count ||
+      !omomi_internal_header_get(request, offsetof(OmomiHeader, is_answered)))
+    return outcome;
+  result = request->layout.results_offset + model * request->layout.result_stride_bytes;
+  memcpy(&outcome, request->block + result, sizeof outcome);
+  return outcome;
+}
+
+static inline OmomiOutcome omomi_request_outcome(const OmomiRequest *request) {
+  return omomi_request_outcome_of(request, 0);
+}
+
+static inline OmomiAnswer omomi_request_answer_of(const OmomiRequest *request, size_t model, size_t index) {
+  OmomiAnswer answer;
+  size_t result;
+  if (index >= omomi_request_answered_count(request) || model >= request->layout.model_count) {
+    /* All bits set is NaN. */
+    memset(&answer, 0xff, sizeof answer);
+    answer.status = OMOMI_CANDIDATE_NOT_COMPUTED;
+    return answer;
+  }
+  result = request->layout.results_offset + model * request->layout.result_stride_bytes;
+  memcpy(&answer, request->block + result + sizeof(OmomiOutcome) + index * sizeof answer, sizeof answer);
+  return answer;
+}
+
+static inline OmomiAnswer omomi_request_answer(const OmomiRequest *request, size_t index) {
+  return omomi_request_answer_of(request, 0, index);
+}
+
+static inline uint32_t omomi_request_tail_used_bytes(const OmomiRequest *request) {
+  return omomi_internal_request_has_block(request)
+             ? omomi_internal_header_get(request, offsetof(OmomiHeader, tail_used_bytes))
+             : 0;
+}
+
+static inline void omomi_request_clear(OmomiRequest *request) {
+  const size_t first = offsetof(OmomiHeader, tail_used_bytes);
+  if (!omomi_internal_request_has_block(request))
+    return;
+  memset(request->block + first, 0, offsetof(OmomiHeader, reserved) - first);
+  memset(request->block + request->layout.context_offset, 0, sizeof(OmomiRowHead));
+}
+
+static inline OmomiStatus omomi_request_init(OmomiRequest *request, const OmomiLayoutInfo *layout, void *block,
+                                             size_t block_len_bytes) {
+  const uint32_t version = OMOMI_LAYOUT_VERSION;
+  if (request == NULL || layout == NULL || block == NULL)
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if ((uintptr_t)block % 8 != 0)
+    return OMOMI_STATUS_MISALIGNED;
+  if (layout->size_bytes != sizeof *layout || block_len_bytes != layout->len_bytes)
+    return OMOMI_STATUS_WRONG_SIZE;
+  request->block = (unsigned char *)block;
+  request->layout = *layout;
+  request->owns_block = 0;
+  request->reserved = 0;
+  memset(block, 0, block_len_bytes);
+  memcpy(request->block + offsetof(OmomiHeader, layout_version), &version, sizeof version);
+  return OMOMI_STATUS_OK;
+}
+
+/// Remembers a refusal, unless there is an earlier one. `row` is a candidate or UINT32_MAX for the context.
+OMOMI_INTERNAL_COLD void omomi_internal_request_remember(OmomiRequest *request, OmomiStatus status, uint32_t row,
+                                                         uint32_t field, uint32_t row_type) {
+  if (!omomi_internal_request_has_block(request) || omomi_request_refusal(request) != OMOMI_STATUS_OK)
+    return;
+  omomi_internal_header_set(request, offsetof(OmomiHeader, refusal), (uint32_t)status);
+  omomi_internal_header_set(request, offsetof(OmomiHeader, refused_row), row);
+  omomi_internal_header_set(request, offsetof(OmomiHeader, refused_field), field);
+  omomi_internal_header_set(request, offsetof(OmomiHeader, refused_row_type), row_type);
+}
+
+/// Why the request has no candidate `index` that is used as `used_as`. Remembers it.
+OMOMI_INTERNAL_COLD OmomiStatus omomi_internal_request_no_candidate(OmomiRequest *request, size_t index,
+                                                                    OmomiCandidates used_as) {
+  OmomiStatus status = OMOMI_STATUS_TOO_MANY_CANDIDATES;
+  if (!omomi_internal_request_has_block(request))
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  if (request->layout.candidates != used_as)
+    status = OMOMI_STATUS_INVALID_ARGUMENT;
+  omomi_internal_request_remember(request, status, index < UINT32_MAX ? (uint32_t)index : UINT32_MAX - 1, UINT32_MAX,
+                                  0);
+  return status;
+}
+
+static inline OmomiRow omomi_context_row(OmomiRequest *request) {
+  OmomiRow row;
+  memset(&row, 0, sizeof row);
+  if (!omomi_internal_request_has_block(request))
+    return row;
+  row.request = request;
+  row.offset_bytes = (uint32_t)request->layout.context_offset;
+  row.row_type = request->layout.context_row_type;
+  return row;
+}
+
+static inline void omomi_row_clear(OmomiRow row) {
+  if (omomi_internal_request_has_block(row.request) && row.offset_bytes != 0)
+    memset(row.request->block + row.offset_bytes, 0, sizeof(OmomiRowHead));
+}
+
+/// Begins the row of a candidate that does not follow the last one that was filled.
+OMOMI_INTERNAL_COLD void omomi_internal_request_fill_out_of_order(OmomiRequest *request, size_t index, size_t filled) {
+  const size_t gap_count_at = offsetof(OmomiHeader, gap_count), stride = request->layout.candidate_stride_bytes;
+  const uint64_t gap[2] = {0, UINT64_MAX};
+  unsigned char *const rows = request->block + request->layout.candidates_offset;
+  const uint32_t gap_count = omomi_internal_header_get(request, gap_count_at);
+  size_t skipped;
+  if (index < filled) {
+    if (gap_count != 0 && memcmp(rows + index * stride, gap, sizeof gap) == 0) {
+      memset(rows + index * stride, 0, sizeof(OmomiRowHead));
+      omomi_internal_header_set(request, gap_count_at, gap_count - 1);
+    }
+    return;
+  }
+  for (skipped = filled; skipped < index; skipped++)
+    memcpy(rows + skipped * stride, gap, sizeof gap);
+  memset(rows + index * stride, 0, sizeof(OmomiRowHead));
+  omomi_internal_header_set(request, gap_count_at, gap_count + (uint32_t)(index - filled));
+  omomi_internal_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+}
+
 static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) {
   OmomiRow row;
   unsigned char *block;
@@ -1702,164 +1998,155 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
   row.request = request;
   row.offset_bytes = 0;
   row.row_type = 0;
-  if (!omomi_request_has_block(request) || request->offsets.candidates != OMOMI_CANDIDATES_INLINE ||
-      index >= request->offsets.candidate_capacity) {
-    (void)omomi_request_no_candidate(request, index, OMOMI_CANDIDATES_INLINE);
+  if (!omomi_internal_request_has_block(request) || request->layout.candidates != OMOMI_CANDIDATES_INLINE ||
+      index >= request->layout.candidate_capacity) {
+    (void)omomi_internal_request_no_candidate(request, index, OMOMI_CANDIDATES_INLINE);
     return row;
   }
-  row.offset_bytes = (uint32_t)(request->offsets.candidates_offset + index * request->offsets.candidate_stride_bytes);
-  row.row_type = request->offsets.candidate_row_type;
+  row.offset_bytes = (uint32_t)(request->layout.candidates_offset + index * request->layout.candidate_stride_bytes);
+  row.row_type = request->layout.candidate_row_type;
   /* The compiler would have to read the address again after each store. */
   block = request->block;
   memcpy(&filled, block + offsetof(OmomiHeader, filled_count), sizeof filled);
-  if (OMOMI_LIKELY(index == filled)) {
+  if (OMOMI_INTERNAL_LIKELY(index == filled)) {
     filled++;
     memcpy(block + offsetof(OmomiHeader, filled_count), &filled, sizeof filled);
     memset(block + row.offset_bytes, 0, sizeof(OmomiRowHead));
   } else {
-    omomi_request_fill_out_of_order(request, index, filled);
+    omomi_internal_request_fill_out_of_order(request, index, filled);
   }
   return row;
 }
 
-/// Internal: begins prepared candidate `index`, which does not follow the last one. Those from `filled` on were not
+/// Begins prepared candidate `index`, which does not follow the last one. Those from `filled` on were not
 /// named.
-OMOMI_COLD void omomi_request_skip_names(OmomiRequest *request, size_t filled, size_t index) {
+OMOMI_INTERNAL_COLD void omomi_internal_request_skip_names(OmomiRequest *request, size_t filled, size_t index) {
   /* With all bits set, the index means that no candidate was named. */
-  memset(request->block + request->offsets.candidates_offset + filled * sizeof(uint32_t), 0xff,
+  memset(request->block + request->layout.candidates_offset + filled * sizeof(uint32_t), 0xff,
          (index - filled) * sizeof(uint32_t));
-  omomi_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
+  omomi_internal_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)index + 1);
 }
 
-/// Makes prepared candidate `index_in_set` of the scorer's candidate set the candidate `index` of the request. The set
-/// is read when the request is scored. Candidates below it that were never named since the request was cleared get
-/// OMOMI_CANDIDATE_NOT_FILLED. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES, or OMOMI_STATUS_INVALID_ARGUMENT if candidates
-/// are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set) {
   unsigned char *block;
   uint32_t filled;
-  if (!omomi_request_has_block(request) || request->offsets.candidates != OMOMI_CANDIDATES_PREPARED ||
-      index >= request->offsets.candidate_capacity)
-    return omomi_request_no_candidate(request, index, OMOMI_CANDIDATES_PREPARED);
+  if (!omomi_internal_request_has_block(request) || request->layout.candidates != OMOMI_CANDIDATES_PREPARED ||
+      index >= request->layout.candidate_capacity)
+    return omomi_internal_request_no_candidate(request, index, OMOMI_CANDIDATES_PREPARED);
   block = request->block;
   memcpy(&filled, block + offsetof(OmomiHeader, filled_count), sizeof filled);
   /* No set has an index that large, so this changes no answer. */
   index_in_set -= index_in_set == UINT32_MAX;
-  memcpy(block + request->offsets.candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
-  if (OMOMI_LIKELY(index == filled)) {
+  memcpy(block + request->layout.candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
+  if (OMOMI_INTERNAL_LIKELY(index == filled)) {
     filled++;
     memcpy(block + offsetof(OmomiHeader, filled_count), &filled, sizeof filled);
   } else if (index > filled) {
-    omomi_request_skip_names(request, filled, index);
+    omomi_internal_request_skip_names(request, filled, index);
   }
   return OMOMI_STATUS_OK;
 }
 
-/// Internal: the block of a request, or null.
-static inline unsigned char *omomi_request_block(OmomiRequest *request) {
+/// The block of a request, or null.
+static inline unsigned char *omomi_internal_request_block(const OmomiRequest *request) {
   return request == NULL ? NULL : request->block;
 }
 
-/// Internal: the length of a request's block, or 0 for null.
-static inline size_t omomi_request_block_len(const OmomiRequest *request) {
-  return request == NULL ? 0 : request->offsets.len_bytes;
+/// The length of a request's block, or 0 for null.
+static inline size_t omomi_internal_request_block_len(const OmomiRequest *request) {
+  return request == NULL ? 0 : request->layout.len_bytes;
 }
 
-/// Calls omomi_scorer_predict for a request. Pass OMOMI_ALL_FILLED to score the candidates that were filled.
-OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
+static inline OmomiStatus omomi_request_predict(const OmomiScorer *scorer, OmomiRequest *request,
                                                 size_t candidate_count, OmomiError *error) {
-  return omomi_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request), candidate_count,
-                              error);
+  return omomi_scorer_predict(scorer, omomi_internal_request_block(request), omomi_internal_request_block_len(request),
+                              candidate_count, error);
 }
 
-/// Calls omomi_scorer_predict_within for a request.
-OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
+static inline OmomiStatus omomi_request_predict_within(const OmomiScorer *scorer, OmomiRequest *request,
                                                        size_t candidate_count, uint64_t budget_us, OmomiError *error) {
-  return omomi_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
-                                     candidate_count, budget_us, error);
+  return omomi_scorer_predict_within(scorer, omomi_internal_request_block(request),
+                                     omomi_internal_request_block_len(request), candidate_count, budget_us, error);
 }
 
-/// Calls omomi_live_scorer_predict for a request.
-OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
+static inline OmomiStatus omomi_request_predict_live(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                      size_t candidate_count, OmomiError *error) {
-  return omomi_live_scorer_predict(scorer, omomi_request_block(request), omomi_request_block_len(request),
-                                   candidate_count, error);
+  return omomi_live_scorer_predict(scorer, omomi_internal_request_block(request),
+                                   omomi_internal_request_block_len(request), candidate_count, error);
 }
 
-/// Calls omomi_live_scorer_predict_within for a request.
-OMOMI_MUST_USE static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
+static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error) {
-  return omomi_live_scorer_predict_within(scorer, omomi_request_block(request), omomi_request_block_len(request),
-                                          candidate_count, budget_us, error);
+  return omomi_live_scorer_predict_within(scorer, omomi_internal_request_block(request),
+                                          omomi_internal_request_block_len(request), candidate_count, budget_us, error);
 }
 
-/// Calls omomi_candidate_set_add for a candidate of a request.
-OMOMI_MUST_USE static inline OmomiStatus omomi_request_add_to_set(const OmomiCandidateSet *set, OmomiRequest *request,
+static inline OmomiStatus omomi_request_add_to_set(OmomiCandidateSet *set, const OmomiRequest *request,
                                                    size_t candidate, uint32_t *out_index, OmomiError *error) {
-  return omomi_candidate_set_add(set, omomi_request_block(request), omomi_request_block_len(request), candidate,
-                                 out_index, error);
+  return omomi_candidate_set_add(set, omomi_internal_request_block(request), omomi_internal_request_block_len(request),
+                                 candidate, out_index, error);
 }
 
-/// Calls omomi_candidate_set_put for a candidate of a request.
-OMOMI_MUST_USE static inline OmomiStatus omomi_request_put_in_set(const OmomiCandidateSet *set, uint32_t index, OmomiRequest *request,
+static inline OmomiStatus omomi_request_put_in_set(OmomiCandidateSet *set, uint32_t index, const OmomiRequest *request,
                                                    size_t candidate, OmomiError *error) {
-  return omomi_candidate_set_put(set, index, omomi_request_block(request), omomi_request_block_len(request), candidate,
-                                 error);
+  return omomi_candidate_set_put(set, index, omomi_internal_request_block(request),
+                                 omomi_internal_request_block_len(request), candidate, error);
 }
 
-/// Internal: notes that a slot of the row at `offset_bytes` was refused. Returns the status. Takes numbers: a compiler
+/// Notes that a slot of the row at `offset_bytes` was refused. Returns the status. Takes numbers: a compiler
 /// that had to pass a slot to a function would copy it to memory for each field, although this is rarely called.
-OMOMI_COLD OmomiStatus omomi_row_refuse(OmomiRequest *request, uint32_t offset_bytes, uint32_t slot_row_type,
-                                        uint32_t slot_index, OmomiStatus status) {
+OMOMI_INTERNAL_COLD OmomiStatus omomi_internal_row_refuse(OmomiRequest *request, uint32_t offset_bytes,
+                                                          uint32_t slot_row_type, uint32_t slot_index,
+                                                          OmomiStatus status) {
   uint32_t candidate = UINT32_MAX;
-  if (omomi_request_has_block(request) && offset_bytes >= request->offsets.candidates_offset)
-    candidate =
-        (uint32_t)((offset_bytes - request->offsets.candidates_offset) / request->offsets.candidate_stride_bytes);
-  omomi_request_remember(request, status, candidate, slot_index, slot_row_type);
+  if (omomi_internal_request_has_block(request) && offset_bytes >= request->layout.candidates_offset)
+    candidate = (uint32_t)((offset_bytes - request->layout.candidates_offset) / request->layout.candidate_stride_bytes);
+  omomi_internal_request_remember(request, status, candidate, slot_index, slot_row_type);
   return status;
 }
 
-/// Internal: the number of fields in a row of that type.
-static inline uint32_t omomi_row_field_count(uint32_t row_type) {
+/// The number of fields in a row of that type.
+static inline uint32_t omomi_internal_row_field_count(uint32_t row_type) {
   return row_type & 0x7f;
 }
 
-/// Internal: returns why a row does not take the value of a slot, which may be of another kind.
-OMOMI_COLD OmomiStatus omomi_row_refusal_of(OmomiRequest *request, uint32_t offset_bytes, uint32_t row_type,
-                                            uint32_t slot_row_type, uint32_t slot_index, int is_of_kind) {
-  if (!omomi_request_has_block(request))
+/// Returns why a row does not take the value of a slot, which may be of another kind.
+OMOMI_INTERNAL_COLD OmomiStatus omomi_internal_row_refusal_of(OmomiRequest *request, uint32_t offset_bytes,
+                                                              uint32_t row_type, uint32_t slot_row_type,
+                                                              uint32_t slot_index, int is_of_kind) {
+  if (!omomi_internal_request_has_block(request))
     return OMOMI_STATUS_NULL_ARGUMENT;
   if (offset_bytes == 0)
-    return request->offsets.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
-                                                                  : OMOMI_STATUS_INVALID_ARGUMENT;
+    return request->layout.candidates == OMOMI_CANDIDATES_INLINE ? OMOMI_STATUS_TOO_MANY_CANDIDATES
+                                                                 : OMOMI_STATUS_INVALID_ARGUMENT;
   if (slot_row_type != row_type || !is_of_kind)
-    return omomi_row_refuse(request, offset_bytes, slot_row_type, slot_index, OMOMI_STATUS_WRONG_FIELD_USE);
-  return omomi_row_refuse(request, offset_bytes, slot_row_type, slot_index, OMOMI_STATUS_UNKNOWN_FIELD);
+    return omomi_internal_row_refuse(request, offset_bytes, slot_row_type, slot_index, OMOMI_STATUS_WRONG_FIELD_USE);
+  return omomi_internal_row_refuse(request, offset_bytes, slot_row_type, slot_index, OMOMI_STATUS_UNKNOWN_FIELD);
 }
 
-/// Internal: returns why `slot` is not a slot of `row` of that kind.
-static inline OmomiStatus omomi_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
-  return omomi_row_refusal_of(row.request, row.offset_bytes, row.row_type, slot.row_type, slot.index,
-                              slot.kind == kind && slot.many == many);
+/// Returns why `slot` is not a slot of `row` of that kind.
+static inline OmomiStatus omomi_internal_row_refusal(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+  return omomi_internal_row_refusal_of(row.request, row.offset_bytes, row.row_type, slot.row_type, slot.index,
+                                       slot.kind == kind && slot.many == many);
 }
 
-/// Internal: whether `slot` is a slot of `row` of that kind. Does not read the request: the compiler would have to reload
+/// Whether `slot` is a slot of `row` of that kind. Does not read the request: the compiler would have to reload
 /// it for each field, because every store might have changed it.
-static inline int omomi_row_takes(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
+static inline int omomi_internal_row_takes(OmomiRow row, OmomiSlot slot, OmomiKind kind, uint32_t many) {
   return slot.row_type == row.row_type && slot.kind == kind && slot.many == many &&
-         slot.index < omomi_row_field_count(row.row_type);
+         slot.index < omomi_internal_row_field_count(row.row_type);
 }
 
-/// Internal: reads a word of the block.
-static inline uint64_t omomi_word_at(const unsigned char *bytes) {
+/// Reads a word of the block.
+static inline uint64_t omomi_internal_word_at(const unsigned char *bytes) {
   uint64_t word;
   memcpy(&word, bytes, sizeof word);
   return word;
 }
 
-/// Internal: writes a slot and marks it present. For texts, also notes whether the slot refers to bytes in the tail.
-static inline void omomi_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, int inline_text) {
+/// Writes a slot and marks it present. For texts, also notes whether the slot refers to bytes in the tail.
+static inline void omomi_internal_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, int inline_text) {
   const uint64_t bit = (uint64_t)1 << slot.index;
   unsigned char *const bytes = row.request->block + row.offset_bytes;
   unsigned char *const present_at = bytes + offsetof(OmomiRowHead, present);
@@ -1876,51 +2163,54 @@ static inline void omomi_row_store(OmomiRow row, OmomiSlot slot, uint64_t word, 
   memcpy(bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index, &word, sizeof word);
 }
 
-/// Internal: reserves `len_bytes` of the tail, starting at a multiple of `alignment`.
-static inline OmomiStatus omomi_tail_take(OmomiRequest *request, size_t len_bytes, size_t alignment,
-                                          uint32_t *out_start) {
+/// Reserves `len_bytes` of the tail, starting at a multiple of `alignment`.
+static inline OmomiStatus omomi_internal_tail_take(OmomiRequest *request, size_t len_bytes, size_t alignment,
+                                                   uint32_t *out_start) {
   const size_t used = omomi_request_tail_used_bytes(request);
   const size_t start = (used + alignment - 1) / alignment * alignment;
-  if (start > request->offsets.tail_len_bytes || len_bytes > request->offsets.tail_len_bytes - start)
+  if (start > request->layout.tail_len_bytes || len_bytes > request->layout.tail_len_bytes - start)
     return OMOMI_STATUS_TAIL_FULL;
-  omomi_header_set(request, offsetof(OmomiHeader, tail_used_bytes), (uint32_t)(start + len_bytes));
+  omomi_internal_header_set(request, offsetof(OmomiHeader, tail_used_bytes), (uint32_t)(start + len_bytes));
   *out_start = (uint32_t)start;
   return OMOMI_STATUS_OK;
 }
 
-/// Internal: the part of a reference that is the length or the number of values, as one word.
-static inline uint64_t omomi_reference_len(uint64_t reference) {
+/// The part of a reference that is the length or the number of values, as one word.
+static inline uint64_t omomi_internal_reference_len(uint64_t reference) {
   return reference >> 32 & 0x7ffffff;
 }
 
-/// Internal: the room class of a reference: n for a value that has room for 2^n bytes, and 0 for what it takes.
-static inline unsigned omomi_reference_class(uint64_t reference) {
+/// The room class of a reference: n for a value that has room for 2^n bytes, and 0 for what it takes.
+static inline unsigned omomi_internal_reference_class(uint64_t reference) {
   return (unsigned)(reference >> 59);
 }
 
-/// Internal: the end of the room of a text or of a list in the tail, or 0 if the reference was written by hand and is
+/// The end of the room of a text or of a list in the tail, or 0 if the reference was written by hand and is
 /// wrong.
-static inline size_t omomi_tail_end(const OmomiRequest *request, uint64_t reference, size_t element_len_bytes) {
-  const unsigned room_class = omomi_reference_class(reference);
-  const size_t len = room_class == 0 ? (size_t)omomi_reference_len(reference) * element_len_bytes : (size_t)1 << room_class;
+static inline size_t omomi_internal_tail_end(const OmomiRequest *request, uint64_t reference,
+                                             size_t element_len_bytes) {
+  const unsigned room_class = omomi_internal_reference_class(reference);
+  const size_t len =
+      room_class == 0 ? (size_t)omomi_internal_reference_len(reference) * element_len_bytes : (size_t)1 << room_class;
   const size_t end = (size_t)(uint32_t)reference + len;
   return end <= omomi_request_tail_used_bytes(request) ? end : 0;
 }
 
-/// Internal: reserves `len_bytes` of the tail for a value that replaces the one in bytes `start` to `end`, whose room
-/// class is `*room_class`: in its place if there is room, and else with room to spare, so that setting a field again and
-/// again does not fill the tail.
-OMOMI_COLD OmomiStatus omomi_tail_take_again(OmomiRequest *request, size_t start, size_t end, size_t len_bytes,
-                                             size_t alignment, uint32_t *out_start, unsigned *room_class) {
+/// Reserves `len_bytes` of the tail for a value that replaces the one in bytes `start` to `end`, whose room class is
+/// `*room_class`: in its place if there is room, and else with room to spare, so that setting a field again and again
+/// does not fill the tail.
+OMOMI_INTERNAL_COLD OmomiStatus omomi_internal_tail_take_again(OmomiRequest *request, size_t start, size_t end,
+                                                               size_t len_bytes, size_t alignment, uint32_t *out_start,
+                                                               unsigned *room_class) {
   const size_t used_at = offsetof(OmomiHeader, tail_used_bytes);
   const uint32_t used = omomi_request_tail_used_bytes(request);
   OmomiStatus status;
   unsigned wanted = 0;
   if (end == used && *room_class == 0) {
-    omomi_header_set(request, used_at, (uint32_t)start);
-    status = omomi_tail_take(request, len_bytes, alignment, out_start);
+    omomi_internal_header_set(request, used_at, (uint32_t)start);
+    status = omomi_internal_tail_take(request, len_bytes, alignment, out_start);
     if (status != OMOMI_STATUS_OK)
-      omomi_header_set(request, used_at, used);
+      omomi_internal_header_set(request, used_at, used);
     return status;
   }
   if (len_bytes <= end - start) {
@@ -1934,60 +2224,61 @@ OMOMI_COLD OmomiStatus omomi_tail_take_again(OmomiRequest *request, size_t start
     return OMOMI_STATUS_OK;
   }
   *room_class = 0;
-  if (len_bytes > request->offsets.tail_len_bytes)
+  if (len_bytes > request->layout.tail_len_bytes)
     return OMOMI_STATUS_TAIL_FULL;
   while ((size_t)1 << wanted < len_bytes)
     wanted++;
-  if (omomi_tail_take(request, (size_t)1 << wanted, alignment, out_start) == OMOMI_STATUS_OK) {
+  if (omomi_internal_tail_take(request, (size_t)1 << wanted, alignment, out_start) == OMOMI_STATUS_OK) {
     *room_class = wanted;
     return OMOMI_STATUS_OK;
   }
-  return omomi_tail_take(request, len_bytes, alignment, out_start);
+  return omomi_internal_tail_take(request, len_bytes, alignment, out_start);
 }
 
-/// Internal: reserves `len_bytes` of the tail for a field that is set again.
-OMOMI_COLD OmomiStatus omomi_row_take_again(OmomiRow row, OmomiSlot slot, size_t len_bytes, size_t alignment,
-                                            uint32_t *out_start, unsigned *room_class) {
+/// Reserves `len_bytes` of the tail for a field that is set again.
+OMOMI_INTERNAL_COLD OmomiStatus omomi_internal_row_take_again(OmomiRow row, OmomiSlot slot, size_t len_bytes,
+                                                              size_t alignment, uint32_t *out_start,
+                                                              unsigned *room_class) {
   const unsigned char *const bytes = row.request->block + row.offset_bytes;
-  const uint64_t inline_text = omomi_word_at(bytes + offsetof(OmomiRowHead, inline_text)) >> slot.index & 1;
-  const uint64_t reference = omomi_word_at(bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index);
+  const uint64_t inline_text = omomi_internal_word_at(bytes + offsetof(OmomiRowHead, inline_text)) >> slot.index & 1;
+  const uint64_t reference = omomi_internal_word_at(bytes + sizeof(OmomiRowHead) + 8 * (size_t)slot.index);
   const size_t start = (uint32_t)reference;
-  size_t end = omomi_tail_end(row.request, reference, alignment), index;
-  *room_class = omomi_reference_class(reference);
+  size_t end = omomi_internal_tail_end(row.request, reference, alignment), index;
+  *room_class = omomi_internal_reference_class(reference);
   if (end != 0 && *room_class == 0 && slot.many && inline_text) {
-    const unsigned char *const list = row.request->block + row.request->offsets.tail_offset + start;
-    for (index = 0; end != 0 && index < omomi_reference_len(reference); index++) {
-      const size_t text_end = omomi_tail_end(row.request, omomi_word_at(list + 8 * index), 1);
+    const unsigned char *const list = row.request->block + row.request->layout.tail_offset + start;
+    for (index = 0; end != 0 && index < omomi_internal_reference_len(reference); index++) {
+      const size_t text_end = omomi_internal_tail_end(row.request, omomi_internal_word_at(list + 8 * index), 1);
       end = text_end == 0 ? 0 : text_end > end ? text_end : end;
     }
   }
   if (end < start || start % alignment != 0) {
     *room_class = 0;
-    return omomi_tail_take(row.request, len_bytes, alignment, out_start);
+    return omomi_internal_tail_take(row.request, len_bytes, alignment, out_start);
   }
-  return omomi_tail_take_again(row.request, start, end, len_bytes, alignment, out_start, room_class);
+  return omomi_internal_tail_take_again(row.request, start, end, len_bytes, alignment, out_start, room_class);
 }
 
-/// Internal: reserves `len_bytes` of the tail for a field: for a text, or for a list with its texts.
-static inline OmomiStatus omomi_row_take(OmomiRow row, OmomiSlot slot, size_t len_bytes, size_t alignment,
-                                         uint32_t *out_start, unsigned *room_class) {
+/// Reserves `len_bytes` of the tail for a field: for a text, or for a list with its texts.
+static inline OmomiStatus omomi_internal_row_take(OmomiRow row, OmomiSlot slot, size_t len_bytes, size_t alignment,
+                                                  uint32_t *out_start, unsigned *room_class) {
   const unsigned char *const bytes = row.request->block + row.offset_bytes;
-  uint64_t in_tail = omomi_word_at(bytes + offsetof(OmomiRowHead, present));
+  uint64_t in_tail = omomi_internal_word_at(bytes + offsetof(OmomiRowHead, present));
   if (!slot.many)
-    in_tail &= omomi_word_at(bytes + offsetof(OmomiRowHead, inline_text));
+    in_tail &= omomi_internal_word_at(bytes + offsetof(OmomiRowHead, inline_text));
   if (in_tail >> slot.index & 1)
-    return omomi_row_take_again(row, slot, len_bytes, alignment, out_start, room_class);
-  return omomi_tail_take(row.request, len_bytes, alignment, out_start);
+    return omomi_internal_row_take_again(row, slot, len_bytes, alignment, out_start, room_class);
+  return omomi_internal_tail_take(row.request, len_bytes, alignment, out_start);
 }
 
-/// Internal: a reference to bytes or to a list in the tail, as one word.
-static inline uint64_t omomi_reference(uint32_t start, uint32_t count, unsigned room_class) {
+/// A reference to bytes or to a list in the tail, as one word.
+static inline uint64_t omomi_internal_reference(uint32_t start, uint32_t count, unsigned room_class) {
   return (uint64_t)start | (uint64_t)count << 32 | (uint64_t)room_class << 59;
 }
 
-/// Internal: copies the bytes of a text. The length is rarely known at compile time, and a call of memcpy takes longer
+/// Copies the bytes of a text. The length is rarely known at compile time, and a call of memcpy takes longer
 /// than the two words that nearly every text fits into.
-static inline void omomi_copy_text(unsigned char *to, const char *from, size_t len_bytes) {
+static inline void omomi_internal_copy_text(unsigned char *to, const char *from, size_t len_bytes) {
   uint64_t first, last;
   uint32_t first_half, last_half;
   if (len_bytes >= 8 && len_bytes <= 16) {
@@ -2005,8 +2296,9 @@ static inline void omomi_copy_text(unsigned char *to, const char *from, size_t l
   }
 }
 
-/// Internal: sets a field to a list of `count` words.
-static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, const void *words, size_t count) {
+/// Sets a field to a list of `count` words.
+static inline OmomiStatus omomi_internal_row_store_words(OmomiRow row, OmomiSlot slot, const void *words,
+                                                         size_t count) {
   uint32_t start = 0;
   unsigned room_class = 0;
   OmomiStatus status = OMOMI_STATUS_OK;
@@ -2015,36 +2307,35 @@ static inline OmomiStatus omomi_row_store_words(OmomiRow row, OmomiSlot slot, co
   else if (count > OMOMI_MAX_VALUES_PER_FIELD)
     status = OMOMI_STATUS_TOO_MANY_VALUES;
   else
-    status = omomi_row_take(row, slot, count * 8, 8, &start, &room_class);
+    status = omomi_internal_row_take(row, slot, count * 8, 8, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return omomi_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
+    return omomi_internal_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
   if (count != 0)
-    memcpy(row.request->block + row.request->offsets.tail_offset + start, words, count * 8);
-  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count, room_class), 0);
+    memcpy(row.request->block + row.request->layout.tail_offset + start, words, count * 8);
+  omomi_internal_row_store(row, slot, omomi_internal_reference(start, (uint32_t)count, room_class), 0);
   return OMOMI_STATUS_OK;
 }
 
-/// Sets an id field.
 static inline OmomiStatus omomi_set_id(OmomiRow row, OmomiSlot slot, int64_t id) {
-  if (!omomi_row_takes(row, slot, OMOMI_KIND_ID, 0))
-    return omomi_row_refusal(row, slot, OMOMI_KIND_ID, 0);
-  omomi_row_store(row, slot, (uint64_t)id, 0);
+  if (!omomi_internal_row_takes(row, slot, OMOMI_KIND_ID, 0))
+    return omomi_internal_row_refusal(row, slot, OMOMI_KIND_ID, 0);
+  omomi_internal_row_store(row, slot, (uint64_t)id, 0);
   return OMOMI_STATUS_OK;
 }
 
-/// Sets a number field. A number out of the field's range, or NaN, counts as missing when the request is scored.
 static inline OmomiStatus omomi_set_number(OmomiRow row, OmomiSlot slot, double number) {
   uint64_t word;
-  if (!omomi_row_takes(row, slot, OMOMI_KIND_NUMBER, 0))
-    return omomi_row_refusal(row, slot, OMOMI_KIND_NUMBER, 0);
+  if (!omomi_internal_row_takes(row, slot, OMOMI_KIND_NUMBER, 0))
+    return omomi_internal_row_refusal(row, slot, OMOMI_KIND_NUMBER, 0);
   memcpy(&word, &number, sizeof word);
-  omomi_row_store(row, slot, word, 0);
+  omomi_internal_row_store(row, slot, word, 0);
   return OMOMI_STATUS_OK;
 }
 
-/// Internal: sets a text in place of an earlier one, or where there may be no text or no room.
-OMOMI_COLD OmomiStatus omomi_row_store_text_again(OmomiRequest *request, uint32_t offset_bytes, uint32_t row_type,
-                                                  uint32_t slot_index, const char *text, size_t len_bytes) {
+/// Sets a text in place of an earlier one, or where there may be no text or no room.
+OMOMI_INTERNAL_COLD OmomiStatus omomi_internal_row_store_text_again(OmomiRequest *request, uint32_t offset_bytes,
+                                                                    uint32_t row_type, uint32_t slot_index,
+                                                                    const char *text, size_t len_bytes) {
   uint32_t start = 0;
   unsigned room_class = 0;
   OmomiStatus status;
@@ -2060,76 +2351,72 @@ OMOMI_COLD OmomiStatus omomi_row_store_text_again(OmomiRequest *request, uint32_
   if (text == NULL && len_bytes != 0)
     status = OMOMI_STATUS_NULL_ARGUMENT;
   else
-    status = omomi_row_take(row, slot, len_bytes, 1, &start, &room_class);
+    status = omomi_internal_row_take(row, slot, len_bytes, 1, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return omomi_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
-  omomi_copy_text(row.request->block + row.request->offsets.tail_offset + start, text, len_bytes);
-  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)len_bytes, room_class), 1);
+    return omomi_internal_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
+  omomi_internal_copy_text(row.request->block + row.request->layout.tail_offset + start, text, len_bytes);
+  omomi_internal_row_store(row, slot, omomi_internal_reference(start, (uint32_t)len_bytes, room_class), 1);
   return OMOMI_STATUS_OK;
 }
 
-/// Sets a text field by its text. The text is UTF-8, which is checked when the request is scored.
-static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, const char *text, size_t len_bytes) {
+static inline OmomiStatus omomi_set_text(OmomiRow row, OmomiSlot slot, OmomiText text) {
   uint64_t present, inline_text, reference, bit;
   unsigned char *block, *head;
   size_t tail_offset, tail_len;
   uint32_t start, end;
-  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 0))
-    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 0);
+  if (!omomi_internal_row_takes(row, slot, OMOMI_KIND_TEXT, 0))
+    return omomi_internal_row_refusal(row, slot, OMOMI_KIND_TEXT, 0);
   /* Reads all of the request before the first store, after which the compiler would have to read it again. */
   block = row.request->block;
-  tail_offset = row.request->offsets.tail_offset;
-  tail_len = row.request->offsets.tail_len_bytes;
+  tail_offset = row.request->layout.tail_offset;
+  tail_len = row.request->layout.tail_len_bytes;
   head = block + row.offset_bytes;
   memcpy(&start, block + offsetof(OmomiHeader, tail_used_bytes), sizeof start);
-  present = omomi_word_at(head + offsetof(OmomiRowHead, present));
-  inline_text = omomi_word_at(head + offsetof(OmomiRowHead, inline_text));
+  present = omomi_internal_word_at(head + offsetof(OmomiRowHead, present));
+  inline_text = omomi_internal_word_at(head + offsetof(OmomiRowHead, inline_text));
   bit = (uint64_t)1 << slot.index;
-  if ((inline_text & bit) != 0 || text == NULL || start > tail_len || len_bytes > tail_len - start)
-    return omomi_row_store_text_again(row.request, row.offset_bytes, row.row_type, slot.index, text, len_bytes);
-  end = start + (uint32_t)len_bytes;
-  reference = omomi_reference(start, (uint32_t)len_bytes, 0);
+  if ((inline_text & bit) != 0 || text.text == NULL || start > tail_len || text.len_bytes > tail_len - start)
+    return omomi_internal_row_store_text_again(row.request, row.offset_bytes, row.row_type, slot.index, text.text,
+                                               text.len_bytes);
+  end = start + (uint32_t)text.len_bytes;
+  reference = omomi_internal_reference(start, (uint32_t)text.len_bytes, 0);
   present |= bit;
   inline_text |= bit;
   memcpy(block + offsetof(OmomiHeader, tail_used_bytes), &end, sizeof end);
   memcpy(head + offsetof(OmomiRowHead, present), &present, sizeof present);
   memcpy(head + offsetof(OmomiRowHead, inline_text), &inline_text, sizeof inline_text);
   memcpy(head + sizeof(OmomiRowHead) + 8 * (size_t)slot.index, &reference, sizeof reference);
-  omomi_copy_text(block + tail_offset + start, text, len_bytes);
+  omomi_internal_copy_text(block + tail_offset + start, text.text, text.len_bytes);
   return OMOMI_STATUS_OK;
 }
 
-/// Sets a text field by the value of its text: see omomi_text_value.
 static inline OmomiStatus omomi_set_text_value(OmomiRow row, OmomiSlot slot, uint64_t value) {
-  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 0))
-    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 0);
-  omomi_row_store(row, slot, value, 0);
+  if (!omomi_internal_row_takes(row, slot, OMOMI_KIND_TEXT, 0))
+    return omomi_internal_row_refusal(row, slot, OMOMI_KIND_TEXT, 0);
+  omomi_internal_row_store(row, slot, value, 0);
   return OMOMI_STATUS_OK;
 }
 
-/// Sets a `many` field of ids. An empty list is a known value; it does not count as missing.
 static inline OmomiStatus omomi_set_ids(OmomiRow row, OmomiSlot slot, const int64_t *ids, size_t count) {
-  if (!omomi_row_takes(row, slot, OMOMI_KIND_ID, 1))
-    return omomi_row_refusal(row, slot, OMOMI_KIND_ID, 1);
-  return omomi_row_store_words(row, slot, ids, count);
+  if (!omomi_internal_row_takes(row, slot, OMOMI_KIND_ID, 1))
+    return omomi_internal_row_refusal(row, slot, OMOMI_KIND_ID, 1);
+  return omomi_internal_row_store_words(row, slot, ids, count);
 }
 
-/// Sets a `many` field of texts by the values of its texts: see omomi_text_value.
 static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, const uint64_t *values, size_t count) {
-  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 1))
-    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 1);
-  return omomi_row_store_words(row, slot, values, count);
+  if (!omomi_internal_row_takes(row, slot, OMOMI_KIND_TEXT, 1))
+    return omomi_internal_row_refusal(row, slot, OMOMI_KIND_TEXT, 1);
+  return omomi_internal_row_store_words(row, slot, values, count);
 }
 
-/// Sets a `many` field of texts by its texts.
 static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const OmomiText *texts, size_t count) {
   size_t len_bytes = count * 8, index;
   uint32_t start = 0, end;
   unsigned room_class = 0;
   unsigned char *tail;
   OmomiStatus status = OMOMI_STATUS_OK;
-  if (!omomi_row_takes(row, slot, OMOMI_KIND_TEXT, 1))
-    return omomi_row_refusal(row, slot, OMOMI_KIND_TEXT, 1);
+  if (!omomi_internal_row_takes(row, slot, OMOMI_KIND_TEXT, 1))
+    return omomi_internal_row_refusal(row, slot, OMOMI_KIND_TEXT, 1);
   if (texts == NULL && count != 0)
     status = OMOMI_STATUS_NULL_ARGUMENT;
   else if (count > OMOMI_MAX_VALUES_PER_FIELD)
@@ -2137,29 +2424,33 @@ static inline OmomiStatus omomi_set_texts(OmomiRow row, OmomiSlot slot, const Om
   for (index = 0; status == OMOMI_STATUS_OK && index < count; index++) {
     if (texts[index].text == NULL && texts[index].len_bytes != 0)
       status = OMOMI_STATUS_NULL_ARGUMENT;
-    else if (texts[index].len_bytes > row.request->offsets.tail_len_bytes)
+    else if (texts[index].len_bytes > row.request->layout.tail_len_bytes)
       status = OMOMI_STATUS_TAIL_FULL;
     else
       len_bytes += texts[index].len_bytes;
   }
   if (status == OMOMI_STATUS_OK)
-    status = omomi_row_take(row, slot, len_bytes, 8, &start, &room_class);
+    status = omomi_internal_row_take(row, slot, len_bytes, 8, &start, &room_class);
   if (status != OMOMI_STATUS_OK)
-    return omomi_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
-  tail = row.request->block + row.request->offsets.tail_offset;
+    return omomi_internal_row_refuse(row.request, row.offset_bytes, slot.row_type, slot.index, status);
+  tail = row.request->block + row.request->layout.tail_offset;
   end = start + (uint32_t)count * 8;
   for (index = 0; index < count; index++) {
-    const uint64_t reference = omomi_reference(end, (uint32_t)texts[index].len_bytes, 0);
-    omomi_copy_text(tail + end, texts[index].text, texts[index].len_bytes);
+    const uint64_t reference = omomi_internal_reference(end, (uint32_t)texts[index].len_bytes, 0);
+    omomi_internal_copy_text(tail + end, texts[index].text, texts[index].len_bytes);
     memcpy(tail + start + 8 * index, &reference, sizeof reference);
     end += (uint32_t)texts[index].len_bytes;
   }
-  omomi_row_store(row, slot, omomi_reference(start, (uint32_t)count, room_class), 1);
+  omomi_internal_row_store(row, slot, omomi_internal_reference(start, (uint32_t)count, room_class), 1);
   return OMOMI_STATUS_OK;
 }
 
 #ifdef __cplusplus
 }
+#endif
+
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
 #endif
 
 #endif

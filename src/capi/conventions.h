@@ -14,16 +14,22 @@
  * Null.      NULL for a required pointer is OMOMI_STATUS_NULL_ARGUMENT, in the static inline functions too; those that
  *            return no status do nothing. Arrays and texts of length 0 may be NULL.
  * Panics.    A defect in the library is OMOMI_STATUS_PANIC and never ends your process; omomi_test_panic() proves it.
- * Structs.   If a struct begins with size_bytes, set it to the struct's sizeof before the call, for outputs as well.
- *            Another size is OMOMI_STATUS_WRONG_SIZE: your code was compiled with another header.
- * Texts.     Texts that you pass are UTF-8 with a length in bytes, and need no null byte. Texts that you get are copied
- *            into your buffer, followed by a null byte. To learn the length, which does not include that byte, pass
- *            NULL and a capacity of 0. Functions that return a const char * return static text.
- * Ownership. A handle from an ..._open, ..._open_with or ..._of_model call is yours: pass it to the ..._close of its
- *            type once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
+ * Structs.   If a struct begins with size_bytes, set it to the struct's sizeof before the call, for outputs as well
+ *            (the ..._INIT macros do). Later releases add members at the end of such structs. The library answers callers of
+ *            any header: what an older, shorter struct lacks has its default, and what a newer, longer one has beyond
+ *            is written as 0, and must be 0 when you pass it, or the call returns OMOMI_STATUS_ABI_MISMATCH. A size
+ *            that no header has, as that of a struct which nobody initialized, is OMOMI_STATUS_WRONG_SIZE. All other
+ *            structs have the same members in all releases with one OMOMI_ABI_VERSION.
+ * Texts.     Texts that you pass are OmomiText: UTF-8 with a length in bytes, and no need for a null byte. Write
+ *            omomi_text("...") for a literal, omomi_c_text(text) for one that ends with a null byte, and
+ *            omomi_text_of(text, len_bytes) for others. Texts that you get are copied into your buffer, followed by a
+ *            null byte. To learn the length, which does not include that byte, pass NULL and a capacity of 0. Functions
+ *            that return a const char * return static text.
+ * Ownership. A handle from an ..._open, ..._open_with or ..._of_... call is yours: pass it to the ..._close of its type
+ *            once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
  *            any order. The library keeps no pointer of yours after a call.
  * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
- *            keep one request block, for each thread. A scorer belongs to the first thread that predicts with it, and
+ *            keep one request, for each thread. A scorer belongs to the first thread that predicts with it, and
  *            another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over or omomi_live_scorer_hand_over.
  *            No call may race with the close of its handle.
  * Requests.  A request knows which candidates it was given since omomi_request_clear: the others get
@@ -43,8 +49,8 @@
  *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
  *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
  *            functions that change a candidate set, are for start-up, for tools and for threads that serve no request.
- * Memory.    Where there is no room for a private copy of a weight file, a candidate set or a scorer, the call returns
- *            OMOMI_STATUS_OUT_OF_MEMORY. Small allocations that fail end the process, as everywhere in Rust.
+ * Memory.    Where there is no room for a private copy of a weight file, a candidate set, a scorer, a request or a large
+ *            text, the call returns OMOMI_STATUS_OUT_OF_MEMORY. Small allocations that fail end the process, as everywhere in Rust.
  * Mapped     With OMOMI_LOAD_MODE_MAP (the default of omomi_model_open), a file that is overwritten or truncated in place
  * files.     loses its bytes in every process that maps it: reading beyond the new end raises SIGBUS and ends the
  *            process, as for every mapped file. Replace weight files by rename, as `omomi publish` does.
@@ -57,19 +63,17 @@
  * EXAMPLE    (error checks left out; examples/score_one_file.c is complete)
  *
  *     OmomiField fields[] = {
- *         omomi_id_field("media_id", OMOMI_SIDE_CONTEXT),
- *         omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE),
+ *         omomi_id_field(omomi_text("media_id"), OMOMI_SIDE_CONTEXT),
+ *         omomi_id_field(omomi_text("creative_id"), OMOMI_SIDE_CANDIDATE),
  *     };
  *     OmomiError error = OMOMI_ERROR_INIT;
- *     OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
  *     omomi_schema_open(fields, 2, &schema, &error);                      once, when the server starts
- *     omomi_schema_slot(schema, "media_id", 8, &media_id, &error);
- *     omomi_schema_slot(schema, "creative_id", 11, &creative_id, &error);
+ *     omomi_schema_slot(schema, omomi_text("media_id"), &media_id, &error);
+ *     omomi_schema_slot(schema, omomi_text("creative_id"), &creative_id, &error);
  *     omomi_layout_open(schema, 500, 4096, &layout, &error);
- *     omomi_layout_offsets(layout, &offsets, &error);
- *     omomi_model_open(path, strlen(path), NULL, &model, &error);         for each generation
+ *     omomi_model_open(omomi_c_text(path), NULL, &model, &error);         for each generation
  *     omomi_scorer_open(model, layout, &scorer, &error);                  for each thread
- *     omomi_request_init(&request, &offsets, malloc(offsets.len_bytes), offsets.len_bytes);
+ *     omomi_request_open(layout, &request, &error);
  *
  *     omomi_request_clear(&request);                                      for each request
  *     omomi_set_id(omomi_context_row(&request), media_id, 17);
@@ -77,6 +81,13 @@
  *     omomi_set_id(omomi_candidate_row(&request, 1), creative_id, 4002);
  *     if (omomi_request_predict(scorer, &request, OMOMI_ALL_FILLED, &error) == OMOMI_STATUS_OK)
  *         printf("%g\n", omomi_request_answer(&request, 1).probability);
+ *
+ * TOOLS      A tool or a test needs no declaration: the fields are those of the model.
+ *
+ *     omomi_model_open(omomi_text("generated-ctr.omomi"), NULL, &model, &error);
+ *     omomi_scorer_of_model(model, 500, &scorer, &error);
+ *     omomi_request_of_scorer(scorer, &request, &error);
+ *     omomi_scorer_slot(scorer, omomi_text("creative_id"), &creative_id, &error);
  *
  * PREPARED   Creatives live for hours: pass their rows once, and let requests name them by index. The answers are the
  * CANDIDATES same, bit for bit, in a fraction of the time.
@@ -103,8 +114,8 @@
  *            failures, and a server with its own fallback continues to answer.
  *
  *     OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
- *     options.name = "ad-server-1", options.name_len_bytes = 11;          a different one for each process
- *     omomi_live_open("/feed-ctr", 9, schema, &options, &live, &error);   once; schema, layout and request as above
+ *     options.name = omomi_text("ad-server-1");                           a different one for each process
+ *     omomi_live_open(omomi_text("/feed-ctr"), schema, &options, &live, &error);     once; schema and layout as above
  *     omomi_live_scorer_open(live, layout, NULL, &live_scorer, &error);   for each thread, valid for every generation
  *
  *     switch (omomi_request_predict_live(live_scorer, &request, 2, &error)) {                for each request

@@ -171,13 +171,13 @@ unsafe fn predict(
 ///
 /// # Safety
 ///
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes;
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable bytes;
 /// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
 /// `error` is null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_explain(
     scorer: *const OmomiLiveScorer,
-    block: *mut c_void,
+    block: *const c_void,
     block_len_bytes: usize,
     candidate: usize,
     out_explanation: *mut OmomiExplanation,
@@ -191,8 +191,8 @@ pub unsafe extern "C" fn omomi_live_scorer_explain(
         let scorer = &handle.scorer;
         check_block(scorer.layout(), block, block_len_bytes)?;
         handle.owner.check()?;
-        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-        let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
+        // SAFETY: the block has, by the caller's promise, the length that was just checked, and is only read.
+        let explain = || unsafe { scorer.explain_block(block.cast_mut().cast(), candidate) };
         // SAFETY: the caller's promise.
         unsafe { write_explanation(explain, out_explanation, out_contributions, contribution_capacity) }
     };

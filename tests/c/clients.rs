@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::compiler::{Dialect, Linkage, compile_client, run};
 use crate::fixture::{Fixture, trained};
+use crate::library::shared_library;
 
 /// Compiles a client of `tests/c` into the fixture's folder.
 fn client(fixture: &Fixture, dialect: Dialect, source: &str, linkage: Linkage) -> PathBuf {
@@ -58,6 +59,24 @@ fn a_c_client_scores_prepared_candidates_for_several_models_within_a_time_limit(
     let program = client(&fixture, Dialect::C99, "candidate_sets.c", Linkage::Shared);
     let said = run(Command::new(program).arg(fixture.folder()));
     assert_eq!(said, "every call on a candidate set was answered\n");
+}
+
+#[test]
+fn the_short_way_for_tools_works() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "short_way.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(fixture.path("small.omomi")).arg(fixture.path("store")));
+    assert_eq!(said, "the short way\n");
+}
+
+/// For callers without a C compiler.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_twins_of_the_inline_functions_write_the_same_bytes() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C11, "twins.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(shared_library()).arg(fixture.folder()));
+    assert_eq!(said, "the twins are equal\n");
 }
 
 #[test]
@@ -135,7 +154,7 @@ fn the_link_lines_of_the_pages_make_programs_that_run() {
     }
     // The pages name the library of a release, which `.ci/run` tests; other runs test that of this build.
     std::fs::create_dir(here("target")).unwrap();
-    symlink(crate::library::shared_library().parent().unwrap(), here("target/dist")).unwrap();
+    symlink(shared_library().parent().unwrap(), here("target/dist")).unwrap();
     let mut lines = shell_lines(include_str!("../../docs/serving.md"), "score_one_file.c");
     std::fs::copy(root.join("examples/score_one_file.c"), here("program.c")).unwrap();
     std::fs::copy(root.join("examples/generated_ctr.h"), here("generated_ctr.h")).unwrap();
