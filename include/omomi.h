@@ -1563,6 +1563,12 @@ OmomiStatus omomi_cross_key(OmomiText name,
  * Each sets size_bytes and the defaults: `OmomiError error = OMOMI_ERROR_INIT;`.
  */
 
+#ifdef __cplusplus
+#define OMOMI_INTERNAL_NULL nullptr
+#else
+#define OMOMI_INTERNAL_NULL NULL
+#endif
+
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
@@ -1571,7 +1577,7 @@ OmomiStatus omomi_cross_key(OmomiText name,
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), OMOMI_TEXT_INIT("server"), OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX,     \
-    UINT64_MAX, 0, NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+    UINT64_MAX, 0, OMOMI_INTERNAL_NULL, 0, OMOMI_INTERNAL_NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
 #define OMOMI_LIVE_METRICS_INIT                                                                                        \
   { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
     OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
@@ -1605,6 +1611,7 @@ OmomiStatus omomi_cross_key(OmomiText name,
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wzero-as-null-pointer-constant"
 #endif
 
 #ifdef __cplusplus
@@ -1774,7 +1781,10 @@ static inline OmomiStatus omomi_request_put_in_set(OmomiCandidateSet *set, uint3
 
 /// Begins a function that is rarely called, so that it stays out of the loops that call it; and marks a condition that
 /// is nearly always true.
-#if defined(__GNUC__)
+#if defined(__clang__)
+#define OMOMI_INTERNAL_COLD static inline __attribute__((cold, noinline))
+#define OMOMI_INTERNAL_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#elif defined(__GNUC__)
 #define OMOMI_INTERNAL_COLD static __attribute__((cold, noinline, unused))
 #define OMOMI_INTERNAL_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #else

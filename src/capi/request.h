@@ -4,6 +4,12 @@
  * Each sets size_bytes and the defaults: `OmomiError error = OMOMI_ERROR_INIT;`.
  */
 
+#ifdef __cplusplus
+#define OMOMI_INTERNAL_NULL nullptr
+#else
+#define OMOMI_INTERNAL_NULL NULL
+#endif
+
 #define OMOMI_ERROR_INIT { sizeof(OmomiError), OMOMI_STATUS_OK, OMOMI_OWNER_NONE, { 0 } }
 #define OMOMI_OPEN_OPTIONS_INIT { sizeof(OmomiOpenOptions), OMOMI_LOAD_MODE_MAP }
 #define OMOMI_MODEL_INFO_INIT { sizeof(OmomiModelInfo), 0, 0, 0, 0, 0.0 }
@@ -12,7 +18,7 @@
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), OMOMI_TEXT_INIT("server"), OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX,     \
-    UINT64_MAX, 0, NULL, 0, NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+    UINT64_MAX, 0, OMOMI_INTERNAL_NULL, 0, OMOMI_INTERNAL_NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
 #define OMOMI_LIVE_METRICS_INIT                                                                                        \
   { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
     OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
@@ -46,6 +52,7 @@
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wzero-as-null-pointer-constant"
 #endif
 
 #ifdef __cplusplus

@@ -6,7 +6,10 @@
 
 /// Begins a function that is rarely called, so that it stays out of the loops that call it; and marks a condition that
 /// is nearly always true.
-#if defined(__GNUC__)
+#if defined(__clang__)
+#define OMOMI_INTERNAL_COLD static inline __attribute__((cold, noinline))
+#define OMOMI_INTERNAL_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#elif defined(__GNUC__)
 #define OMOMI_INTERNAL_COLD static __attribute__((cold, noinline, unused))
 #define OMOMI_INTERNAL_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #else

@@ -4,10 +4,11 @@ use super::boundary::{Growing, close, growing, into_handle, output, read, refere
 use super::model::OmomiModel;
 use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
-use crate::contract::{MAX_FIELDS_PER_SIDE, Side};
+use crate::contract::{MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, Side};
 use crate::error::Error;
 use crate::memory::with_room;
-use crate::request::{Schema, SchemaField, SchemaKind};
+use crate::printable::printable;
+use crate::request::{Schema, SchemaField, SchemaKind, check_texts};
 
 /// The fields that a server can supply: declared once, valid for every later model. Immutable: any number of threads
 /// may use one schema.
@@ -191,7 +192,8 @@ pub unsafe extern "C" fn omomi_schema_slot(
 /// Returns the slot of the field called `name`.
 pub(super) fn slot_of(schema: &Schema, name: &str) -> Result<OmomiSlot, Error> {
     let Some((slot, index)) = schema.slot(name).and_then(|slot| Some((slot, u32::try_from(slot.index()).ok()?))) else {
-        return Err(Error::UnknownField { field: name.to_owned() });
+        // Nothing that long is declared, and it may be of any length.
+        return Err(Error::UnknownField { field: printable(name, 4 * MAX_NAME_LEN_BYTES) });
     };
     let field = &schema.fields(slot.side())[slot.index()];
     let kind = match field.kind {
@@ -241,6 +243,7 @@ unsafe fn declared(field: &OmomiField) -> Result<SchemaField, Error> {
     let invalid = |argument, problem| Error::InvalidArgument { argument, problem };
     // SAFETY: the caller's promise.
     let name = unsafe { text(field.name, "field.name") }?;
+    check_texts(name, "")?;
     let side = match field.side {
         OMOMI_SIDE_CONTEXT => Side::Context,
         OMOMI_SIDE_CANDIDATE => Side::Candidate,
@@ -259,6 +262,7 @@ unsafe fn declared(field: &OmomiField) -> Result<SchemaField, Error> {
         OMOMI_KIND_NUMBER => {
             // SAFETY: the caller's promise.
             let unit = unsafe { text(field.unit, "field.unit") }?;
+            check_texts(name, unit)?;
             SchemaKind::Number { unit: unit.to_owned(), range: [field.range_min, field.range_max] }
         }
         found => {

@@ -280,7 +280,7 @@ static void an_invalid_declaration_is_refused(void) {
   EXPECT_SAYING(SCHEMA_INVALID, "more than 64 context fields", declare(fields, 65));
 
   EXPECT_SAYING(UNKNOWN_FIELD, "no field `nowhere`", omomi_schema_slot(small.schema, omomi_text("nowhere"), &slot, &error));
-  EXPECT_SAYING(UNKNOWN_FIELD, "no field `tag\\0`", omomi_schema_slot(small.schema, omomi_text_of("tag", 4), &slot, &error));
+  EXPECT_SAYING(UNKNOWN_FIELD, "no field `tag\\u{0}`", omomi_schema_slot(small.schema, omomi_text_of("tag", 4), &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(NULL, omomi_text("tag"), &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, omomi_text_of(NULL, 3), &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, omomi_text("tag"), NULL, &error));

@@ -96,6 +96,15 @@ fn opening_needs_little_stack_and_missing_memory_is_a_status() {
     assert_eq!(said, "little stack, and a status for missing memory\n");
 }
 
+/// Each of these calls once ended the process.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn opening_without_memory_is_a_status() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C11, "out_of_memory.c", Linkage::Shared);
+    assert_eq!(run(Command::new(program).arg(fixture.folder())), "missing memory is a status\n");
+}
+
 #[test]
 fn feature_keys_from_c_are_those_of_the_vector_file() {
     let fixture = Fixture::new();
