@@ -39,6 +39,8 @@ mod log;
 
 mod feature;
 
+mod test_scorer;
+
 use std::ffi::c_char;
 
 pub use candidate_set::{
@@ -91,6 +93,7 @@ pub use scorer::{
     omomi_scorer_close, omomi_scorer_explain, omomi_scorer_hand_over, omomi_scorer_of_model, omomi_scorer_open,
     omomi_scorer_open_with, omomi_scorer_predict, omomi_scorer_predict_within, omomi_scorer_slot,
 };
+pub use test_scorer::{OmomiGivenAnswer, omomi_test_live_scorer_open, omomi_test_scorer_open};
 pub use text::OmomiText;
 pub use version::{
     OMOMI_VERSION, OMOMI_VERSION_MAJOR, OMOMI_VERSION_MINOR, OMOMI_VERSION_PATCH, omomi_version, omomi_version_number,

@@ -14,20 +14,46 @@ use super::model::OmomiModel;
 use super::owner::Owner;
 use super::request::OmomiRequest;
 use super::schema::{OmomiSlot, slot_of};
+use super::test_scorer::explains_nothing;
 use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_CROSS_MEMBERS, MAX_NAME_LEN_BYTES};
 use crate::error::Error;
 use crate::request::{Capacity, MAX_TAIL_LEN_BYTES, RequestLayout, Schema};
-use crate::score::{Contribution, Explanation, Scorer, forget_answers};
+use crate::score::{Contribution, Explanation, GivenScorer, Scorer, forget_answers};
 
 /// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each
 /// thread. It belongs to the first thread that uses it, until `omomi_scorer_hand_over`; another thread immediately gets
 /// `OMOMI_STATUS_SCORER_BUSY`, without any harm.
 #[derive(Debug)]
 pub struct OmomiScorer {
-    scorer: Scorer,
+    answers: Answers,
     owner: Owner,
+}
+
+/// Who gives a scorer's answers.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a test scorer may be large; a server's takes no other step")]
+enum Answers {
+    Models(Scorer),
+    Test(GivenScorer),
+}
+
+impl OmomiScorer {
+    const fn new(scorer: Scorer) -> Self {
+        Self { answers: Answers::Models(scorer), owner: Owner::new() }
+    }
+
+    pub(super) const fn of_given(scorer: GivenScorer) -> Self {
+        Self { answers: Answers::Test(scorer), owner: Owner::new() }
+    }
+
+    const fn layout(&self) -> &RequestLayout {
+        match &self.answers {
+            Answers::Models(scorer) => scorer.layout(),
+            Answers::Test(scorer) => scorer.layout(),
+        }
+    }
 }
 
 /// Maximum length of the name of a field or of a cross, including its null byte.
@@ -90,7 +116,7 @@ pub unsafe extern "C" fn omomi_scorer_open(
         // SAFETY: the caller's promise.
         let layout = &unsafe { reference(layout, "layout") }?.0;
         let out_scorer = output(out_scorer, "out_scorer")?;
-        let scorer = OmomiScorer { scorer: Scorer::new(Arc::clone(model), layout)?, owner: Owner::new() };
+        let scorer = OmomiScorer::new(Scorer::new(Arc::clone(model), layout)?);
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -140,7 +166,7 @@ pub unsafe extern "C" fn omomi_scorer_open_with(
             Some(set) => Scorer::with_candidates(models, layout, &set.0),
             None => Scorer::for_models(models, layout),
         };
-        let scorer = OmomiScorer { scorer: scorer?, owner: Owner::new() };
+        let scorer = OmomiScorer::new(scorer?);
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -173,7 +199,7 @@ pub unsafe extern "C" fn omomi_scorer_of_model(
         let tail_len_bytes = candidate_capacity.saturating_add(1).saturating_mul(1024).min(MAX_TAIL_LEN_BYTES);
         let capacity = Capacity { candidates: candidate_capacity, tail_len_bytes };
         let layout = RequestLayout::new(&Schema::of_contract(model.contract()), capacity)?;
-        let scorer = OmomiScorer { scorer: Scorer::new(Arc::clone(model), &layout)?, owner: Owner::new() };
+        let scorer = OmomiScorer::new(Scorer::new(Arc::clone(model), &layout)?);
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -197,7 +223,7 @@ pub unsafe extern "C" fn omomi_request_of_scorer(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let scorer = &unsafe { reference(scorer, "scorer") }?.scorer;
+        let scorer = unsafe { reference(scorer, "scorer") }?;
         // SAFETY: the caller's promise.
         unsafe { super::request::open(scorer.layout(), out_request) }
     };
@@ -220,7 +246,7 @@ pub unsafe extern "C" fn omomi_scorer_slot(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let scorer = &unsafe { reference(scorer, "scorer") }?.scorer;
+        let scorer = unsafe { reference(scorer, "scorer") }?;
         // SAFETY: the caller's promise.
         let name = unsafe { text(name, "name") }?;
         let out_slot = output(out_slot, "out_slot")?;
@@ -333,11 +359,14 @@ unsafe fn predict(
     unsafe { forget_answers(block.cast(), block_len_bytes) };
     // SAFETY: the caller's promise.
     let handle = unsafe { reference(scorer, "scorer") }?;
-    let scorer = &handle.scorer;
-    check_block(scorer.layout(), block, block_len_bytes)?;
+    check_block(handle.layout(), block, block_len_bytes)?;
     handle.owner.check()?;
-    // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-    unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
+    match &handle.answers {
+        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
+        Answers::Models(scorer) => unsafe { scorer.predict_block(block.cast(), candidate_count, budget) },
+        // SAFETY: as above.
+        Answers::Test(scorer) => unsafe { scorer.predict_block(block.cast(), candidate_count) },
+    }
 }
 
 /// Explains the probability that the first model gives to candidate `candidate` (counted from 0) of the request in
@@ -367,9 +396,9 @@ pub unsafe extern "C" fn omomi_scorer_explain(
     let body = || {
         // SAFETY: the caller's promise.
         let handle = unsafe { reference(scorer, "scorer") }?;
-        let scorer = &handle.scorer;
-        check_block(scorer.layout(), block, block_len_bytes)?;
+        check_block(handle.layout(), block, block_len_bytes)?;
         handle.owner.check()?;
+        let Answers::Models(scorer) = &handle.answers else { return Err(explains_nothing()) };
         // SAFETY: the block has, by the caller's promise, the length that was just checked, and is only read.
         let explain = || unsafe { scorer.explain_block(block.cast_mut().cast(), candidate) };
         // SAFETY: the caller's promise.

@@ -102,7 +102,10 @@ fn opening_needs_little_stack_and_missing_memory_is_a_status() {
 fn opening_without_memory_is_a_status() {
     let fixture = Fixture::new();
     let program = client(&fixture, Dialect::C11, "out_of_memory.c", Linkage::Shared);
-    assert_eq!(run(Command::new(program).arg(fixture.folder())), "missing memory is a status\n");
+    for len_bytes in ["16384", "4096"] {
+        let said = run(Command::new(&program).arg(fixture.folder()).arg(len_bytes));
+        assert_eq!(said, "missing memory is a status\n");
+    }
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn the_example_gives_the_answers_of_a_listed_fixture() {
     let contract = omomi_train::toml::parse_contract(include_str!("../../examples/generated-ctr.toml")).unwrap();
     let weights = "bias = -2.0\n[[weight]]\nof = { site_id = 7 }\nvalue = 0.5\n\
                    [[weight]]\nof = { creative_id = 2519 }\nvalue = 1.5\n";
-    omomi_train::pack::write_fixture(&contract, weights, 1, "fixture", &fixture.path("listed.omomi")).unwrap();
+    omomi_train::pack::write_fixture(&contract, weights, 1, "fixture", fixture.path("listed.omomi")).unwrap();
     let program = client(&fixture, Dialect::C99, "../../examples/score_one_file.c", Linkage::Static);
     let said = run(Command::new(program).arg(fixture.path("listed.omomi")));
     // The sigmoid of -1.5 and of 0.

@@ -110,7 +110,7 @@ pub unsafe extern "C" fn omomi_request_init(
     if request.is_null() || block.is_null() {
         return Code::NullArgument as OmomiStatus;
     }
-    if block.addr() % 8 != 0 {
+    if !block.addr().is_multiple_of(8) {
         return Code::Misaligned as OmomiStatus;
     }
     if layout.size_bytes != size_of::<OmomiLayoutInfo>() || block_len_bytes != layout.len_bytes {

@@ -84,7 +84,7 @@ impl World {
         change: impl FnOnce(&mut Metadata),
         keep: impl Fn(&StateRow<'_>) -> bool,
     ) -> PathBuf {
-        let mut reader = StateReader::open(&self.path("state.parquet")).unwrap();
+        let mut reader = StateReader::open(self.path("state.parquet")).unwrap();
         let mut metadata = reader.metadata().clone();
         change(&mut metadata);
         let state = self.path(&format!("{name}.parquet"));

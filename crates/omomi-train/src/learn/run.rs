@@ -178,7 +178,8 @@ impl Account {
 
 /// Returns the path of the provenance of a training state: `out.provenance.json` for `out.parquet`.
 #[must_use]
-pub fn provenance_path(state: &Path) -> PathBuf {
+pub fn provenance_path(state: impl AsRef<Path>) -> PathBuf {
+    let state = state.as_ref();
     state.with_extension("provenance.json")
 }
 

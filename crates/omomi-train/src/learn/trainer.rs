@@ -234,7 +234,8 @@ impl Trainer {
     /// # Errors
     ///
     /// Returns [`TrainError::State`] if the file cannot be written, or if `path` exists and `replace` is false.
-    pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
+    pub fn write_state(&self, path: impl AsRef<Path>, replace: bool) -> Result<WrittenState, TrainError> {
+        let path = path.as_ref();
         let mut writer = StateWriter::create(path, &self.metadata(), replace)?;
         let d = self.settings.curvature(self.bias.n);
         writer.push(&state_row(

@@ -55,8 +55,9 @@ pub fn write_fixture(
     text: &str,
     generation: u64,
     logic_id: &str,
-    path: &Path,
+    path: impl AsRef<Path>,
 ) -> Result<Arc<Model>, FixtureError> {
+    let path = path.as_ref();
     let list = List::read(contract, text).map_err(FixtureError::Weights)?;
     let mut provenance = Map::new();
     provenance.insert("fixture".to_owned(), json!("made from a list of weights, for tests"));
