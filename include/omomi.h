@@ -1567,8 +1567,8 @@ OmomiStatus omomi_cross_key(OmomiText name,
 
 /// Opens a scorer whose answers the caller gives, for unit tests of a server's own code: it needs no weight file. It is
 /// filled, scored and read like any other, and refuses what any other refuses. Its generation is 1, each model of the
-/// layout gives the same answers, a time limit is never reached, and it explains nothing. For tests of what a real model
-/// answers, `omomi fixture` makes a weight file from a list of weights. Close it with `omomi_scorer_close`.
+/// layout gives the same answers, a time limit is never reached, and it explains nothing. For tests of what a real
+/// model answers, `omomi fixture` makes a weight file from a list of weights. Close it with `omomi_scorer_close`.
 ///
 /// The caller promises:
 /// `layout` is null or open; `given` is null, or may be called with `data` until the scorer is closed; `out_scorer` and

@@ -50,8 +50,7 @@ pub enum Error {
     /// A struct of a caller that was compiled with a newer header has a member that this library does not know, and the
     /// member is set.
     #[error(
-        "{what} has {found} bytes, of which this library knows {known}, and a later one is set: deploy the release of \
-         the library that the caller was compiled with, or leave its new members 0"
+        "{what} has {found} bytes, of which this library knows {known}, and a later one is set: deploy the release of the library that the caller was compiled with, or leave its new members 0"
     )]
     NewerStruct {
         /// The struct.

@@ -49,8 +49,8 @@ impl Giver {
 
 /// Opens a scorer whose answers the caller gives, for unit tests of a server's own code: it needs no weight file. It is
 /// filled, scored and read like any other, and refuses what any other refuses. Its generation is 1, each model of the
-/// layout gives the same answers, a time limit is never reached, and it explains nothing. For tests of what a real model
-/// answers, `omomi fixture` makes a weight file from a list of weights. Close it with `omomi_scorer_close`.
+/// layout gives the same answers, a time limit is never reached, and it explains nothing. For tests of what a real
+/// model answers, `omomi fixture` makes a weight file from a list of weights. Close it with `omomi_scorer_close`.
 ///
 /// # Safety
 ///

@@ -50,8 +50,8 @@ impl LiveWatcher {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Closed`] once the live model is closed and all changes are told, and [`Error::Forked`] in a fork
-    /// of the process that opened the live model.
+    /// Returns [`Error::Closed`] once the live model is closed and all changes are told, and [`Error::Forked`] in a
+    /// fork of the process that opened the live model.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<LiveChange>, Error> {
         self.shared.check_process()?;
         let deadline = Instant::now().checked_add(timeout);

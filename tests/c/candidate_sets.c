@@ -81,8 +81,10 @@ static void prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_al
         CHECK(answer.status == OMOMI_CANDIDATE_NO_CANDIDATE && isnan(answer.probability) && isnan(answer.logit));
     }
   }
-  EXPECT(OK, omomi_scorer_explain(prepared_scorer, request.block, request.layout.len_bytes, 3, &explanation, NULL, 0, &error));
-  CHECK(memcmp(&explanation.logit, &request.block[prepared_info.results_offset + sizeof(OmomiOutcome) + 3 * 16], 8) == 0);
+  EXPECT(OK, omomi_scorer_explain(prepared_scorer, request.block, request.layout.len_bytes, 3, &explanation, NULL, 0,
+                                  &error));
+  CHECK(memcmp(&explanation.logit, &request.block[prepared_info.results_offset + sizeof(OmomiOutcome) + 3 * 16],
+               8) == 0);
 
   EXPECT(OK, omomi_request_put_in_set(set, 7, &small.request, 1, &error));
   EXPECT(OK, omomi_candidate_set_remove(set, 2, &removed, &error));
@@ -159,7 +161,8 @@ static void an_impossible_layout_or_scorer_is_refused(void) {
                 omomi_scorer_open_with(models, 2, prepared_layout, NULL, &scorer, &error));
   EXPECT_SAYING(INVALID_ARGUMENT, "a candidate set was given",
                 omomi_scorer_open_with(models, 1, small.layout, set, &scorer, &error));
-  EXPECT_SAYING(INVALID_ARGUMENT, "it is for 2 models", omomi_scorer_open(small.model, prepared_layout, &scorer, &error));
+  EXPECT_SAYING(INVALID_ARGUMENT, "it is for 2 models", omomi_scorer_open(small.model, prepared_layout, &scorer,
+                                                                          &error));
   EXPECT(OK, omomi_schema_open(&field, 1, &schema, &error));
   options.size_bytes = sizeof options;
   EXPECT(OK, omomi_layout_open_with(schema, &options, &layout, &error));

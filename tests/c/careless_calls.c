@@ -279,8 +279,10 @@ static void an_invalid_declaration_is_refused(void) {
   }
   EXPECT_SAYING(SCHEMA_INVALID, "more than 64 context fields", declare(fields, 65));
 
-  EXPECT_SAYING(UNKNOWN_FIELD, "no field `nowhere`", omomi_schema_slot(small.schema, omomi_text("nowhere"), &slot, &error));
-  EXPECT_SAYING(UNKNOWN_FIELD, "no field `tag\\u{0}`", omomi_schema_slot(small.schema, omomi_text_of("tag", 4), &slot, &error));
+  EXPECT_SAYING(UNKNOWN_FIELD, "no field `nowhere`", omomi_schema_slot(small.schema, omomi_text("nowhere"), &slot,
+                                                                       &error));
+  EXPECT_SAYING(UNKNOWN_FIELD, "no field `tag\\u{0}`", omomi_schema_slot(small.schema, omomi_text_of("tag", 4), &slot,
+                                                                         &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(NULL, omomi_text("tag"), &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, omomi_text_of(NULL, 3), &slot, &error));
   EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, omomi_text("tag"), NULL, &error));
@@ -406,7 +408,8 @@ static void a_bad_candidate_fails_alone(void) {
                  8 * small_slot(&small, rows[index].field).index,
              &rows[index].word, 8);
     } else {
-      EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 1), small_slot(&small, "title"), omomi_text("one \xff byte")));
+      EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 1), small_slot(&small, "title"),
+                                omomi_text("one \xff byte")));
     }
     EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
     for (candidate = 0; candidate < SMALL_FILLED; candidate++) {
@@ -638,7 +641,8 @@ static void predict_returns_the_first_refusal_of_a_setter(void) {
   omomi_request_forget_refusal(&request);
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 3, &error));
   omomi_set_text(omomi_context_row(&request), small_slot(&small, "region"), omomi_text_of(NULL, 3));
-  EXPECT_SAYING(NULL_ARGUMENT, "field `region` in the context", omomi_request_predict(small.scorer, &request, 3, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "field `region` in the context", omomi_request_predict(small.scorer, &request, 3,
+                                                                                      &error));
   omomi_request_clear(&request);
   EXPECT(INVALID_ARGUMENT, omomi_request_set_candidate(&request, 1, 0));
   EXPECT(INVALID_ARGUMENT, omomi_request_predict(small.scorer, &request, 0, &error));

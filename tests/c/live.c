@@ -152,7 +152,8 @@ int main(int argc, char **argv) {
   const OmomiField fields[] = {
       omomi_id_field(omomi_text("media_id"), OMOMI_SIDE_CONTEXT),
       omomi_many(omomi_text_field(omomi_text("interest"), OMOMI_SIDE_CONTEXT)),
-      omomi_number_field(omomi_text("floor_price"), OMOMI_SIDE_CONTEXT, omomi_text("JPY per 1,000 impressions"), 0.0, 1000.0),
+      omomi_number_field(omomi_text("floor_price"), OMOMI_SIDE_CONTEXT, omomi_text("JPY per 1,000 impressions"), 0.0,
+                         1000.0),
       omomi_text_field(omomi_text("region"), OMOMI_SIDE_CONTEXT),
       omomi_id_field(omomi_text("creative_id"), OMOMI_SIDE_CANDIDATE),
       omomi_text_field(omomi_text("title"), OMOMI_SIDE_CANDIDATE),

@@ -35,9 +35,11 @@ static void careless_opening_is_a_status(void) {
   const size_t len = strlen(dir);
   OmomiLive *opened = NULL;
   OmomiLiveOptions options = quiet_options();
-  EXPECT_SAYING(NULL_ARGUMENT, "dir is null", omomi_live_open(omomi_text_of(NULL, 3), small.schema, NULL, &opened, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "dir is null", omomi_live_open(omomi_text_of(NULL, 3), small.schema, NULL, &opened,
+                                                              &error));
   EXPECT_SAYING(NULL_ARGUMENT, "schema is null", omomi_live_open(omomi_text_of(dir, len), NULL, NULL, &opened, &error));
-  EXPECT_SAYING(NULL_ARGUMENT, "out_live is null", omomi_live_open(omomi_text_of(dir, len), small.schema, NULL, NULL, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "out_live is null", omomi_live_open(omomi_text_of(dir, len), small.schema, NULL, NULL,
+                                                                   &error));
   EXPECT(NOT_UTF8, omomi_live_open(omomi_text("a\xff"), small.schema, NULL, &opened, &error));
   CHECK(opened == NULL);
   EXPECT(OK, open_with(NULL));

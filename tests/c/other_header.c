@@ -98,7 +98,8 @@ int main(int argc, char **argv) {
 
 #ifdef NEWER
   SET_LATER(open_options, 1);
-  EXPECT_SAYING(ABI_MISMATCH, "of which this library knows 16", omomi_model_open(omomi_c_text(argv[1]), &open_options, &model, &error));
+  EXPECT_SAYING(ABI_MISMATCH, "of which this library knows 16", omomi_model_open(omomi_c_text(argv[1]), &open_options,
+                                                                                 &model, &error));
   SET_LATER(live_options, 1);
   EXPECT(ABI_MISMATCH, omomi_live_open(omomi_c_text(argv[2]), schema, &live_options, &live, &error));
   SET_LATER(layout_options, 1);

@@ -75,7 +75,8 @@ static OmomiStatus open_schema(void) {
   for (index = 0; index < 128; index++) {
     memset(names[index], 'x', 64);
     names[index][0] = (char)('a' + index % 16), names[index][1] = (char)('a' + index / 16);
-    fields[index] = omomi_id_field(omomi_text_of(names[index], 64), index < 64 ? OMOMI_SIDE_CONTEXT : OMOMI_SIDE_CANDIDATE);
+    fields[index] = omomi_id_field(omomi_text_of(names[index], 64),
+                                   index < 64 ? OMOMI_SIDE_CONTEXT : OMOMI_SIDE_CANDIDATE);
   }
   status = omomi_schema_open(fields, 128, &schema, &error);
   CHECK((schema != NULL) == (status == OMOMI_STATUS_OK));

@@ -140,7 +140,8 @@ static void a_test_gives_the_answers_of_a_scorer(void) {
   EXPECT(WRONG_FIELD_USE, omomi_request_predict(scorer, &request, 1, &error));
   omomi_request_forget_refusal(&request);
   EXPECT_SAYING(INVALID_ARGUMENT, "nothing to explain",
-                omomi_scorer_explain(scorer, request.block, request.layout.len_bytes, 0, &explanation, NULL, 0, &error));
+                omomi_scorer_explain(scorer, request.block, request.layout.len_bytes, 0, &explanation, NULL, 0,
+                                     &error));
   omomi_request_close(&request);
   omomi_scorer_close(scorer);
   omomi_live_scorer_close(live_scorer);

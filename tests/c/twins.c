@@ -168,7 +168,8 @@ static void same_answers(const OmomiRequest *one, const OmomiRequest *other) {
   CHECK(omomi_request_answered_count(one) == twin_omomi_request_answered_count(other));
   for (index = 0; index < SMALL_CANDIDATES + 1; index++) {
     const OmomiAnswer answer = omomi_request_answer(one, index), twin = twin_omomi_request_answer(other, index);
-    const OmomiAnswer of = omomi_request_answer_of(one, 1, index), twin_of = twin_omomi_request_answer_of(other, 1, index);
+    const OmomiAnswer of = omomi_request_answer_of(one, 1, index), twin_of = twin_omomi_request_answer_of(other, 1,
+                                                                                                          index);
     CHECK(memcmp(&answer, &twin, sizeof answer) == 0 && memcmp(&of, &twin_of, sizeof of) == 0);
   }
 }

@@ -45,10 +45,10 @@ fn swaps_states_and_problems_are_told_once() {
     let damaged = World::bytes(2).into_iter().rev().collect::<Vec<u8>>();
     world.publish_bytes(2, &damaged);
     server.live.look_now();
-    assert_eq!(said(&changes(&mut watcher)), ["reason not_a_weight_file"]);
+    assert_eq!(said(&changes(&mut watcher)), ["reason damaged"]);
     world.publish(3);
     server.live.look_now();
-    assert_eq!(said(&changes(&mut watcher)), ["swap 3", "gone not_a_weight_file"]);
+    assert_eq!(said(&changes(&mut watcher)), ["swap 3", "gone damaged"]);
     // A second watcher begins with what is so now.
     assert_eq!(said(&changes(&mut server.live.watcher())), ["swap 3", "serving"]);
 }
