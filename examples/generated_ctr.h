@@ -57,26 +57,26 @@ typedef struct {
  */
 static inline OmomiStatus generated_ctr_open(OmomiSchema **out_schema, GeneratedCtr *out_fields, OmomiError *error) {
   const OmomiField fields[] = {
-      omomi_id_field("user_id", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("device", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("os", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("region", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("segment", OMOMI_SIDE_CONTEXT),
-      omomi_many(omomi_text_field("interest", OMOMI_SIDE_CONTEXT)),
-      omomi_id_field("hour", OMOMI_SIDE_CONTEXT),
-      omomi_id_field("site_id", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("slot", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("size", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("exchange", OMOMI_SIDE_CONTEXT),
-      omomi_number_field("floor_price", OMOMI_SIDE_CONTEXT, "JPY per 1,000 impressions", 0.0, 100000.0),
-      omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE),
-      omomi_id_field("campaign_id", OMOMI_SIDE_CANDIDATE),
-      omomi_id_field("advertiser_id", OMOMI_SIDE_CANDIDATE),
-      omomi_text_field("category", OMOMI_SIDE_CANDIDATE),
-      omomi_text_field("format", OMOMI_SIDE_CANDIDATE),
-      omomi_text_field("theme", OMOMI_SIDE_CANDIDATE),
-      omomi_text_field("landing", OMOMI_SIDE_CANDIDATE),
-      omomi_number_field("creative_age", OMOMI_SIDE_CANDIDATE, "hours", 0.0, 2400.0),
+      omomi_id_field(omomi_text("user_id"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("device"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("os"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("region"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("segment"), OMOMI_SIDE_CONTEXT),
+      omomi_many(omomi_text_field(omomi_text("interest"), OMOMI_SIDE_CONTEXT)),
+      omomi_id_field(omomi_text("hour"), OMOMI_SIDE_CONTEXT),
+      omomi_id_field(omomi_text("site_id"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("slot"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("size"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("exchange"), OMOMI_SIDE_CONTEXT),
+      omomi_number_field(omomi_text("floor_price"), OMOMI_SIDE_CONTEXT, omomi_text("JPY per 1,000 impressions"), 0.0, 100000.0),
+      omomi_id_field(omomi_text("creative_id"), OMOMI_SIDE_CANDIDATE),
+      omomi_id_field(omomi_text("campaign_id"), OMOMI_SIDE_CANDIDATE),
+      omomi_id_field(omomi_text("advertiser_id"), OMOMI_SIDE_CANDIDATE),
+      omomi_text_field(omomi_text("category"), OMOMI_SIDE_CANDIDATE),
+      omomi_text_field(omomi_text("format"), OMOMI_SIDE_CANDIDATE),
+      omomi_text_field(omomi_text("theme"), OMOMI_SIDE_CANDIDATE),
+      omomi_text_field(omomi_text("landing"), OMOMI_SIDE_CANDIDATE),
+      omomi_number_field(omomi_text("creative_age"), OMOMI_SIDE_CANDIDATE, omomi_text("hours"), 0.0, 2400.0),
   };
   OmomiStatus status;
   if (out_schema == NULL || out_fields == NULL)
@@ -84,45 +84,45 @@ static inline OmomiStatus generated_ctr_open(OmomiSchema **out_schema, Generated
   *out_schema = NULL;
   status = omomi_schema_open(fields, sizeof fields / sizeof fields[0], out_schema, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "user_id", 7, &out_fields->user_id, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("user_id"), &out_fields->user_id, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "device", 6, &out_fields->device, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("device"), &out_fields->device, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "os", 2, &out_fields->os, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("os"), &out_fields->os, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "region", 6, &out_fields->region, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("region"), &out_fields->region, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "segment", 7, &out_fields->segment, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("segment"), &out_fields->segment, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "interest", 8, &out_fields->interest, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("interest"), &out_fields->interest, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "hour", 4, &out_fields->hour, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("hour"), &out_fields->hour, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "site_id", 7, &out_fields->site_id, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("site_id"), &out_fields->site_id, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "slot", 4, &out_fields->slot, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("slot"), &out_fields->slot, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "size", 4, &out_fields->size, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("size"), &out_fields->size, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "exchange", 8, &out_fields->exchange, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("exchange"), &out_fields->exchange, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "floor_price", 11, &out_fields->floor_price, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("floor_price"), &out_fields->floor_price, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "creative_id", 11, &out_fields->creative_id, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("creative_id"), &out_fields->creative_id, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "campaign_id", 11, &out_fields->campaign_id, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("campaign_id"), &out_fields->campaign_id, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "advertiser_id", 13, &out_fields->advertiser_id, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("advertiser_id"), &out_fields->advertiser_id, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "category", 8, &out_fields->category, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("category"), &out_fields->category, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "format", 6, &out_fields->format, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("format"), &out_fields->format, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "theme", 5, &out_fields->theme, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("theme"), &out_fields->theme, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "landing", 7, &out_fields->landing, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("landing"), &out_fields->landing, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "creative_age", 12, &out_fields->creative_age, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("creative_age"), &out_fields->creative_age, error);
   if (status != OMOMI_STATUS_OK) {
     omomi_schema_close(*out_schema);
     *out_schema = NULL;

@@ -21,30 +21,27 @@ int main(int argc, char **argv) {
   /* Once, when the server starts: the fields that it can supply, valid for every later model. */
   OmomiSchema *schema;
   OmomiLayout *layout;
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
   GeneratedCtr ad;
   check(generated_ctr_open(&schema, &ad, &error));
   check(omomi_layout_open(schema, 500, 64 * 1024, &layout, &error));
-  check(omomi_layout_offsets(layout, &offsets, &error));
 
   /* For each generation: every byte is verified before anything is scored. */
   OmomiModel *model;
-  check(omomi_model_open(argv[1], strlen(argv[1]), NULL, &model, &error));
+  check(omomi_model_open(omomi_c_text(argv[1]), NULL, &model, &error));
 
   /* For each thread. */
   OmomiScorer *scorer;
   OmomiRequest request;
-  void *block = malloc(offsets.len_bytes);
   check(omomi_scorer_open(model, layout, &scorer, &error));
-  check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
+  check(omomi_request_open(layout, &request, &error));
 
   /* For each request: allocates nothing and never waits. Fields that are not set are missing. */
   const int64_t creatives[] = {1624, 2519, 4001};
-  const OmomiText interests[] = {{"旅行", strlen("旅行")}, {"料理", strlen("料理")}};
+  const OmomiText interests[] = {omomi_text("旅行"), omomi_text("料理")};
   omomi_request_clear(&request);
   const OmomiRow context = omomi_context_row(&request);
   omomi_set_id(context, ad.site_id, 7);
-  omomi_set_text(context, ad.region, "東京都", strlen("東京都"));
+  omomi_set_text(context, ad.region, omomi_text("東京都"));
   omomi_set_texts(context, ad.interest, interests, 2);
   omomi_set_number(context, ad.floor_price, 50.0);
   for (size_t index = 0; index < 3; index++)
@@ -56,10 +53,10 @@ int main(int argc, char **argv) {
       printf("creative %lld: probability %.4f\n", (long long)creatives[index], answer.probability);
   }
 
+  omomi_request_close(&request);
   omomi_scorer_close(scorer);
   omomi_model_close(model);
   omomi_layout_close(layout);
   omomi_schema_close(schema);
-  free(block);
   return 0;
 }

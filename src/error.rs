@@ -47,6 +47,19 @@ pub enum Error {
         /// Size in bytes that was passed.
         found: u64,
     },
+    /// A struct of a caller that was compiled with a newer header has a member that this library does not know, and the
+    /// member is set.
+    #[error(
+        "{what} has {found} bytes, of which this library knows {known}, and a later one is set: deploy the release of the library that the caller was compiled with, or leave its new members 0"
+    )]
+    NewerStruct {
+        /// The struct.
+        what: &'static str,
+        /// Size in bytes that this library knows.
+        known: u64,
+        /// Size in bytes that was passed.
+        found: u64,
+    },
     /// The header of a request block names a layout that this library does not read.
     #[error("the request block has the wrong layout version: expected {expected} in its header, found {found}")]
     LayoutVersion {
@@ -609,7 +622,7 @@ impl Error {
             Self::TooManyValues { .. } => Code::TooManyValues,
             Self::Closed { .. } => Code::Closed,
             Self::Forked { .. } => Code::Forked,
-            Self::AbiMismatch { .. } => Code::AbiMismatch,
+            Self::AbiMismatch { .. } | Self::NewerStruct { .. } => Code::AbiMismatch,
             Self::OutOfMemory { .. } => Code::OutOfMemory,
             Self::SchemaInvalid { .. } => Code::SchemaInvalid,
             Self::FieldMissing { .. } => Code::FieldMissing,

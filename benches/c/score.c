@@ -76,7 +76,7 @@ static void read_requests(const char *path) {
 
 static OmomiSlot slot(const OmomiSchema *schema, const char *name) {
   OmomiSlot slot;
-  check(omomi_schema_slot(schema, name, strlen(name), &slot, &error));
+  check(omomi_schema_slot(schema, omomi_c_text(name), &slot, &error));
   return slot;
 }
 
@@ -84,17 +84,17 @@ static void fill_row(OmomiRow row, const OmomiSlot *slots, size_t at) {
   size_t field;
   for (field = 0; field < (size_t)field_count; field++)
     if (texts_wanted)
-      omomi_set_text(row, slots[field], texts[at + field], TEXT_LEN);
+      omomi_set_text(row, slots[field], omomi_text_of(texts[at + field], TEXT_LEN));
     else
       omomi_set_id(row, slots[field], ids[at + field]);
 }
 
 static void init_request(const OmomiLayout *layout) {
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiLayoutInfo info = OMOMI_LAYOUT_INFO_INIT;
   void *block;
-  check(omomi_layout_offsets(layout, &offsets, &error));
-  need(posix_memalign(&block, 64, offsets.len_bytes) == 0, "no memory");
-  check(omomi_request_init(&request, &offsets, block, offsets.len_bytes));
+  check(omomi_layout_info(layout, &info, &error));
+  need(posix_memalign(&block, 64, info.len_bytes) == 0, "no memory");
+  check(omomi_request_init(&request, &info, block, info.len_bytes));
 }
 
 /* Puts the candidates of all requests into a set. Each one is first written inline into a request. */
@@ -132,7 +132,8 @@ static void open_scorer(const char *path) {
     const OmomiSide side = of_context ? OMOMI_SIDE_CONTEXT : OMOMI_SIDE_CANDIDATE;
     snprintf(names[count], sizeof names[count], "%s_%d", of_context ? "context" : "candidate",
              (int)(index % (size_t)field_count));
-    fields[count] = texts_wanted ? omomi_text_field(names[count], side) : omomi_id_field(names[count], side);
+    fields[count] = texts_wanted ? omomi_text_field(omomi_c_text(names[count]), side)
+                                 : omomi_id_field(omomi_c_text(names[count]), side);
   }
   check(omomi_schema_open(fields, count, &schema, &error));
   for (index = 0; index < (size_t)field_count; index++) {
@@ -140,7 +141,7 @@ static void open_scorer(const char *path) {
     candidate_slots[index] = slot(schema, names[(size_t)field_count + index]);
   }
   check(omomi_layout_open(schema, (size_t)candidate_count, tail_len, &layout, &error));
-  check(omomi_model_open(path, strlen(path), NULL, &model, &error));
+  check(omomi_model_open(omomi_c_text(path), NULL, &model, &error));
   init_request(layout);
   if (prepared)
     open_prepared_scorer(schema, layout, model);

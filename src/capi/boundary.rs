@@ -6,6 +6,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
+use super::text::OmomiText;
 use super::{OMOMI_MESSAGE_CAPACITY_BYTES, OmomiError, OmomiStatus, owner};
 use crate::error::Error;
 use crate::log::hear_panics;
@@ -14,7 +15,7 @@ use crate::request::RequestLayout;
 pub(super) const OK: OmomiStatus = 0;
 
 /// Runs `body` and returns its result as a status. On an error or a panic, also writes the details to `error`, unless
-/// that has the size of another build, or was never initialized.
+/// that was never initialized.
 ///
 /// # Safety
 ///
@@ -27,9 +28,9 @@ pub(super) unsafe fn status(error: *mut OmomiError, body: impl FnOnce() -> Resul
     };
     if let Some(error) = NonNull::new(error) {
         // SAFETY: the caller's promise.
-        if unsafe { check_size(error, "error") }.is_ok() {
-            // SAFETY: as above, and its size is that of the struct.
-            unsafe { report(error, &failure) };
+        if let Ok(size_bytes) = unsafe { size_of_struct(error, "error") } {
+            // SAFETY: as above, and the struct is that long.
+            unsafe { report(error, size_bytes, &failure) };
         }
     }
     failure.code() as OmomiStatus
@@ -69,19 +70,99 @@ pub(super) fn output<T>(pointer: *mut T, argument: &'static str) -> Result<NonNu
     NonNull::new(pointer).ok_or(Error::NullArgument { argument })
 }
 
-/// Rejects a struct whose `size_bytes` differs from this library's: the caller was compiled with another header, or did
-/// not set it.
+/// A struct that begins with its `size_bytes` and may get members at its end. Clients of any release are answered: a
+/// shorter struct is that of an older header, and a longer one that of a newer header. A new member begins at or after
+/// the old end of its struct, never in the padding before it, and 0 means what callers without it get.
 ///
 /// # Safety
 ///
-/// `pointer` must point to at least a readable `size_t`, the first member of every struct with a `size_bytes`.
-pub(super) unsafe fn check_size<T>(pointer: NonNull<T>, what: &'static str) -> Result<(), Error> {
-    // SAFETY: the caller's promise.
+/// The struct is `repr(C)`, begins with a `usize`, and all its members are numbers, pointers and arrays of them.
+pub(super) unsafe trait Growing: Sized {
+    /// Length in bytes up to the first member that a caller may lack.
+    const MIN_LEN_BYTES: usize;
+}
+
+/// Implements [`Growing`]. The members before `$member` are those without which the struct has no meaning.
+macro_rules! growing {
+    ($name:ident from $member:ident) => {
+        // SAFETY: declared in this library, for C.
+        unsafe impl Growing for $name {
+            const MIN_LEN_BYTES: usize = std::mem::offset_of!($name, $member);
+        }
+    };
+}
+pub(super) use growing;
+
+/// Maximum length of a struct of any release: a longer one has a `size_bytes` that nobody set, and must not be read.
+const MAX_STRUCT_LEN_BYTES: usize = 4096;
+
+/// Reads the `size_bytes` of a struct. Rejects lengths that no release has: the caller did not set it.
+///
+/// # Safety
+///
+/// `pointer` must point to at least a readable `size_t`.
+pub(super) unsafe fn size_of_struct<T: Growing>(pointer: NonNull<T>, what: &'static str) -> Result<usize, Error> {
+    // SAFETY: the caller's promise, and the trait's.
     let size_bytes = unsafe { pointer.cast::<usize>().read() };
-    if size_bytes != size_of::<T>() {
+    let is_possible = size_bytes.is_multiple_of(align_of::<T>()) && size_bytes <= MAX_STRUCT_LEN_BYTES;
+    if size_bytes < T::MIN_LEN_BYTES || !is_possible {
         return Err(Error::WrongSize { what, expected: size_of::<T>() as u64, found: size_bytes as u64 });
     }
-    Ok(())
+    Ok(size_bytes)
+}
+
+/// Reads a struct of the caller. Members that a shorter one lacks are those of `default`. In a longer one, those that
+/// this library does not know must be 0: they would be ignored.
+///
+/// # Safety
+///
+/// `pointer` must point to a struct that is as long as it says.
+pub(super) unsafe fn read<T: Growing>(pointer: NonNull<T>, default: T, what: &'static str) -> Result<T, Error> {
+    // SAFETY: the caller's promise.
+    let size_bytes = unsafe { size_of_struct(pointer, what) }?;
+    let bytes = pointer.as_ptr().cast::<u8>();
+    let known = size_of::<T>();
+    for index in known..size_bytes {
+        // SAFETY: the struct is that long.
+        if unsafe { bytes.add(index).read() } != 0 {
+            return Err(Error::NewerStruct { what, known: known as u64, found: size_bytes as u64 });
+        }
+    }
+    let mut value = default;
+    // SAFETY: both structs are at least that long, and any bytes are a value, as the trait promises.
+    unsafe { (&raw mut value).cast::<u8>().copy_from_nonoverlapping(bytes, size_bytes.min(known)) };
+    Ok(value)
+}
+
+/// A struct of the caller, to write to.
+pub(super) struct Output<T> {
+    place: NonNull<T>,
+    size_bytes: usize,
+}
+
+impl<T: Growing> Output<T> {
+    /// Looks at the struct, and writes nothing yet.
+    ///
+    /// # Safety
+    ///
+    /// `pointer` must be null or point to a struct that is as long as it says, as long as this value lives.
+    pub(super) unsafe fn new(pointer: *mut T, argument: &'static str) -> Result<Self, Error> {
+        let place = output(pointer, argument)?;
+        // SAFETY: not null, and the caller promises the struct.
+        let size_bytes = unsafe { size_of_struct(place, argument) }?;
+        Ok(Self { place, size_bytes })
+    }
+
+    /// Writes as much as the caller's struct holds, and zeros into members that this library does not know.
+    pub(super) fn write(self, value: T) {
+        let (from, to) = ((&raw const value).cast::<u8>(), self.place.as_ptr().cast::<u8>());
+        let (first, known) = (size_of::<usize>(), self.size_bytes.min(size_of::<T>()));
+        // SAFETY: `new` was promised a struct of `size_bytes`, which has at least its first member; that one stays.
+        unsafe {
+            to.add(first).copy_from_nonoverlapping(from.add(first), known - first);
+            to.add(known).write_bytes(0, self.size_bytes - known);
+        }
+    }
 }
 
 /// Rejects a request block that is null, or whose length differs from that of `layout`.
@@ -118,14 +199,14 @@ pub(super) unsafe fn slice<'a, T>(elements: *const T, count: usize, argument: &'
     Ok(unsafe { std::slice::from_raw_parts(elements, count) })
 }
 
-/// Returns a text of `len` bytes, or an error if it is not UTF-8.
+/// Returns a text of the caller, or an error if it is not UTF-8.
 ///
 /// # Safety
 ///
-/// `text` must be null or point to `len` readable bytes that live and do not change for `'a`.
-pub(super) unsafe fn text<'a>(text: *const c_char, len: usize, argument: &'static str) -> Result<&'a str, Error> {
+/// `text` must be as long as it says, live, and not change for `'a`.
+pub(super) unsafe fn text<'a>(text: OmomiText, argument: &'static str) -> Result<&'a str, Error> {
     // SAFETY: the caller's promise; any char is a valid u8.
-    let bytes = unsafe { slice(text.cast::<u8>(), len, argument) }?;
+    let bytes = unsafe { slice(text.text.cast::<u8>(), text.len_bytes, argument) }?;
     std::str::from_utf8(bytes).map_err(|error| Error::NotUtf8 { what: argument, position: error.valid_up_to() })
 }
 
@@ -172,20 +253,33 @@ pub(super) unsafe fn copy_with_null(text: &str, place: NonNull<c_char>) {
 
 /// # Safety
 ///
-/// `error` must point to an `OmomiError` of this library's size that no other thread uses.
-unsafe fn report(error: NonNull<OmomiError>, failure: &Error) {
+/// `error` must point to an `OmomiError` of `size_bytes` that no other thread uses.
+unsafe fn report(error: NonNull<OmomiError>, size_bytes: usize, failure: &Error) {
     let error = error.as_ptr();
+    let room = (size_bytes - OmomiError::MIN_LEN_BYTES).min(OMOMI_MESSAGE_CAPACITY_BYTES);
     // SAFETY: the caller's promise. The message may be uninitialized memory, so it is reached by pointer only.
     unsafe {
         (&raw mut (*error).status).write(failure.code() as OmomiStatus);
         (&raw mut (*error).owner).write(owner(failure.owner()));
-        let mut len = Length(0);
-        let _ = failure.write_full_message(&mut len);
-        let mut message =
-            Message { place: (&raw mut (*error).message).cast(), len: 0, position: 0, total: len.0, is_cut: false };
-        let _ = failure.write_full_message(&mut message);
-        message.place.add(message.len).write(0);
+        write_message((&raw mut (*error).message).cast(), room, |mut out| failure.write_full_message(&mut out));
     }
+}
+
+/// Writes a message and a null byte into `room` bytes, and leaves out its middle if it is longer.
+///
+/// # Safety
+///
+/// `place` must have `room` writable bytes.
+pub(super) unsafe fn write_message(place: *mut u8, room: usize, write: impl Fn(&mut dyn fmt::Write) -> fmt::Result) {
+    if room == 0 {
+        return;
+    }
+    let mut total = Length(0);
+    let _ = write(&mut total);
+    let mut message = Message { place, room, len: 0, position: 0, total: total.0, is_cut: false };
+    let _ = write(&mut message);
+    // SAFETY: `push` keeps one byte.
+    unsafe { message.place.add(message.len).write(0) };
 }
 
 /// Passes each character of a message to `take`, as C can read it: a null byte would end it.
@@ -211,8 +305,9 @@ impl fmt::Write for Length {
 /// Writes into the message of an error, and keeps one byte for the null at its end. Leaves out the middle of a message
 /// that is too long: names of what went wrong come first, and the reason comes last.
 struct Message {
-    /// Start of `OMOMI_MESSAGE_CAPACITY_BYTES` writable bytes, of which `len` are written.
+    /// Start of `room` writable bytes, of which `len` are written.
     place: *mut u8,
+    room: usize,
     len: usize,
     /// The bytes of the whole message that came so far, and their number in the end.
     position: usize,
@@ -222,14 +317,20 @@ struct Message {
 
 /// Replaces the part of a message that was left out.
 const CUT: &str = " ... ";
-/// Bytes before the part that is left out.
-const HEAD_LEN: usize = 600;
-/// Bytes after it.
-const END_LEN: usize = OMOMI_MESSAGE_CAPACITY_BYTES - 1 - HEAD_LEN - CUT.len();
 
 impl Message {
+    /// Number of bytes before the part that is left out.
+    const fn head_len(&self) -> usize {
+        self.room * 3 / 5
+    }
+
+    /// Number of bytes after it.
+    const fn end_len(&self) -> usize {
+        (self.room - 1 - self.head_len()).saturating_sub(CUT.len())
+    }
+
     fn push(&mut self, text: &str) {
-        if self.len + text.len() < OMOMI_MESSAGE_CAPACITY_BYTES {
+        if self.len + text.len() < self.room {
             // SAFETY: there is room for the text and for a null byte after it.
             unsafe { self.place.add(self.len).copy_from_nonoverlapping(text.as_ptr(), text.len()) };
             self.len += text.len();
@@ -242,7 +343,7 @@ impl fmt::Write for Message {
         each_character(text, |character| {
             let (start, end) = (self.position, self.position + character.len());
             self.position = end;
-            if self.total < OMOMI_MESSAGE_CAPACITY_BYTES || end <= HEAD_LEN || start >= self.total - END_LEN {
+            if self.total < self.room || end <= self.head_len() || start >= self.total - self.end_len() {
                 self.push(character);
             } else if !self.is_cut {
                 self.is_cut = true;

@@ -65,13 +65,13 @@ pub unsafe extern "C" fn omomi_candidate_set_close(set: *mut OmomiCandidateSet) 
 ///
 /// # Safety
 ///
-/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `out_index` and
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable bytes; `out_index` and
 /// `error` are null or writable.
 #[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_add(
-    set: *const OmomiCandidateSet,
-    block: *mut c_void,
+    set: *mut OmomiCandidateSet,
+    block: *const c_void,
     block_len_bytes: usize,
     candidate: usize,
     out_index: *mut u32,
@@ -82,8 +82,8 @@ pub unsafe extern "C" fn omomi_candidate_set_add(
         let set = &unsafe { reference(set, "set") }?.0;
         check_block(set.layout(), block, block_len_bytes)?;
         let out_index = output(out_index, "out_index")?;
-        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-        let index = unsafe { set.add_block(block.cast(), candidate) }?;
+        // SAFETY: the block has, by the caller's promise, the length that was just checked, and is only read.
+        let index = unsafe { set.add_block(block.cast_mut().cast(), candidate) }?;
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_index.write(index) };
         Ok(())
@@ -100,14 +100,14 @@ pub unsafe extern "C" fn omomi_candidate_set_add(
 ///
 /// # Safety
 ///
-/// `set` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is null
+/// `set` is null or open; `block` is null or points to `block_len_bytes` readable bytes; `error` is null
 /// or writable.
 #[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_put(
-    set: *const OmomiCandidateSet,
+    set: *mut OmomiCandidateSet,
     index: u32,
-    block: *mut c_void,
+    block: *const c_void,
     block_len_bytes: usize,
     candidate: usize,
     error: *mut OmomiError,
@@ -116,8 +116,8 @@ pub unsafe extern "C" fn omomi_candidate_set_put(
         // SAFETY: the caller's promise.
         let set = &unsafe { reference(set, "set") }?.0;
         check_block(set.layout(), block, block_len_bytes)?;
-        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-        unsafe { set.put_block(index, block.cast(), candidate) }
+        // SAFETY: the block has, by the caller's promise, the length that was just checked, and is only read.
+        unsafe { set.put_block(index, block.cast_mut().cast(), candidate) }
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn omomi_candidate_set_put(
 /// `set` is null or open; `out_removed` and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_candidate_set_remove(
-    set: *const OmomiCandidateSet,
+    set: *mut OmomiCandidateSet,
     index: u32,
     out_removed: *mut u32,
     error: *mut OmomiError,

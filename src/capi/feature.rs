@@ -1,8 +1,7 @@
 //! Computes text values and feature keys for C.
 
-use std::ffi::c_char;
-
 use super::boundary::{output, slice, status, text};
+use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
 use crate::feature::{cross_step, feature_key, field_seed};
 
@@ -11,17 +10,12 @@ use crate::feature::{cross_step, feature_key, field_seed};
 ///
 /// # Safety
 ///
-/// `text` is null or points to `text_len_bytes` readable bytes; `out_value` and `error` are null or writable.
+/// `text` is as long as it says; `out_value` and `error` are null or writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn omomi_text_value(
-    text: *const c_char,
-    text_len_bytes: usize,
-    out_value: *mut u64,
-    error: *mut OmomiError,
-) -> OmomiStatus {
+pub unsafe extern "C" fn omomi_text_value(text: OmomiText, out_value: *mut u64, error: *mut OmomiError) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let text = unsafe { self::text(text, text_len_bytes, "text") }?;
+        let text = unsafe { self::text(text, "text") }?;
         let out_value = output(out_value, "out_value")?;
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_value.write(crate::feature::text_value(text.as_bytes())) };
@@ -36,18 +30,17 @@ pub unsafe extern "C" fn omomi_text_value(
 ///
 /// # Safety
 ///
-/// `name` is null or points to `name_len_bytes` readable bytes; `out_key` and `error` are null or writable.
+/// `name` is as long as it says; `out_key` and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_feature_key(
-    name: *const c_char,
-    name_len_bytes: usize,
+    name: OmomiText,
     value: u64,
     out_key: *mut u64,
     error: *mut OmomiError,
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let name = unsafe { text(name, name_len_bytes, "name") }?;
+        let name = unsafe { text(name, "name") }?;
         let out_key = output(out_key, "out_key")?;
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_key.write(feature_key(field_seed(name), value)) };
@@ -62,12 +55,11 @@ pub unsafe extern "C" fn omomi_feature_key(
 ///
 /// # Safety
 ///
-/// `name` is null or points to `name_len_bytes` readable bytes, `member_keys` is null or points to `member_count` keys;
+/// `name` is as long as it says, `member_keys` is null or points to `member_count` keys;
 /// `out_key` and `error` are null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_cross_key(
-    name: *const c_char,
-    name_len_bytes: usize,
+    name: OmomiText,
     member_keys: *const u64,
     member_count: usize,
     out_key: *mut u64,
@@ -75,7 +67,7 @@ pub unsafe extern "C" fn omomi_cross_key(
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
-        let name = unsafe { text(name, name_len_bytes, "name") }?;
+        let name = unsafe { text(name, "name") }?;
         // SAFETY: the caller's promise.
         let member_keys = unsafe { slice(member_keys, member_count, "member_keys") }?;
         let out_key = output(out_key, "out_key")?;

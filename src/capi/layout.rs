@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use super::boundary::{check_size, close, into_handle, output, reference, status};
+use super::boundary::{Growing, Output, close, growing, into_handle, output, read, reference, status};
 use super::schema::OmomiSchema;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::Side;
@@ -36,11 +36,14 @@ pub struct OmomiLayoutOptions {
     pub candidates: OmomiCandidates,
 }
 
-/// Byte offsets in a request block, all multiples of 8, and the capacity of the block.
+growing!(OmomiLayoutOptions from model_count);
+
+/// Description of a layout: capacities, row types, and byte offsets in a request block, all multiples of 8. Part of
+/// `OmomiRequest`, so it has the same members in all releases with one `OMOMI_ABI_VERSION`.
 #[repr(C)]
-#[derive(Debug)]
-pub struct OmomiOffsets {
-    /// `sizeof(OmomiOffsets)`, set by the caller.
+#[derive(Debug, Clone, Copy)]
+pub struct OmomiLayoutInfo {
+    /// `sizeof(OmomiLayoutInfo)`, set by the caller.
     pub size_bytes: usize,
     /// Start of the context row.
     pub context_offset: usize,
@@ -68,6 +71,36 @@ pub struct OmomiOffsets {
     pub context_row_type: u32,
     /// The type of candidate rows: their slots have the same.
     pub candidate_row_type: u32,
+}
+
+// SAFETY: declared in this library, for C.
+unsafe impl Growing for OmomiLayoutInfo {
+    const MIN_LEN_BYTES: usize = size_of::<Self>();
+}
+
+impl OmomiLayoutInfo {
+    pub(super) fn of(layout: &RequestLayout) -> Self {
+        let (offsets, capacity) = (layout.offsets(), layout.capacity());
+        Self {
+            size_bytes: size_of::<Self>(),
+            context_offset: offsets.context_offset,
+            candidates_offset: offsets.candidates_offset,
+            candidate_stride_bytes: offsets.candidate_stride_bytes,
+            results_offset: offsets.results_offset,
+            result_stride_bytes: offsets.result_stride_bytes,
+            tail_offset: offsets.tail_offset,
+            len_bytes: offsets.len_bytes,
+            candidate_capacity: capacity.candidates,
+            tail_len_bytes: capacity.tail_len_bytes,
+            model_count: layout.model_count(),
+            candidates: match layout.candidates() {
+                Candidates::Inline => OMOMI_CANDIDATES_INLINE,
+                Candidates::Prepared => OMOMI_CANDIDATES_PREPARED,
+            },
+            context_row_type: layout.schema().row_type(Side::Context).0,
+            candidate_row_type: layout.schema().row_type(Side::Candidate).0,
+        }
+    }
 }
 
 /// Creates the layout of requests with up to `candidate_capacity` inline candidates (1 to 65,536), for one model. The
@@ -136,46 +169,24 @@ pub unsafe extern "C" fn omomi_layout_close(layout: *mut OmomiLayout) {
     unsafe { close(layout) };
 }
 
-/// Writes the offsets of a layout's request blocks. The caller sets `out_offsets->size_bytes` first.
+/// Writes the description of a layout. The caller sets `out_info->size_bytes` first.
 ///
 /// # Safety
 ///
-/// `layout` is null or open; `out_offsets` and `error` are null or writable.
+/// `layout` is null or open; `out_info` and `error` are null or writable.
 #[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn omomi_layout_offsets(
+pub unsafe extern "C" fn omomi_layout_info(
     layout: *const OmomiLayout,
-    out_offsets: *mut OmomiOffsets,
+    out_info: *mut OmomiLayoutInfo,
     error: *mut OmomiError,
 ) -> OmomiStatus {
     let body = || {
         // SAFETY: the caller's promise.
         let layout = &unsafe { reference(layout, "layout") }?.0;
-        let out_offsets = output(out_offsets, "out_offsets")?;
-        // SAFETY: not null, and the caller promises the struct.
-        unsafe { check_size(out_offsets, "out_offsets") }?;
-        let (offsets, capacity) = (layout.offsets(), layout.capacity());
-        let offsets = OmomiOffsets {
-            size_bytes: size_of::<OmomiOffsets>(),
-            context_offset: offsets.context_offset,
-            candidates_offset: offsets.candidates_offset,
-            candidate_stride_bytes: offsets.candidate_stride_bytes,
-            results_offset: offsets.results_offset,
-            result_stride_bytes: offsets.result_stride_bytes,
-            tail_offset: offsets.tail_offset,
-            len_bytes: offsets.len_bytes,
-            candidate_capacity: capacity.candidates,
-            tail_len_bytes: capacity.tail_len_bytes,
-            model_count: layout.model_count(),
-            candidates: match layout.candidates() {
-                Candidates::Inline => OMOMI_CANDIDATES_INLINE,
-                Candidates::Prepared => OMOMI_CANDIDATES_PREPARED,
-            },
-            context_row_type: layout.schema().row_type(Side::Context).0,
-            candidate_row_type: layout.schema().row_type(Side::Candidate).0,
-        };
-        // SAFETY: as above.
-        unsafe { out_offsets.write(offsets) };
+        // SAFETY: the caller's promise.
+        let out_info = unsafe { Output::new(out_info, "out_info") }?;
+        out_info.write(OmomiLayoutInfo::of(layout));
         Ok(())
     };
     // SAFETY: the caller's promise.
@@ -201,11 +212,16 @@ unsafe fn open(
 
 /// # Safety
 ///
-/// `options` must be null or point to its struct, which lives and does not change for `'a`.
-unsafe fn checked<'a>(options: *const OmomiLayoutOptions) -> Result<&'a OmomiLayoutOptions, Error> {
+/// `options` must be null or point to its struct.
+unsafe fn checked(options: *const OmomiLayoutOptions) -> Result<OmomiLayoutOptions, Error> {
     let options = NonNull::new(options.cast_mut()).ok_or(Error::NullArgument { argument: "options" })?;
+    let default = OmomiLayoutOptions {
+        size_bytes: 0,
+        candidate_capacity: 0,
+        tail_len_bytes: 0,
+        model_count: 1,
+        candidates: OMOMI_CANDIDATES_INLINE,
+    };
     // SAFETY: the caller's promise.
-    unsafe { check_size(options, "options") }?;
-    // SAFETY: the caller's promise, and the struct has the size of this library's.
-    Ok(unsafe { options.as_ref() })
+    unsafe { read(options, default, "options") }
 }

@@ -5,9 +5,12 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::boundary::{check_size, close, copy_text, into_handle, output, reference, slice, status, text};
+use super::boundary::{
+    Growing, Output, close, copy_text, growing, into_handle, output, read, reference, slice, status, text,
+};
 use super::model::{OMOMI_LOAD_MODE_MAP, OmomiLoadMode, checked_load_mode, load_mode_number};
 use super::schema::OmomiSchema;
+use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::{LiveModel, LiveOptions, LiveStatus, Served, ServingState};
@@ -51,16 +54,6 @@ pub const OMOMI_SIGNATURE_ACCEPT: OmomiSignature = 1;
 /// A valid signature by a trusted key is required.
 pub const OMOMI_SIGNATURE_REQUIRE: OmomiSignature = 2;
 
-/// The path of a file.
-#[repr(C)]
-#[derive(Debug)]
-pub struct OmomiPath {
-    /// The path, in UTF-8.
-    pub path: *const c_char,
-    /// Length of the path.
-    pub len_bytes: usize,
-}
-
 /// Options of a live model. Begin with `OMOMI_LIVE_OPTIONS_INIT`, which suits a server that trusts its disk, and change
 /// what you need. The library copies the options.
 #[repr(C)]
@@ -70,9 +63,7 @@ pub struct OmomiLiveOptions {
     pub size_bytes: usize,
     /// Name of this serving process, unique among the processes that share the store. Its journal, quarantine and
     /// report are in `state/<name>`. Letters, digits, `-`, `_` and `.`; the first character is not `.`.
-    pub name: *const c_char,
-    /// Length of the name.
-    pub name_len_bytes: usize,
+    pub name: OmomiText,
     /// One of `OMOMI_LOAD_MODE_...`.
     pub load_mode: OmomiLoadMode,
     /// Maximum number of process deaths during trials of one generation. One more puts the generation into quarantine.
@@ -97,7 +88,7 @@ pub struct OmomiLiveOptions {
     pub contract_fingerprint_count: usize,
     /// Files with trusted public keys, as `omomi keygen` creates them; two while one key replaces another. They are
     /// read once.
-    pub trusted_key_paths: *const OmomiPath,
+    pub trusted_key_paths: *const OmomiText,
     /// Number of files.
     pub trusted_key_path_count: usize,
     /// Maximum age of the training data. Older data adds a reason; serving continues. 0 for no limit.
@@ -111,6 +102,36 @@ pub struct OmomiLiveOptions {
     pub lock_memory: u32,
     /// 1 if the server has its own answer when there is no model. It then counts as ready without one.
     pub has_fallback: u32,
+}
+
+growing!(OmomiLiveOptions from load_mode);
+
+impl OmomiLiveOptions {
+    /// Returns the numbers of `options`: what a shorter struct lacks. It has no name, no fingerprints and no keys.
+    fn of_rust(options: &LiveOptions) -> Self {
+        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            size_bytes: 0,
+            name: OmomiText::EMPTY,
+            load_mode: load_mode_number(options.load_mode),
+            max_deaths: options.max_deaths,
+            poll_interval_ms: milliseconds(options.poll_interval),
+            trial_ms: milliseconds(options.trial),
+            retry_after_death_ms: milliseconds(options.retry_after_death),
+            max_file_len_bytes: options.max_file_len_bytes,
+            memory_budget_bytes: options.memory_budget_bytes,
+            min_generation: options.min_generation,
+            contract_fingerprints: std::ptr::null(),
+            contract_fingerprint_count: 0,
+            trusted_key_paths: std::ptr::null(),
+            trusted_key_path_count: 0,
+            max_training_age_seconds: options.max_training_age.map_or(0, |age| age.as_secs()),
+            signature: signature_number(options.signature),
+            allow_writable_files: u32::from(options.allow_writable_files),
+            lock_memory: u32::from(options.lock_memory),
+            has_fallback: u32::from(options.has_fallback),
+        }
+    }
 }
 
 /// Status of a live model. `omomi_live_status_json` also has every reason, attempt and quarantined file.
@@ -160,6 +181,8 @@ pub struct OmomiLiveStatus {
     pub heartbeat_unix_seconds: u64,
 }
 
+growing!(OmomiLiveStatus from pinned_generation);
+
 /// Opens the store in the directory `dir` for a server that declares `schema`. Returns after the first look at the
 /// store, so a good generation, if there is one, already answers. Never fails because of the contents of the store, not
 /// even if the directory does not exist: `omomi_live_status_json` gives the reasons, and nothing is created there. A
@@ -171,24 +194,23 @@ pub struct OmomiLiveStatus {
 ///
 /// # Safety
 ///
-/// `dir` is null or points to `dir_len_bytes` readable bytes, `schema` is null or open, `options` is null or points to
+/// `dir` is as long as it says, `schema` is null or open, `options` is null or points to
 /// its struct, whose texts and arrays are as long as it says; `out_live` and `error` are null or writable.
 #[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_open(
-    dir: *const c_char,
-    dir_len_bytes: usize,
+    dir: OmomiText,
     schema: *const OmomiSchema,
     options: *const OmomiLiveOptions,
     out_live: *mut *mut OmomiLive,
     error: *mut OmomiError,
 ) -> OmomiStatus {
     let body = || {
-        if dir.is_null() {
+        if dir.text.is_null() {
             return Err(Error::NullArgument { argument: "dir" });
         }
         // SAFETY: the caller's promise.
-        let dir = unsafe { text(dir, dir_len_bytes, "dir") }?;
+        let dir = unsafe { text(dir, "dir") }?;
         // SAFETY: the caller's promise.
         let schema = &unsafe { reference(schema, "schema") }?.0;
         // SAFETY: the caller's promise.
@@ -247,12 +269,9 @@ pub unsafe extern "C" fn omomi_live_status(
     let body = || {
         // SAFETY: the caller's promise.
         let live = unsafe { own_live(live, "live") }?;
-        let out_status = output(out_status, "out_status")?;
-        // SAFETY: not null, and the caller promises the struct.
-        unsafe { check_size(out_status, "out_status") }?;
-        let live_status = of_rust(&live.status());
-        // SAFETY: as above.
-        unsafe { out_status.write(live_status) };
+        // SAFETY: the caller's promise.
+        let out_status = unsafe { Output::new(out_status, "out_status") }?;
+        out_status.write(of_rust(&live.status()));
         Ok(())
     };
     // SAFETY: the caller's promise.
@@ -342,11 +361,9 @@ fn not_served(generation: u64) -> Error {
 unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, Error> {
     let Some(options) = NonNull::new(options.cast_mut()) else { return Ok(LiveOptions::default()) };
     // SAFETY: the caller's promise.
-    unsafe { check_size(options, "options") }?;
-    // SAFETY: the caller's promise, and the struct has the size of this library's.
-    let options = unsafe { options.as_ref() };
+    let options = unsafe { read(options, OmomiLiveOptions::of_rust(&LiveOptions::default()), "options") }?;
     // SAFETY: the caller's promise.
-    let name = unsafe { text(options.name, options.name_len_bytes, "options->name") }?;
+    let name = unsafe { text(options.name, "options->name") }?;
     let (fingerprints, count) = (options.contract_fingerprints, options.contract_fingerprint_count);
     // SAFETY: the caller's promise.
     let fingerprints = unsafe { slice(fingerprints, count, "options->contract_fingerprints") }?;
@@ -354,7 +371,7 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
     // SAFETY: the caller's promise.
     let paths = unsafe { slice(paths.0, paths.1, "options->trusted_key_paths") }?;
     // SAFETY: the caller's promise.
-    let path = |path: &OmomiPath| unsafe { text(path.path, path.len_bytes, "a path of options->trusted_key_paths") };
+    let path = |&path: &OmomiText| unsafe { text(path, "a path of options->trusted_key_paths") };
     let paths = paths.iter().map(path).collect::<Result<Vec<_>, Error>>()?;
     let max_training_age = options.max_training_age_seconds;
     Ok(LiveOptions {
@@ -386,6 +403,14 @@ fn signature(number: OmomiSignature) -> Result<SignaturePolicy, Error> {
             let problem = format!("expected one of OMOMI_SIGNATURE_..., found {found}");
             Err(Error::InvalidArgument { argument: "options->signature", problem })
         }
+    }
+}
+
+const fn signature_number(policy: SignaturePolicy) -> OmomiSignature {
+    match policy {
+        SignaturePolicy::Off => OMOMI_SIGNATURE_OFF,
+        SignaturePolicy::Accept => OMOMI_SIGNATURE_ACCEPT,
+        SignaturePolicy::Require => OMOMI_SIGNATURE_REQUIRE,
     }
 }
 

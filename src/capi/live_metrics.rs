@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::boundary::{check_size, output, slice, status};
+use super::boundary::{Growing, Output, growing, output, slice, status};
 use super::live::{OmomiControl, OmomiLive, OmomiServingState, control, own_live, serving_state};
 use super::model::{OMOMI_LOAD_MODE_MAP, OmomiLoadMode, load_mode_number};
 use super::{OmomiError, OmomiStatus};
@@ -111,6 +111,8 @@ pub struct OmomiLiveMetrics {
     pub taken_unix_seconds: u64,
 }
 
+growing!(OmomiLiveMetrics from failed_count);
+
 /// Writes the metrics of a live model. Allocates nothing and never makes a request wait. May wait briefly for the
 /// library's thread, so call it from a thread that serves no request. The caller sets `out_metrics->size_bytes` first
 /// (`OMOMI_LIVE_METRICS_INIT` does).
@@ -127,12 +129,9 @@ pub unsafe extern "C" fn omomi_live_metrics(
     let body = || {
         // SAFETY: the caller's promise.
         let live = unsafe { own_live(live, "live") }?;
-        let out_metrics = output(out_metrics, "out_metrics")?;
-        // SAFETY: not null, and the caller promises the struct.
-        unsafe { check_size(out_metrics, "out_metrics") }?;
-        let metrics = of_rust(&live.metrics());
-        // SAFETY: as above.
-        unsafe { out_metrics.write(metrics) };
+        // SAFETY: the caller's promise.
+        let out_metrics = unsafe { Output::new(out_metrics, "out_metrics") }?;
+        out_metrics.write(of_rust(&live.metrics()));
         Ok(())
     };
     // SAFETY: the caller's promise.

@@ -9,18 +9,40 @@ use super::layout::OmomiLayout;
 use super::live::{OmomiLive, own_live};
 use super::owner::Owner;
 use super::scorer::{OmomiContribution, OmomiExplanation, write_explanation};
+use super::test_scorer::explains_nothing;
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::LiveScorer;
-use crate::score::forget_answers;
+use crate::request::RequestLayout;
+use crate::score::{GivenScorer, forget_answers};
 
 /// Scores requests with the generation that a live model serves. One generation scores the whole request; the first
 /// request after a swap is scored by the new one. Open one for each thread. It belongs to the first thread that uses
 /// it, until `omomi_live_scorer_hand_over`; another thread immediately gets `OMOMI_STATUS_SCORER_BUSY`.
 #[derive(Debug)]
 pub struct OmomiLiveScorer {
-    scorer: LiveScorer,
+    answers: Answers,
     owner: Owner,
+}
+
+/// Who gives a live scorer's answers.
+#[derive(Debug)]
+enum Answers {
+    Live(LiveScorer),
+    Test(GivenScorer),
+}
+
+impl OmomiLiveScorer {
+    pub(super) const fn of_given(scorer: GivenScorer) -> Self {
+        Self { answers: Answers::Test(scorer), owner: Owner::new() }
+    }
+
+    fn layout(&self) -> &RequestLayout {
+        match &self.answers {
+            Answers::Live(scorer) => scorer.layout(),
+            Answers::Test(scorer) => scorer.layout(),
+        }
+    }
 }
 
 /// Creates a scorer for requests of `layout`, which is for one model. It answers with the served generation, and with
@@ -55,7 +77,7 @@ pub unsafe extern "C" fn omomi_live_scorer_open(
             Some(set) => live.scorer_with_candidates(layout, &set.0),
             None => live.scorer(layout),
         };
-        let scorer = OmomiLiveScorer { scorer: scorer?, owner: Owner::new() };
+        let scorer = OmomiLiveScorer { answers: Answers::Live(scorer?), owner: Owner::new() };
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -158,11 +180,14 @@ unsafe fn predict(
     unsafe { forget_answers(block.cast(), block_len_bytes) };
     // SAFETY: the caller's promise.
     let handle = unsafe { reference(scorer, "scorer") }?;
-    let scorer = &handle.scorer;
-    check_block(scorer.layout(), block, block_len_bytes)?;
+    check_block(handle.layout(), block, block_len_bytes)?;
     handle.owner.check()?;
-    // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-    unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
+    match &handle.answers {
+        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
+        Answers::Live(scorer) => unsafe { scorer.predict_block(block.cast(), candidate_count, budget) },
+        // SAFETY: as above.
+        Answers::Test(scorer) => unsafe { scorer.predict_block(block.cast(), candidate_count) },
+    }
 }
 
 /// Explains the probability that the generation which answers now gives to candidate `candidate` of the request in
@@ -171,13 +196,13 @@ unsafe fn predict(
 ///
 /// # Safety
 ///
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes;
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable bytes;
 /// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
 /// `error` is null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_live_scorer_explain(
     scorer: *const OmomiLiveScorer,
-    block: *mut c_void,
+    block: *const c_void,
     block_len_bytes: usize,
     candidate: usize,
     out_explanation: *mut OmomiExplanation,
@@ -188,11 +213,11 @@ pub unsafe extern "C" fn omomi_live_scorer_explain(
     let body = || {
         // SAFETY: the caller's promise.
         let handle = unsafe { reference(scorer, "scorer") }?;
-        let scorer = &handle.scorer;
-        check_block(scorer.layout(), block, block_len_bytes)?;
+        check_block(handle.layout(), block, block_len_bytes)?;
         handle.owner.check()?;
-        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-        let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
+        let Answers::Live(scorer) = &handle.answers else { return Err(explains_nothing()) };
+        // SAFETY: the block has, by the caller's promise, the length that was just checked, and is only read.
+        let explain = || unsafe { scorer.explain_block(block.cast_mut().cast(), candidate) };
         // SAFETY: the caller's promise.
         unsafe { write_explanation(explain, out_explanation, out_contributions, contribution_capacity) }
     };

@@ -1,9 +1,10 @@
 //! The log callback, for C.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use super::boundary::status;
+use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
 use crate::log::{Level, set_listener};
 
@@ -12,10 +13,9 @@ pub type OmomiLogLevel = u32;
 /// A defect in the library, which failed one call.
 pub const OMOMI_LOG_ERROR: OmomiLogLevel = 1;
 
-/// Receives a message of `len_bytes` bytes of UTF-8, with a null byte after them, on whatever thread it arises. The
-/// text is valid during the call. The callback must return, and must not call this library.
-pub type OmomiLogCallback =
-    Option<unsafe extern "C" fn(data: *mut c_void, level: OmomiLogLevel, message: *const c_char, len_bytes: usize)>;
+/// Receives a message, with a null byte after its text, on whatever thread it arises. The text is valid during the
+/// call. The callback must return, and must not call this library.
+pub type OmomiLogCallback = Option<unsafe extern "C" fn(data: *mut c_void, level: OmomiLogLevel, message: OmomiText)>;
 
 /// The `data` of a callback, which its owner made fit for any thread.
 struct Data(*mut c_void);
@@ -56,8 +56,9 @@ pub unsafe extern "C" fn omomi_set_log(
                 // A null byte inside would cut the message short.
                 let text: Vec<u8> =
                     message.bytes().map(|byte| if byte == 0 { b'?' } else { byte }).chain([0]).collect();
+                let message = OmomiText { text: text.as_ptr().cast(), len_bytes: text.len() - 1 };
                 // SAFETY: the caller's promise.
-                unsafe { callback(data.pointer(), level, text.as_ptr().cast(), text.len() - 1) };
+                unsafe { callback(data.pointer(), level, message) };
             };
             Arc::new(listener) as crate::log::Listener
         }));

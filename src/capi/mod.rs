@@ -6,18 +6,40 @@
 //! before it becomes a Rust enum. Every output is written last, when nothing can fail any more.
 
 mod boundary;
-mod candidate_set;
-mod feature;
-mod layout;
-mod live;
-mod live_metrics;
-mod live_scorer;
-mod log;
-mod model;
 mod owner;
-mod request;
+/// cbindgen:ignore
+mod twins;
+
+// In the order in which a C programmer needs them, which is that of the header. Empty lines keep rustfmt from sorting.
+mod version;
+
+mod text;
+
 mod schema;
+
+mod layout;
+
+mod model;
+
 mod scorer;
+
+mod request;
+
+mod candidate_set;
+
+mod live;
+
+mod live_scorer;
+
+mod live_metrics;
+
+mod live_watcher;
+
+mod log;
+
+mod feature;
+
+mod test_scorer;
 
 use std::ffi::c_char;
 
@@ -27,13 +49,13 @@ pub use candidate_set::{
 };
 pub use feature::{omomi_cross_key, omomi_feature_key, omomi_text_value};
 pub use layout::{
-    OMOMI_CANDIDATES_INLINE, OMOMI_CANDIDATES_PREPARED, OmomiCandidates, OmomiLayout, OmomiLayoutOptions, OmomiOffsets,
-    omomi_layout_close, omomi_layout_offsets, omomi_layout_open, omomi_layout_open_with,
+    OMOMI_CANDIDATES_INLINE, OMOMI_CANDIDATES_PREPARED, OmomiCandidates, OmomiLayout, OmomiLayoutInfo,
+    OmomiLayoutOptions, omomi_layout_close, omomi_layout_info, omomi_layout_open, omomi_layout_open_with,
 };
 pub use live::{
     OMOMI_CONTROL_FOLLOW, OMOMI_CONTROL_FREEZE, OMOMI_CONTROL_OFF, OMOMI_CONTROL_PIN, OMOMI_SERVING_STATE_NO_MODEL,
     OMOMI_SERVING_STATE_OFF, OMOMI_SERVING_STATE_SERVING, OMOMI_SIGNATURE_ACCEPT, OMOMI_SIGNATURE_OFF,
-    OMOMI_SIGNATURE_REQUIRE, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus, OmomiPath, OmomiServingState,
+    OMOMI_SIGNATURE_REQUIRE, OmomiControl, OmomiLive, OmomiLiveOptions, OmomiLiveStatus, OmomiServingState,
     OmomiSignature, omomi_live_close, omomi_live_logic_id, omomi_live_look_now, omomi_live_open, omomi_live_status,
     omomi_live_status_json,
 };
@@ -45,6 +67,11 @@ pub use live_scorer::{
     OmomiLiveScorer, omomi_live_scorer_close, omomi_live_scorer_explain, omomi_live_scorer_hand_over,
     omomi_live_scorer_open, omomi_live_scorer_predict, omomi_live_scorer_predict_within,
 };
+pub use live_watcher::{
+    OMOMI_LIVE_CHANGE_NONE, OMOMI_LIVE_CHANGE_REASON, OMOMI_LIVE_CHANGE_REASON_GONE, OMOMI_LIVE_CHANGE_STATE,
+    OMOMI_LIVE_CHANGE_SWAP, OmomiLiveChange, OmomiLiveChangeKind, OmomiLiveWatcher, omomi_live_watcher_close,
+    omomi_live_watcher_next, omomi_live_watcher_open,
+};
 pub use log::{OMOMI_LOG_ERROR, OmomiLogCallback, OmomiLogLevel, omomi_set_log};
 pub use model::{
     OMOMI_LOAD_MODE_AUTO, OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo,
@@ -54,19 +81,26 @@ pub use model::{
 pub use request::{
     OMOMI_CANDIDATE_LATE, OMOMI_CANDIDATE_NO_CANDIDATE, OMOMI_CANDIDATE_NOT_COMPUTED, OMOMI_CANDIDATE_NOT_FILLED,
     OMOMI_CANDIDATE_NOT_UTF8, OMOMI_CANDIDATE_OUTSIDE_TAIL, OMOMI_CANDIDATE_SCORED, OMOMI_CANDIDATE_TOO_MANY_VALUES,
-    OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD, OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRowHead,
+    OMOMI_LAYOUT_VERSION, OMOMI_MAX_VALUES_PER_FIELD, OmomiAnswer, OmomiHeader, OmomiOutcome, OmomiRequest, OmomiRow,
+    OmomiRowHead, omomi_request_close, omomi_request_open,
 };
 pub use schema::{
     OMOMI_KIND_ID, OMOMI_KIND_NUMBER, OMOMI_KIND_TEXT, OMOMI_SIDE_CANDIDATE, OMOMI_SIDE_CONTEXT, OmomiField, OmomiKind,
     OmomiSchema, OmomiSide, OmomiSlot, omomi_schema_close, omomi_schema_of_model, omomi_schema_open, omomi_schema_slot,
 };
 pub use scorer::{
-    OMOMI_NAME_CAPACITY_BYTES, OmomiContribution, OmomiExplanation, OmomiScorer, omomi_scorer_close,
-    omomi_scorer_explain, omomi_scorer_hand_over, omomi_scorer_open, omomi_scorer_open_with, omomi_scorer_predict,
-    omomi_scorer_predict_within,
+    OMOMI_NAME_CAPACITY_BYTES, OmomiContribution, OmomiExplanation, OmomiScorer, omomi_request_of_scorer,
+    omomi_scorer_close, omomi_scorer_explain, omomi_scorer_hand_over, omomi_scorer_of_model, omomi_scorer_open,
+    omomi_scorer_open_with, omomi_scorer_predict, omomi_scorer_predict_within, omomi_scorer_slot,
+};
+pub use test_scorer::{OmomiGivenAnswer, omomi_test_live_scorer_open, omomi_test_scorer_open};
+pub use text::OmomiText;
+pub use version::{
+    OMOMI_VERSION, OMOMI_VERSION_MAJOR, OMOMI_VERSION_MINOR, OMOMI_VERSION_PATCH, omomi_version, omomi_version_number,
 };
 
 use crate::error::{Code, Owner};
+use boundary::Growing;
 
 /// Increases with every change for which clients must be compiled again. If the library is found at run time, compare
 /// it with `omomi_abi_version()` at start.
@@ -105,16 +139,12 @@ pub struct OmomiError {
     pub message: [c_char; OMOMI_MESSAGE_CAPACITY_BYTES],
 }
 
+boundary::growing!(OmomiError from message);
+
 /// Returns the ABI version of the library.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_abi_version() -> u32 {
     OMOMI_ABI_VERSION
-}
-
-/// Returns the release of the library, for example "0.1.0". The text is static.
-#[unsafe(no_mangle)]
-pub extern "C" fn omomi_version() -> *const c_char {
-    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
 /// Returns the name of a status, for example "null_argument". Names are the same in every language. Returns "unknown"

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::boundary::{check_size, close, copy_text, into_handle, output, reference, status, text};
+use super::boundary::{Growing, Output, close, copy_text, growing, into_handle, output, read, reference, status, text};
+use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::score::Model;
@@ -34,6 +35,11 @@ pub struct OmomiOpenOptions {
     pub load_mode: OmomiLoadMode,
 }
 
+// SAFETY: declared in this library, for C.
+unsafe impl Growing for OmomiOpenOptions {
+    const MIN_LEN_BYTES: usize = size_of::<Self>();
+}
+
 /// Description of a model.
 #[repr(C)]
 #[derive(Debug)]
@@ -52,6 +58,8 @@ pub struct OmomiModelInfo {
     pub bias: f64,
 }
 
+growing!(OmomiModelInfo from weight_count);
+
 /// Opens the weight file at `path`, verifies every byte, and recomputes its golden requests. Fails unless all of this
 /// succeeds, so an open model can always score. Reads the whole file, so do not call it from a request thread. Every
 /// kind of damage has its own status. Close the model with `omomi_model_close`.
@@ -60,23 +68,22 @@ pub struct OmomiModelInfo {
 ///
 /// # Safety
 ///
-/// `path` is null or points to `path_len_bytes` readable bytes, `options` is null or points to its struct; `out_model`
+/// `path` is as long as it says, `options` is null or points to its struct; `out_model`
 /// and `error` are null or writable.
 #[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_model_open(
-    path: *const c_char,
-    path_len_bytes: usize,
+    path: OmomiText,
     options: *const OmomiOpenOptions,
     out_model: *mut *mut OmomiModel,
     error: *mut OmomiError,
 ) -> OmomiStatus {
     let body = || {
-        if path.is_null() {
+        if path.text.is_null() {
             return Err(Error::NullArgument { argument: "path" });
         }
         // SAFETY: the caller's promise.
-        let path = unsafe { text(path, path_len_bytes, "path") }?;
+        let path = unsafe { text(path, "path") }?;
         // SAFETY: the caller's promise.
         let mode = unsafe { load_mode(options) }?;
         let out_model = output(out_model, "out_model")?;
@@ -114,9 +121,8 @@ pub unsafe extern "C" fn omomi_model_info(
     let body = || {
         // SAFETY: the caller's promise.
         let model = &unsafe { reference(model, "model") }?.0;
-        let out_info = output(out_info, "out_info")?;
-        // SAFETY: not null, and the caller promises the struct.
-        unsafe { check_size(out_info, "out_info") }?;
+        // SAFETY: the caller's promise.
+        let out_info = unsafe { Output::new(out_info, "out_info") }?;
         let info = OmomiModelInfo {
             size_bytes: size_of::<OmomiModelInfo>(),
             generation: model.generation(),
@@ -125,8 +131,7 @@ pub unsafe extern "C" fn omomi_model_info(
             contract_fingerprint: model.contract().fingerprint(),
             bias: model.bias(),
         };
-        // SAFETY: as above.
-        unsafe { out_info.write(info) };
+        out_info.write(info);
         Ok(())
     };
     // SAFETY: the caller's promise.
@@ -186,10 +191,9 @@ pub unsafe extern "C" fn omomi_model_contract_json(
 /// `options` is null or points to its struct.
 unsafe fn load_mode(options: *const OmomiOpenOptions) -> Result<LoadMode, Error> {
     let Some(options) = NonNull::new(options.cast_mut()) else { return Ok(LoadMode::default()) };
+    let default = OmomiOpenOptions { size_bytes: 0, load_mode: OMOMI_LOAD_MODE_MAP };
     // SAFETY: the caller's promise.
-    unsafe { check_size(options, "options") }?;
-    // SAFETY: the caller's promise, and the struct has the size of this library's.
-    checked_load_mode(unsafe { options.as_ref() }.load_mode)
+    checked_load_mode(unsafe { read(options, default, "options") }?.load_mode)
 }
 
 /// Translates a load mode, rejecting unknown numbers.

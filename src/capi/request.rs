@@ -1,9 +1,15 @@
 //! The parts of a request block that C sees as structs. `request/REQUEST.md` specifies them.
 
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::mem::offset_of;
+use std::ptr::NonNull;
 
-use crate::error::RowProblem;
-use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, layout};
+use super::boundary::{output, reference, status};
+use super::layout::{OmomiLayout, OmomiLayoutInfo};
+use super::{OmomiError, OmomiStatus};
+use crate::error::{Error, RowProblem};
+use crate::log::hear_panics;
+use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, RequestLayout, layout};
 
 /// Version of the request block's layout: the first word of its header.
 pub const OMOMI_LAYOUT_VERSION: u32 = 1;
@@ -27,6 +33,36 @@ pub const OMOMI_CANDIDATE_NO_CANDIDATE: u32 = 5;
 pub const OMOMI_CANDIDATE_NOT_FILLED: u32 = 6;
 /// In `OmomiAnswer.status`: the time limit passed before the candidate was reached.
 pub const OMOMI_CANDIDATE_LATE: u32 = 7;
+
+/// A request: a block of memory, and how it is laid out. `omomi_request_open` makes one, or `omomi_request_init` in
+/// memory of your own. A copy of the struct is the same request. Has the same members in all releases with one
+/// `OMOMI_ABI_VERSION`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct OmomiRequest {
+    /// The block. Null in a request that is zeroed or closed, which every function refuses or ignores.
+    pub block: *mut u8,
+    /// The layout of the block.
+    pub layout: OmomiLayoutInfo,
+    /// 1 if `omomi_request_close` frees the block, 0 if the block is yours.
+    pub owns_block: u32,
+    /// Reserved: leave unchanged.
+    pub reserved: u32,
+}
+
+/// A row of a request that is being filled, its offset in the block, and its type, which is that of its slots. If the
+/// request has no such row, both numbers are 0. Two registers hold the struct; a larger one would be passed through
+/// memory to every function that takes a row.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct OmomiRow {
+    /// The request, or null.
+    pub request: *mut OmomiRequest,
+    /// Start of the row in the block.
+    pub offset_bytes: u32,
+    /// Type of the row.
+    pub row_type: u32,
+}
 
 /// The header of a request block. The inline functions write it, except for the last two members, which predict writes.
 #[repr(C)]
@@ -58,7 +94,7 @@ pub struct OmomiHeader {
 
 /// The header of a model's result, written by predict. The answers follow.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct OmomiOutcome {
     /// Generation of the model that answered.
     pub generation: u64,
@@ -80,6 +116,20 @@ pub struct OmomiOutcome {
     pub reserved: [u32; 8],
 }
 
+impl OmomiOutcome {
+    /// What there is without an answer.
+    pub(super) const NONE: Self = Self {
+        generation: 0,
+        scored_count: 0,
+        refused_count: 0,
+        late_count: 0,
+        unseen_count: 0,
+        missing_count: 0,
+        invalid_number_count: 0,
+        reserved: [0; 8],
+    };
+}
+
 /// The header of a row. Slots of 8 bytes follow, one for each field of the side, in the order of declaration.
 #[repr(C)]
 #[derive(Debug)]
@@ -92,7 +142,7 @@ pub struct OmomiRowHead {
 
 /// The answer for one candidate.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct OmomiAnswer {
     /// The logit; NaN if the candidate was not scored.
     pub logit: f64,
@@ -100,6 +150,74 @@ pub struct OmomiAnswer {
     pub probability: f32,
     /// `OMOMI_CANDIDATE_SCORED`, or the reason why the candidate was not scored.
     pub status: u32,
+}
+
+/// Block alignment: a cache line.
+const BLOCK_ALIGNMENT: usize = 64;
+
+/// Creates an empty request of a layout, with a block of the library's. Open one for each thread, with the scorer.
+/// Close it with `omomi_request_close`.
+///
+/// # Safety
+///
+/// `layout` is null or open; `out_request` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_request_open(
+    layout: *const OmomiLayout,
+    out_request: *mut OmomiRequest,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let layout = &unsafe { reference(layout, "layout") }?.0;
+        // SAFETY: the caller's promise.
+        unsafe { open(layout, out_request) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Closes a request: frees the block, unless that is yours, and sets it to null. Ignores null and a request that is
+/// closed.
+///
+/// # Safety
+///
+/// `request` is null, zeroed, or open, and neither it nor a copy of it is used after this call.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_request_close(request: *mut OmomiRequest) {
+    // SAFETY: the caller's promise.
+    let Some(request) = (unsafe { request.as_mut() }) else { return };
+    if let (Some(block), 1) = (NonNull::new(request.block), request.owns_block)
+        && let Ok(memory) = Layout::from_size_align(request.layout.len_bytes, BLOCK_ALIGNMENT)
+    {
+        // SAFETY: `open` allocated the block with this length and alignment.
+        unsafe { dealloc(block.as_ptr(), memory) };
+    }
+    (request.block, request.owns_block) = (std::ptr::null_mut(), 0);
+}
+
+/// Allocates the block of a request, and writes the request.
+///
+/// # Safety
+///
+/// `out_request` must be null or writable.
+pub(super) unsafe fn open(of_layout: &RequestLayout, out_request: *mut OmomiRequest) -> Result<(), Error> {
+    let out_request = output(out_request, "out_request")?;
+    hear_panics();
+    let info = OmomiLayoutInfo::of(of_layout);
+    let out_of_memory = || Error::OutOfMemory { what: "a request", needed: info.len_bytes as u64 };
+    let memory = Layout::from_size_align(info.len_bytes, BLOCK_ALIGNMENT).map_err(|_| out_of_memory())?;
+    // SAFETY: a block has at least its header.
+    let block = unsafe { alloc_zeroed(memory) };
+    if block.is_null() {
+        return Err(out_of_memory());
+    }
+    // SAFETY: the header is inside the block, and aligned.
+    unsafe { block.add(layout::LAYOUT_VERSION_OFFSET).cast::<u32>().write(OMOMI_LAYOUT_VERSION) };
+    // SAFETY: not null, and the caller promises that it can be written.
+    unsafe { out_request.write(OmomiRequest { block, layout: info, owns_block: 1, reserved: 0 }) };
+    Ok(())
 }
 
 const _: () = {

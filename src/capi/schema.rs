@@ -1,14 +1,14 @@
 //! Schemas: the fields that a server declares, for C.
 
-use std::ffi::c_char;
-use std::ptr::NonNull;
-
-use super::boundary::{check_size, close, into_handle, output, reference, slice, status, text};
+use super::boundary::{Growing, close, growing, into_handle, output, read, reference, size_of_struct, status, text};
 use super::model::OmomiModel;
+use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
-use crate::contract::{MAX_FIELDS_PER_SIDE, Side};
+use crate::contract::{MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, Side};
 use crate::error::Error;
-use crate::request::{Schema, SchemaField, SchemaKind};
+use crate::memory::with_room;
+use crate::printable::printable;
+use crate::request::{Schema, SchemaField, SchemaKind, check_texts};
 
 /// The fields that a server can supply: declared once, valid for every later model. Immutable: any number of threads
 /// may use one schema.
@@ -33,14 +33,12 @@ pub const OMOMI_KIND_NUMBER: OmomiKind = 2;
 
 /// One declared field. `omomi_id_field`, `omomi_text_field`, `omomi_number_field` and `omomi_many` fill it.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct OmomiField {
     /// `sizeof(OmomiField)`, set by the caller.
     pub size_bytes: usize,
-    /// Name as in the contract, in UTF-8. Needs no null byte.
-    pub name: *const c_char,
-    /// Length of the name.
-    pub name_len_bytes: usize,
+    /// Name as in the contract.
+    pub name: OmomiText,
     /// One of `OMOMI_SIDE_...`.
     pub side: OmomiSide,
     /// One of `OMOMI_KIND_...`.
@@ -50,19 +48,34 @@ pub struct OmomiField {
     /// Must be 0.
     pub reserved: u32,
     /// Unit as in the contract. Only read for numbers.
-    pub unit: *const c_char,
-    /// Length of the unit.
-    pub unit_len_bytes: usize,
+    pub unit: OmomiText,
     /// Minimum as in the contract. Only read for numbers.
     pub range_min: f64,
     /// Maximum as in the contract. Only read for numbers.
     pub range_max: f64,
 }
 
+growing!(OmomiField from unit);
+
+impl OmomiField {
+    /// What a shorter struct lacks.
+    pub(super) const DEFAULT: Self = Self {
+        size_bytes: 0,
+        name: OmomiText::EMPTY,
+        side: OMOMI_SIDE_CONTEXT,
+        kind: OMOMI_KIND_ID,
+        many: 0,
+        reserved: 0,
+        unit: OmomiText::EMPTY,
+        range_min: 0.0,
+        range_max: 0.0,
+    };
+}
+
 /// The position of a declared field in the rows of its side, and its type. Get it once from `omomi_schema_slot`, keep
 /// it, and pass it to the setters. Requests of another schema refuse it.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct OmomiSlot {
     /// The schema and the side of the rows that have the slot. 0 in a slot that nothing filled.
     pub row_type: u32,
@@ -98,16 +111,9 @@ pub unsafe extern "C" fn omomi_schema_open(
             let problem = format!("expected at most {max} fields on both sides, found {field_count}");
             return Err(Error::SchemaInvalid { problem });
         }
-        if let (Some(first), 1..) = (NonNull::new(fields.cast_mut()), field_count) {
-            // SAFETY: not null, and the caller promises at least one struct. If its size is right, the elements of the
-            // caller's array are where this library expects them.
-            unsafe { check_size(first, "fields[0]") }?;
-        }
         // SAFETY: the caller's promise.
-        let fields = unsafe { slice(fields, field_count, "fields") }?;
+        let fields = unsafe { declared_fields(fields, field_count) }?;
         let out_schema = output(out_schema, "out_schema")?;
-        // SAFETY: the caller's promise.
-        let fields = fields.iter().map(|field| unsafe { declared(field) }).collect::<Result<_, _>>()?;
         let schema = OmomiSchema(Schema::new(fields)?);
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_schema.write(into_handle(schema)) };
@@ -158,14 +164,13 @@ pub unsafe extern "C" fn omomi_schema_close(schema: *mut OmomiSchema) {
 ///
 /// # Safety
 ///
-/// `schema` is null or open; `name` is null or points to `name_len_bytes` readable bytes; `out_slot` and `error` are
+/// `schema` is null or open; `name` is as long as it says; `out_slot` and `error` are
 /// null or writable.
 #[must_use = "without the status, the outputs mean nothing"]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_schema_slot(
     schema: *const OmomiSchema,
-    name: *const c_char,
-    name_len_bytes: usize,
+    name: OmomiText,
     out_slot: *mut OmomiSlot,
     error: *mut OmomiError,
 ) -> OmomiStatus {
@@ -173,35 +178,72 @@ pub unsafe extern "C" fn omomi_schema_slot(
         // SAFETY: the caller's promise.
         let schema = &unsafe { reference(schema, "schema") }?.0;
         // SAFETY: the caller's promise.
-        let name = unsafe { text(name, name_len_bytes, "name") }?;
+        let name = unsafe { text(name, "name") }?;
         let out_slot = output(out_slot, "out_slot")?;
-        let Some((slot, index)) = schema.slot(name).and_then(|slot| Some((slot, u32::try_from(slot.index()).ok()?)))
-        else {
-            return Err(Error::UnknownField { field: name.to_owned() });
-        };
-        let field = &schema.fields(slot.side())[slot.index()];
-        let kind = match field.kind {
-            SchemaKind::Id => OMOMI_KIND_ID,
-            SchemaKind::Text => OMOMI_KIND_TEXT,
-            SchemaKind::Number { .. } => OMOMI_KIND_NUMBER,
-        };
+        let slot = slot_of(schema, name)?;
         // SAFETY: not null, and the caller promises that it can be written.
-        unsafe { out_slot.write(OmomiSlot { row_type: slot.row_type.0, index, kind, many: u32::from(field.many) }) };
+        unsafe { out_slot.write(slot) };
         Ok(())
     };
     // SAFETY: the caller's promise.
     unsafe { status(error, body) }
 }
 
+/// Returns the slot of the field called `name`.
+pub(super) fn slot_of(schema: &Schema, name: &str) -> Result<OmomiSlot, Error> {
+    let Some((slot, index)) = schema.slot(name).and_then(|slot| Some((slot, u32::try_from(slot.index()).ok()?))) else {
+        // Nothing that long is declared, and it may be of any length.
+        return Err(Error::UnknownField { field: printable(name, 4 * MAX_NAME_LEN_BYTES) });
+    };
+    let field = &schema.fields(slot.side())[slot.index()];
+    let kind = match field.kind {
+        SchemaKind::Id => OMOMI_KIND_ID,
+        SchemaKind::Text => OMOMI_KIND_TEXT,
+        SchemaKind::Number { .. } => OMOMI_KIND_NUMBER,
+    };
+    Ok(OmomiSlot { row_type: slot.row_type.0, index, kind, many: u32::from(field.many) })
+}
+
+/// Reads an array of declared fields. Its elements are as far apart as the first one is long: an older or newer header
+/// has shorter or longer ones.
+///
 /// # Safety
 ///
-/// The texts of `field` must be null or as long as it says.
+/// `fields` must be null or point to `count` structs, as long as the first one says, whose texts are as long as they
+/// say.
+unsafe fn declared_fields(fields: *const OmomiField, count: usize) -> Result<Vec<SchemaField>, Error> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let first = output(fields.cast_mut(), "fields")?;
+    // SAFETY: the caller promises at least one struct.
+    let distance = unsafe { size_of_struct(first, "fields[0]") }?;
+    let mut declared_fields = with_room(count, "the fields of a schema")?;
+    for index in 0..count {
+        // SAFETY: the caller promises `count` structs at this distance, and `count` is small.
+        let field = unsafe { first.byte_add(index * distance) };
+        // SAFETY: as above.
+        let size_bytes = unsafe { size_of_struct(field, "a field") }?;
+        if size_bytes != distance {
+            let (expected, found) = (distance as u64, size_bytes as u64);
+            return Err(Error::WrongSize { what: "a field", expected, found });
+        }
+        // SAFETY: as above.
+        let field = unsafe { read(field, OmomiField::DEFAULT, "a field") }?;
+        // SAFETY: the caller's promise.
+        declared_fields.push(unsafe { declared(&field) }?);
+    }
+    Ok(declared_fields)
+}
+
+/// # Safety
+///
+/// The texts of `field` must be as long as they say.
 unsafe fn declared(field: &OmomiField) -> Result<SchemaField, Error> {
     let invalid = |argument, problem| Error::InvalidArgument { argument, problem };
-    // SAFETY: a reference points to its struct.
-    unsafe { check_size(NonNull::from(field), "a field") }?;
     // SAFETY: the caller's promise.
-    let name = unsafe { text(field.name, field.name_len_bytes, "field.name") }?;
+    let name = unsafe { text(field.name, "field.name") }?;
+    check_texts(name, "")?;
     let side = match field.side {
         OMOMI_SIDE_CONTEXT => Side::Context,
         OMOMI_SIDE_CANDIDATE => Side::Candidate,
@@ -219,7 +261,8 @@ unsafe fn declared(field: &OmomiField) -> Result<SchemaField, Error> {
         OMOMI_KIND_TEXT => SchemaKind::Text,
         OMOMI_KIND_NUMBER => {
             // SAFETY: the caller's promise.
-            let unit = unsafe { text(field.unit, field.unit_len_bytes, "field.unit") }?;
+            let unit = unsafe { text(field.unit, "field.unit") }?;
+            check_texts(name, unit)?;
             SchemaKind::Number { unit: unit.to_owned(), range: [field.range_min, field.range_max] }
         }
         found => {

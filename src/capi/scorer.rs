@@ -5,23 +5,55 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::boundary::{check_block, check_size, close, copy_with_null, into_handle, output, reference, slice, status};
+use super::boundary::{
+    Growing, Output, check_block, close, copy_with_null, growing, into_handle, output, reference, slice, status, text,
+};
 use super::candidate_set::OmomiCandidateSet;
 use super::layout::OmomiLayout;
 use super::model::OmomiModel;
 use super::owner::Owner;
+use super::request::OmomiRequest;
+use super::schema::{OmomiSlot, slot_of};
+use super::test_scorer::explains_nothing;
+use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_CROSS_MEMBERS, MAX_NAME_LEN_BYTES};
 use crate::error::Error;
-use crate::score::{Contribution, Explanation, Scorer, forget_answers};
+use crate::request::{Capacity, MAX_TAIL_LEN_BYTES, RequestLayout, Schema};
+use crate::score::{Contribution, Explanation, GivenScorer, Scorer, forget_answers};
 
 /// One or several models bound to a layout, with the memory that one thread needs for scoring. Open one for each
 /// thread. It belongs to the first thread that uses it, until `omomi_scorer_hand_over`; another thread immediately gets
 /// `OMOMI_STATUS_SCORER_BUSY`, without any harm.
 #[derive(Debug)]
 pub struct OmomiScorer {
-    scorer: Scorer,
+    answers: Answers,
     owner: Owner,
+}
+
+/// Who gives a scorer's answers.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a test scorer may be large; a server's takes no other step")]
+enum Answers {
+    Models(Scorer),
+    Test(GivenScorer),
+}
+
+impl OmomiScorer {
+    const fn new(scorer: Scorer) -> Self {
+        Self { answers: Answers::Models(scorer), owner: Owner::new() }
+    }
+
+    pub(super) const fn of_given(scorer: GivenScorer) -> Self {
+        Self { answers: Answers::Test(scorer), owner: Owner::new() }
+    }
+
+    const fn layout(&self) -> &RequestLayout {
+        match &self.answers {
+            Answers::Models(scorer) => scorer.layout(),
+            Answers::Test(scorer) => scorer.layout(),
+        }
+    }
 }
 
 /// Maximum length of the name of a field or of a cross, including its null byte.
@@ -44,6 +76,8 @@ pub struct OmomiExplanation {
     /// The probability, bit for bit as predict computes it.
     pub probability: f32,
 }
+
+growing!(OmomiExplanation from bias);
 
 /// The contribution of one feature to the logit.
 #[repr(C)]
@@ -83,7 +117,7 @@ pub unsafe extern "C" fn omomi_scorer_open(
         // SAFETY: the caller's promise.
         let layout = &unsafe { reference(layout, "layout") }?.0;
         let out_scorer = output(out_scorer, "out_scorer")?;
-        let scorer = OmomiScorer { scorer: Scorer::new(Arc::clone(model), layout)?, owner: Owner::new() };
+        let scorer = OmomiScorer::new(Scorer::new(Arc::clone(model), layout)?);
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
         Ok(())
@@ -133,9 +167,93 @@ pub unsafe extern "C" fn omomi_scorer_open_with(
             Some(set) => Scorer::with_candidates(models, layout, &set.0),
             None => Scorer::for_models(models, layout),
         };
-        let scorer = OmomiScorer { scorer: scorer?, owner: Owner::new() };
+        let scorer = OmomiScorer::new(scorer?);
         // SAFETY: not null, and the caller promises that it can be written.
         unsafe { out_scorer.write(into_handle(scorer)) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Binds a model to a layout of its own: exactly the fields that the model needs, and up to `candidate_capacity` inline
+/// candidates, with 1 KiB of the tail for each. For tools and tests: a server that declares its own fields notices when
+/// the other team changes them. `omomi_request_of_scorer` makes a request for it, `omomi_scorer_slot` finds the fields.
+/// Close it with `omomi_scorer_close`.
+///
+/// # Safety
+///
+/// `model` is null or open; `out_scorer` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_scorer_of_model(
+    model: *const OmomiModel,
+    candidate_capacity: usize,
+    out_scorer: *mut *mut OmomiScorer,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let model = &unsafe { reference(model, "model") }?.0;
+        let out_scorer = output(out_scorer, "out_scorer")?;
+        // The context has texts, too.
+        let tail_len_bytes = candidate_capacity.saturating_add(1).saturating_mul(1024).min(MAX_TAIL_LEN_BYTES);
+        let capacity = Capacity { candidates: candidate_capacity, tail_len_bytes };
+        let layout = RequestLayout::new(&Schema::of_contract(model.contract()), capacity)?;
+        let scorer = OmomiScorer::new(Scorer::new(Arc::clone(model), &layout)?);
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_scorer.write(into_handle(scorer)) };
+        Ok(())
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Creates an empty request for a scorer, like `omomi_request_open` for its layout. Close it with
+/// `omomi_request_close`.
+///
+/// # Safety
+///
+/// `scorer` is null or open; `out_request` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_request_of_scorer(
+    scorer: *const OmomiScorer,
+    out_request: *mut OmomiRequest,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let scorer = unsafe { reference(scorer, "scorer") }?;
+        // SAFETY: the caller's promise.
+        unsafe { super::request::open(scorer.layout(), out_request) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
+/// Writes the slot of the field called `name` in a scorer's requests, like `omomi_schema_slot`.
+///
+/// # Safety
+///
+/// `scorer` is null or open; `name` is as long as it says; `out_slot` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_scorer_slot(
+    scorer: *const OmomiScorer,
+    name: OmomiText,
+    out_slot: *mut OmomiSlot,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let scorer = unsafe { reference(scorer, "scorer") }?;
+        // SAFETY: the caller's promise.
+        let name = unsafe { text(name, "name") }?;
+        let out_slot = output(out_slot, "out_slot")?;
+        let slot = slot_of(scorer.layout().schema(), name)?;
+        // SAFETY: not null, and the caller promises that it can be written.
+        unsafe { out_slot.write(slot) };
         Ok(())
     };
     // SAFETY: the caller's promise.
@@ -242,11 +360,14 @@ unsafe fn predict(
     unsafe { forget_answers(block.cast(), block_len_bytes) };
     // SAFETY: the caller's promise.
     let handle = unsafe { reference(scorer, "scorer") }?;
-    let scorer = &handle.scorer;
-    check_block(scorer.layout(), block, block_len_bytes)?;
+    check_block(handle.layout(), block, block_len_bytes)?;
     handle.owner.check()?;
-    // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-    unsafe { scorer.predict_block(block.cast(), candidate_count, budget) }
+    match &handle.answers {
+        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
+        Answers::Models(scorer) => unsafe { scorer.predict_block(block.cast(), candidate_count, budget) },
+        // SAFETY: as above.
+        Answers::Test(scorer) => unsafe { scorer.predict_block(block.cast(), candidate_count) },
+    }
 }
 
 /// Explains the probability that the first model gives to candidate `candidate` (counted from 0) of the request in
@@ -259,13 +380,13 @@ unsafe fn predict(
 ///
 /// # Safety
 ///
-/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes;
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable bytes;
 /// `out_explanation` is null or writable, `out_contributions` is null or has room for `contribution_capacity` structs;
 /// `error` is null or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn omomi_scorer_explain(
     scorer: *const OmomiScorer,
-    block: *mut c_void,
+    block: *const c_void,
     block_len_bytes: usize,
     candidate: usize,
     out_explanation: *mut OmomiExplanation,
@@ -276,11 +397,11 @@ pub unsafe extern "C" fn omomi_scorer_explain(
     let body = || {
         // SAFETY: the caller's promise.
         let handle = unsafe { reference(scorer, "scorer") }?;
-        let scorer = &handle.scorer;
-        check_block(scorer.layout(), block, block_len_bytes)?;
+        check_block(handle.layout(), block, block_len_bytes)?;
         handle.owner.check()?;
-        // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
-        let explain = || unsafe { scorer.explain_block(block.cast(), candidate) };
+        let Answers::Models(scorer) = &handle.answers else { return Err(explains_nothing()) };
+        // SAFETY: the block has, by the caller's promise, the length that was just checked, and is only read.
+        let explain = || unsafe { scorer.explain_block(block.cast_mut().cast(), candidate) };
         // SAFETY: the caller's promise.
         unsafe { write_explanation(explain, out_explanation, out_contributions, contribution_capacity) }
     };
@@ -300,9 +421,8 @@ pub(super) unsafe fn write_explanation(
     out_contributions: *mut OmomiContribution,
     contribution_capacity: usize,
 ) -> Result<(), Error> {
-    let out_explanation = output(out_explanation, "out_explanation")?;
-    // SAFETY: not null, and the caller promises the struct.
-    unsafe { check_size(out_explanation, "out_explanation") }?;
+    // SAFETY: the caller's promise.
+    let out_explanation = unsafe { Output::new(out_explanation, "out_explanation") }?;
     let explanation = explain()?;
     let contributions = &explanation.contributions;
     match NonNull::new(out_contributions) {
@@ -327,8 +447,7 @@ pub(super) unsafe fn write_explanation(
         logit: explanation.logit,
         probability: explanation.probability,
     };
-    // SAFETY: as above.
-    unsafe { out_explanation.write(explanation) };
+    out_explanation.write(explanation);
     Ok(())
 }
 

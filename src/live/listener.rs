@@ -100,11 +100,10 @@ impl Listener {
             (before, after)
         };
         self.shared.is_off.store(control.1.is_off(), Ordering::Relaxed);
-        {
-            let mut status = self.shared.status();
+        self.shared.update_status(|status| {
             status.control = control.1;
             status.state = ServingState::of(control.1, status.served.is_some());
-        }
+        });
         if before.0 != control.0 {
             self.shared.post_orders();
         }

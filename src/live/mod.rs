@@ -23,6 +23,7 @@ mod signals_of_disks;
 mod slot;
 mod state;
 mod status;
+mod watcher;
 mod worker;
 
 /// Atomic types that the slot uses. Its model-checking test replaces them with instrumented ones.
@@ -31,7 +32,7 @@ mod atomics {
 }
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -46,6 +47,7 @@ pub use quarantined::Quarantined;
 pub use reason::Reason;
 pub use scorer::LiveScorer;
 pub use status::{Attempt, LiveStatus, Outcome, Served, ServingState, Stage};
+pub use watcher::{LiveChange, LiveWatcher};
 
 use crate::error::Error;
 use crate::request::{RequestLayout, Schema};
@@ -93,6 +95,9 @@ struct Shared {
     desk_changed: Condvar,
     seats: Mutex<Seats>,
     status: Mutex<LiveStatus>,
+    /// Wakes the watchers when the status, or whether the live model is closed, has changed.
+    status_changed: Condvar,
+    is_closed: AtomicBool,
     ledger: Mutex<Ledger>,
     /// Names of the schema's fields.
     field_names: Arc<FieldNames>,
@@ -141,6 +146,19 @@ impl Shared {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the status, and wakes the watchers.
+    fn update_status(&self, change: impl FnOnce(&mut LiveStatus)) {
+        change(&mut self.status());
+        self.status_changed.notify_all();
+    }
+
+    /// Ends the waiting of all watchers.
+    fn close_watchers(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
+        // A watcher holds the lock from its look until it waits, so it sees the end, or hears of it.
+        self.update_status(|_| ());
     }
 
     /// Fails in a fork of the process that opened the live model.
@@ -208,6 +226,8 @@ impl LiveModel {
             desk_changed: Condvar::new(),
             seats: Mutex::default(),
             status: Mutex::new(LiveStatus::before_the_first_look()),
+            status_changed: Condvar::new(),
+            is_closed: AtomicBool::new(false),
             ledger: Mutex::default(),
             field_names: Arc::new(FieldNames::of(schema)),
             store_name: name_of(&dir),
@@ -305,6 +325,12 @@ impl LiveModel {
         status
     }
 
+    /// Creates a watcher, with which a thread of the server waits for changes: swaps, the state, and problems.
+    #[must_use]
+    pub fn watcher(&self) -> LiveWatcher {
+        LiveWatcher::new(Arc::clone(&self.shared))
+    }
+
     /// Looks at the store now instead of at the next poll, and returns after that look. Takes seconds if there is a
     /// large file to load. In a fork, returns immediately and does nothing: see [`LiveModel::check_process`].
     pub fn look_now(&self) {
@@ -374,6 +400,7 @@ impl Drop for LiveModel {
             return;
         }
         let began = Instant::now();
+        self.shared.close_watchers();
         self.shared.signals().is_stopped = true;
         self.shared.signals_changed.notify_all();
         for thread in [self.listener.take(), self.worker.take()] {

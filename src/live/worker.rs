@@ -140,10 +140,11 @@ impl Worker {
             }
             let pass = catch_unwind(AssertUnwindSafe(|| self.pass()));
             if let Err(panic) = pass {
-                let reasons = &mut self.shared.status().reasons;
-                // Report it once, however often it happens.
-                reasons.retain(|reason| reason.code != Code::Panic);
-                reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
+                self.shared.update_status(|status| {
+                    // Report it once, however often it happens.
+                    status.reasons.retain(|reason| reason.code != Code::Panic);
+                    status.reasons.push(Reason::of(&Error::from_panic(panic.as_ref())));
+                });
             }
             let pause = jitter::up_to(self.shared.options.poll_interval, &mut self.jitter);
             let mut signals = self.shared.signals();

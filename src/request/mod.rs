@@ -11,4 +11,4 @@ pub use layout::{
 pub(crate) use rows::row_from_text;
 pub use rows::{FieldValue, RequestRows, Row, row_from_json, row_tail_len_bytes, row_to_json};
 pub use schema::{FieldSlot, Schema, SchemaField, SchemaKind};
-pub(crate) use schema::{RowType, ValueType};
+pub(crate) use schema::{RowType, ValueType, check_texts};

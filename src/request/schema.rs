@@ -18,12 +18,14 @@
 //! # Ok::<(), omomi::Error>(())
 //! ```
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3Default;
 
-use crate::contract::{Contract, FieldKind, MAX_FIELDS_PER_SIDE, Side};
+use crate::contract::{Contract, FieldKind, MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, MAX_UNIT_LEN_BYTES, Side};
 use crate::error::Error;
+use crate::memory::with_room;
+use crate::printable::printable;
 
 /// The fields that a server declares, each side in the order given.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,6 +165,14 @@ impl SchemaField {
         Self { name: name.to_owned(), side, kind: SchemaKind::Number { unit: unit.to_owned(), range }, many: false }
     }
 
+    /// The unit of a number, and an empty one of anything else.
+    fn unit(&self) -> &str {
+        match &self.kind {
+            SchemaKind::Number { unit, .. } => unit,
+            SchemaKind::Id | SchemaKind::Text => "",
+        }
+    }
+
     /// Returns this field with any number of values in each row.
     #[must_use]
     pub fn many(self) -> Self {
@@ -175,15 +185,15 @@ impl Schema {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::SchemaInvalid`] if a name is empty or declared twice, a side has more than 64 fields, a number
-    /// is `many`, or a range is not two finite numbers, the smaller first.
+    /// Returns [`Error::SchemaInvalid`] if a name is empty, declared twice, or longer than any contract allows, a side
+    /// has more than 64 fields, a number is `many`, or a range is not two finite numbers, the smaller first. Returns
+    /// [`Error::OutOfMemory`] if there is no memory for the fields.
     pub fn new(fields: Vec<SchemaField>) -> Result<Self, Error> {
         let invalid = |problem: String| Err(Error::SchemaInvalid { problem });
-        let mut schema = Self { context: Vec::new(), candidate: Vec::new(), number: 0 };
+        let room = || with_room(fields.len().min(MAX_FIELDS_PER_SIDE), "the fields of a schema");
+        let mut schema = Self { context: room()?, candidate: room()?, number: 0 };
         for field in fields {
-            if field.name.is_empty() {
-                return invalid("a field has no name".to_owned());
-            }
+            check_texts(&field.name, field.unit())?;
             if schema.slot(&field.name).is_some() {
                 return invalid(format!("the field `{}` is declared twice", field.name));
             }
@@ -230,13 +240,13 @@ impl Schema {
     fn numbered(mut self) -> Self {
         /// What the type of a row has room for, next to the side and the number of fields.
         const NUMBER_BITS: u32 = u32::BITS - RowType::SIDE_BITS - RowType::COUNT_BITS;
-        let mut text = String::new();
+        let mut digester = Digester(Xxh3Default::new());
         for field in self.context.iter().chain(&self.candidate) {
             // The name comes last, in quotes, so that different fields never have one text.
-            let _ = write!(text, "{:?} {} {:?} {:?};", field.side, field.many, field.kind, field.name);
+            let _ = write!(digester, "{:?} {} {:?} {:?};", field.side, field.many, field.kind, field.name);
         }
         #[expect(clippy::cast_possible_truncation, reason = "a part of a digest is a digest")]
-        let digest = xxh3_64(text.as_bytes()) as u32;
+        let digest = digester.0.digest() as u32;
         self.number = digest >> (u32::BITS - NUMBER_BITS);
         self
     }
@@ -277,6 +287,36 @@ impl Schema {
             Side::Candidate => &mut self.candidate,
         }
     }
+}
+
+/// Digests a text without holding it.
+struct Digester(Xxh3Default);
+
+impl Write for Digester {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.update(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Rejects a name or a unit that no contract can have, before anything copies it.
+///
+/// # Errors
+///
+/// Returns [`Error::SchemaInvalid`].
+pub(crate) fn check_texts(name: &str, unit: &str) -> Result<(), Error> {
+    let invalid = |problem: String| Err(Error::SchemaInvalid { problem });
+    if name.is_empty() {
+        return invalid("a field has no name".to_owned());
+    }
+    let shown = printable(name, MAX_NAME_LEN_BYTES);
+    for (what, text, max) in [("name", name, MAX_NAME_LEN_BYTES), ("unit", unit, MAX_UNIT_LEN_BYTES)] {
+        if text.len() > max {
+            let found = text.len();
+            return invalid(format!("expected a {what} of at most {max} bytes for the field `{shown}`, found {found}"));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the slot of the field at `index` of its side, of which there are at most 64.

@@ -14,6 +14,7 @@ mod block;
 mod candidate_set;
 mod counts;
 mod explain;
+mod given;
 mod kernel;
 mod model;
 mod plain;
@@ -37,6 +38,7 @@ pub use request::{Answer, Request, RowMut};
 
 pub(crate) use block::forget_answers;
 use block::{Block, RowView};
+pub(crate) use given::GivenScorer;
 use kernel::{Job, Part, Scratch, TimeLimit};
 use plan::KeyPlan;
 use row_scorer::{Reader, Term};

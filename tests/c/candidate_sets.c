@@ -13,12 +13,12 @@ static OmomiError error = OMOMI_ERROR_INIT;
 static Small small;
 static OmomiCandidateSet *set;
 static OmomiLayout *prepared_layout;
-static OmomiOffsets prepared_offsets = OMOMI_OFFSETS_INIT;
+static OmomiLayoutInfo prepared_info = OMOMI_LAYOUT_INFO_INIT;
 static OmomiScorer *prepared_scorer;
 
-static OmomiRequest new_request(const OmomiOffsets *offsets) {
+static OmomiRequest new_request(const OmomiLayoutInfo *info) {
   OmomiRequest request;
-  EXPECT(OK, omomi_request_init(&request, offsets, new_block(offsets), offsets->len_bytes));
+  EXPECT(OK, omomi_request_init(&request, info, new_block(info), info->len_bytes));
   return request;
 }
 
@@ -30,7 +30,7 @@ static void fill_context(OmomiRequest *request) {
   EXPECT(OK, omomi_set_id(context, small_slot(&small, "media_id"), INT64_MIN));
   EXPECT(OK, omomi_set_texts(context, small_slot(&small, "interest"), interests, 3));
   EXPECT(OK, omomi_set_number(context, small_slot(&small, "floor_price"), 50.0));
-  EXPECT(OK, omomi_set_text(context, small_slot(&small, "region"), "\xe6\x9d\xb1\xe4\xba\xac", 6));
+  EXPECT(OK, omomi_set_text(context, small_slot(&small, "region"), omomi_text("\xe6\x9d\xb1\xe4\xba\xac")));
 }
 
 static int same(OmomiAnswer left, OmomiAnswer right) { return memcmp(&left, &right, sizeof left) == 0; }
@@ -46,9 +46,9 @@ static void open_prepared(void) {
   options.model_count = 2;
   options.candidates = OMOMI_CANDIDATES_PREPARED;
   EXPECT(OK, omomi_layout_open_with(small.schema, &options, &prepared_layout, &error));
-  EXPECT(OK, omomi_layout_offsets(prepared_layout, &prepared_offsets, &error));
-  CHECK(prepared_offsets.model_count == 2 && prepared_offsets.candidates == OMOMI_CANDIDATES_PREPARED);
-  CHECK(small.offsets.model_count == 1 && small.offsets.candidates == OMOMI_CANDIDATES_INLINE);
+  EXPECT(OK, omomi_layout_info(prepared_layout, &prepared_info, &error));
+  CHECK(prepared_info.model_count == 2 && prepared_info.candidates == OMOMI_CANDIDATES_PREPARED);
+  CHECK(small.info.model_count == 1 && small.info.candidates == OMOMI_CANDIDATES_INLINE);
   EXPECT(OK, omomi_candidate_set_open(small.layout, SET_CAPACITY, VALUES_PER_FIELD, &set, &error));
   EXPECT(OK, omomi_scorer_open_with(models, 2, prepared_layout, set, &prepared_scorer, &error));
   for (expected = 0; expected < SMALL_FILLED; expected++) {
@@ -61,7 +61,7 @@ static void open_prepared(void) {
 
 static void prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_alone(void) {
   const uint32_t named[] = {2, 7, UINT32_MAX, 0, 2};
-  OmomiRequest request = new_request(&prepared_offsets);
+  OmomiRequest request = new_request(&prepared_info);
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   size_t index, model, count;
   uint32_t removed = 9, added;
@@ -81,8 +81,10 @@ static void prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_al
         CHECK(answer.status == OMOMI_CANDIDATE_NO_CANDIDATE && isnan(answer.probability) && isnan(answer.logit));
     }
   }
-  EXPECT(OK, omomi_scorer_explain(prepared_scorer, request.block, request.offsets.len_bytes, 3, &explanation, NULL, 0, &error));
-  CHECK(memcmp(&explanation.logit, &request.block[prepared_offsets.results_offset + sizeof(OmomiOutcome) + 3 * 16], 8) == 0);
+  EXPECT(OK, omomi_scorer_explain(prepared_scorer, request.block, request.layout.len_bytes, 3, &explanation, NULL, 0,
+                                  &error));
+  CHECK(memcmp(&explanation.logit, &request.block[prepared_info.results_offset + sizeof(OmomiOutcome) + 3 * 16],
+               8) == 0);
 
   EXPECT(OK, omomi_request_put_in_set(set, 7, &small.request, 1, &error));
   EXPECT(OK, omomi_candidate_set_remove(set, 2, &removed, &error));
@@ -101,7 +103,7 @@ static void prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_al
 }
 
 static void a_candidate_that_was_not_named_is_not_scored(void) {
-  OmomiRequest request = new_request(&prepared_offsets);
+  OmomiRequest request = new_request(&prepared_info);
   size_t index;
   fill_context(&request);
   for (index = 0; index < 4; index++)
@@ -123,7 +125,7 @@ static void an_impossible_layout_or_scorer_is_refused(void) {
   OmomiLayout *layout = NULL;
   OmomiScorer *scorer = NULL;
   OmomiSchema *schema;
-  const OmomiField field = omomi_id_field("media_id", OMOMI_SIDE_CONTEXT);
+  const OmomiField field = omomi_id_field(omomi_text("media_id"), OMOMI_SIDE_CONTEXT);
   const OmomiModel *models[2];
   models[0] = small.model;
   models[1] = NULL;
@@ -159,7 +161,8 @@ static void an_impossible_layout_or_scorer_is_refused(void) {
                 omomi_scorer_open_with(models, 2, prepared_layout, NULL, &scorer, &error));
   EXPECT_SAYING(INVALID_ARGUMENT, "a candidate set was given",
                 omomi_scorer_open_with(models, 1, small.layout, set, &scorer, &error));
-  EXPECT_SAYING(INVALID_ARGUMENT, "it is for 2 models", omomi_scorer_open(small.model, prepared_layout, &scorer, &error));
+  EXPECT_SAYING(INVALID_ARGUMENT, "it is for 2 models", omomi_scorer_open(small.model, prepared_layout, &scorer,
+                                                                          &error));
   EXPECT(OK, omomi_schema_open(&field, 1, &schema, &error));
   options.size_bytes = sizeof options;
   EXPECT(OK, omomi_layout_open_with(schema, &options, &layout, &error));
@@ -172,11 +175,11 @@ static void an_impossible_layout_or_scorer_is_refused(void) {
 
 static void careless_use_of_a_set_is_refused_and_leaves_it_unchanged(void) {
   OmomiCandidateSet *other = NULL;
-  OmomiRequest request = small_request(&small), named = new_request(&prepared_offsets);
+  OmomiRequest request = small_request(&small), named = new_request(&prepared_info);
   const OmomiSlot tag = small_slot(&small, "tag"), title = small_slot(&small, "title");
   const int64_t tags[] = {1, 2, 3};
   unsigned char *block = request.block;
-  const size_t len = small.offsets.len_bytes;
+  const size_t len = small.info.len_bytes;
   uint32_t index = 77, removed = 77;
   size_t count;
   EXPECT_SAYING(INVALID_ARGUMENT, "its candidates are indices",
@@ -211,7 +214,7 @@ static void careless_use_of_a_set_is_refused_and_leaves_it_unchanged(void) {
   EXPECT(NULL_ARGUMENT, omomi_candidate_set_count(set, NULL, &error));
   EXPECT(OK, omomi_set_ids(omomi_candidate_row(&request, 0), tag, tags, 3));
   EXPECT_SAYING(INVALID_ARGUMENT, "field `tag`", omomi_request_add_to_set(set, &request, 0, &index, &error));
-  EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 0), title, "\xff", 1));
+  EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 0), title, omomi_text("\xff")));
   EXPECT_SAYING(INVALID_ARGUMENT, "field `title`", omomi_request_put_in_set(set, 0, &request, 0, &error));
   CHECK(index == 77 && removed == 77);
   for (count = SMALL_FILLED; count < SET_CAPACITY; count++)
@@ -231,8 +234,8 @@ static void careless_use_of_a_set_is_refused_and_leaves_it_unchanged(void) {
 
 static void misuse_of_predict_within_is_a_status_and_writes_no_answer(void) {
   OmomiRequest request = small_request(&small);
-  unsigned char *block = request.block, *before = (unsigned char *)new_block(&small.offsets);
-  const size_t len = small.offsets.len_bytes;
+  unsigned char *block = request.block, *before = (unsigned char *)new_block(&small.info);
+  const size_t len = small.info.len_bytes;
   memcpy(before, block, len);
   EXPECT(NULL_ARGUMENT, omomi_scorer_predict_within(NULL, block, len, 1, 9, &error));
   EXPECT(NULL_ARGUMENT, omomi_scorer_predict_within(small.scorer, NULL, len, 1, 9, &error));
@@ -249,15 +252,15 @@ static void misuse_of_predict_within_is_a_status_and_writes_no_answer(void) {
 static void candidates_not_reached_in_time_are_late_and_none_is_half_scored(void) {
   const uint64_t budgets_us[] = {0, 1, 50, 500, UINT64_MAX};
   OmomiLayout *layout;
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiLayoutInfo info = OMOMI_LAYOUT_INFO_INIT;
   OmomiScorer *scorer;
   OmomiRequest request;
   OmomiAnswer *expected = (OmomiAnswer *)malloc(LATE_CANDIDATES * sizeof *expected);
   size_t index, budget;
   EXPECT(OK, omomi_layout_open(small.schema, LATE_CANDIDATES, 1024, &layout, &error));
-  EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
+  EXPECT(OK, omomi_layout_info(layout, &info, &error));
   EXPECT(OK, omomi_scorer_open(small.model, layout, &scorer, &error));
-  request = new_request(&offsets);
+  request = new_request(&info);
   for (index = 0; index < LATE_CANDIDATES; index++)
     EXPECT(OK, omomi_set_id(omomi_candidate_row(&request, index), small_slot(&small, "creative_id"), (int64_t)index));
   EXPECT(OK, omomi_request_predict(scorer, &request, LATE_CANDIDATES, &error));
@@ -290,7 +293,7 @@ static int done;
 static void *score_often(void *unused) {
   OmomiError thread_error = OMOMI_ERROR_INIT;
   OmomiScorer *scorer;
-  OmomiRequest request = new_request(&prepared_offsets);
+  OmomiRequest request = new_request(&prepared_info);
   const OmomiModel *models[2];
   size_t scored_count = 0;
   models[0] = models[1] = small.model;
@@ -335,7 +338,7 @@ static void threads_score_while_another_replaces_and_removes(void) {
 }
 
 static void a_scorer_outlives_its_set(void) {
-  OmomiRequest request = new_request(&prepared_offsets);
+  OmomiRequest request = new_request(&prepared_info);
   fill_context(&request);
   omomi_candidate_set_close(set);
   omomi_layout_close(prepared_layout);

@@ -42,7 +42,7 @@ static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
     for (slot = 0; slot < 2; slot++) {
       EXPECT(NULL_ARGUMENT, omomi_set_id(rows[row], slots[slot], 1));
       EXPECT(NULL_ARGUMENT, omomi_set_number(rows[row], slots[slot], 1.0));
-      EXPECT(NULL_ARGUMENT, omomi_set_text(rows[row], slots[slot], "x", 1));
+      EXPECT(NULL_ARGUMENT, omomi_set_text(rows[row], slots[slot], omomi_text("x")));
       EXPECT(NULL_ARGUMENT, omomi_set_text_value(rows[row], slots[slot], 1));
       EXPECT(NULL_ARGUMENT, omomi_set_ids(rows[row], slots[slot], ids, 1));
       EXPECT(NULL_ARGUMENT, omomi_set_texts(rows[row], slots[slot], texts, 1));
@@ -73,9 +73,9 @@ static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
   EXPECT(NULL_ARGUMENT, omomi_request_predict(small.scorer, &zeroed, OMOMI_ALL_FILLED, &error));
 }
 
-static void count_message(void *data, OmomiLogLevel level, const char *message, size_t len_bytes) {
-  CHECK(level == OMOMI_LOG_ERROR && strlen(message) == len_bytes);
-  CHECK(strstr(message, "a test asked for this panic") != NULL && strstr(message, ".rs:") != NULL);
+static void count_message(void *data, OmomiLogLevel level, OmomiText message) {
+  CHECK(level == OMOMI_LOG_ERROR && strlen(message.text) == message.len_bytes);
+  CHECK(strstr(message.text, "a test asked for this panic") != NULL && strstr(message.text, ".rs:") != NULL);
   ++*(int *)data;
 }
 
@@ -99,19 +99,36 @@ static void a_panic_is_a_status_and_the_process_continues(void) {
   EXPECT(PANIC, omomi_test_panic(NULL));
 }
 
-static void an_error_struct_of_another_size_is_left_alone(void) {
+static void an_error_struct_of_an_impossible_size_is_left_alone(void) {
+  const size_t sizes[] = {0, 8, 15, 17, 4104, (size_t)-1, (size_t)-8};
   OmomiError other = OMOMI_ERROR_INIT;
-  other.size_bytes = 16;
+  size_t index;
   other.message[0] = 'x';
-  EXPECT(NULL_ARGUMENT, omomi_scorer_predict(NULL, NULL, 0, 0, &other));
-  CHECK(other.status == OMOMI_STATUS_OK && other.message[0] == 'x');
+  for (index = 0; index < sizeof sizes / sizeof sizes[0]; index++) {
+    other.size_bytes = sizes[index];
+    EXPECT(NULL_ARGUMENT, omomi_scorer_predict(NULL, NULL, 0, 0, &other));
+    CHECK(other.status == OMOMI_STATUS_OK && other.message[0] == 'x');
+  }
+}
+
+/* Older headers may have less room for the message, or none. */
+static void an_error_struct_of_another_header_gets_what_it_has_room_for(void) {
+  OmomiError other = OMOMI_ERROR_INIT;
+  size_t room;
+  for (room = 0; room <= 128; room += 8) {
+    memset(&other, 'x', sizeof other);
+    other.size_bytes = offsetof(OmomiError, message) + room;
+    EXPECT(NULL_ARGUMENT, omomi_scorer_predict(NULL, NULL, 0, 0, &other));
+    CHECK(other.status == OMOMI_STATUS_NULL_ARGUMENT && other.owner == OMOMI_OWNER_DELIVERY);
+    CHECK(other.message[room] == 'x' && (room == 0 || memchr(other.message, 0, room) != NULL));
+  }
 }
 
 static void an_error_struct_that_nobody_initialized_fails_no_good_call(void) {
   OmomiError garbage;
   OmomiSlot slot;
   memset(&garbage, 0xa5, sizeof garbage);
-  CHECK(omomi_schema_slot(small.schema, "tag", 3, &slot, &garbage) == OMOMI_STATUS_OK);
+  CHECK(omomi_schema_slot(small.schema, omomi_text("tag"), &slot, &garbage) == OMOMI_STATUS_OK);
   CHECK(omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &garbage) == OMOMI_STATUS_OK);
   CHECK(omomi_request_predict(small.scorer, NULL, SMALL_FILLED, &garbage) == OMOMI_STATUS_NULL_ARGUMENT);
   CHECK((unsigned char)garbage.message[0] == 0xa5);
@@ -141,7 +158,7 @@ static void files_that_are_not_weight_files_are_refused(const char *folder) {
       OmomiStatus status;
       snprintf(path, sizeof path, "%s/%s", folder, files[index].name);
       options.load_mode = (OmomiLoadMode)mode;
-      status = omomi_model_open(path, strlen(path), &options, &model, &error);
+      status = omomi_model_open(omomi_c_text(path), &options, &model, &error);
       if (status != files[index].status || strstr(error.message, files[index].text) == NULL) {
         fprintf(stderr, "%s: found %s: %s\n", path, omomi_status_name(status), error.message);
         exit(1);
@@ -155,23 +172,23 @@ static void careless_opening_is_a_status(const char *path) {
   OmomiOpenOptions options = OMOMI_OPEN_OPTIONS_INIT;
   OmomiModel *model = NULL;
   const size_t len = strlen(path);
-  EXPECT_SAYING(NULL_ARGUMENT, "path is null", omomi_model_open(NULL, 5, NULL, &model, &error));
-  EXPECT(NULL_ARGUMENT, omomi_model_open(NULL, 0, NULL, &model, &error));
-  EXPECT_SAYING(NULL_ARGUMENT, "out_model is null", omomi_model_open(path, len, NULL, NULL, &error));
-  EXPECT_SAYING(FILE, "a\\0b", omomi_model_open("a\0b", 3, NULL, &model, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "path is null", omomi_model_open(omomi_text_of(NULL, 5), NULL, &model, &error));
+  EXPECT(NULL_ARGUMENT, omomi_model_open(omomi_text_of(NULL, 0), NULL, &model, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "out_model is null", omomi_model_open(omomi_text_of(path, len), NULL, NULL, &error));
+  EXPECT_SAYING(FILE, "a\\0b", omomi_model_open(omomi_text("a\0b"), NULL, &model, &error));
   {
     /* A path of megabytes once pushed the reason out of the message. */
     static char longest[1 << 20];
     memset(longest, 'x', sizeof longest);
-    EXPECT_SAYING(FILE, "ame too long", omomi_model_open(longest, sizeof longest, NULL, &model, &error));
+    EXPECT_SAYING(FILE, "ame too long", omomi_model_open(omomi_text_of(longest, sizeof longest), NULL, &model, &error));
     CHECK(strncmp(error.message, "cannot open xxx", 15) == 0 && strlen(error.message) < sizeof error.message);
   }
-  EXPECT_SAYING(NOT_UTF8, "first bad byte is at 1", omomi_model_open("a\xff", 2, NULL, &model, &error));
-  EXPECT(INVALID_ARGUMENT, omomi_model_open(path, (size_t)-1, NULL, &model, &error));
+  EXPECT_SAYING(NOT_UTF8, "first bad byte is at 1", omomi_model_open(omomi_text("a\xff"), NULL, &model, &error));
+  EXPECT(INVALID_ARGUMENT, omomi_model_open(omomi_text_of(path, (size_t)-1), NULL, &model, &error));
   options.load_mode = 7;
-  EXPECT_SAYING(INVALID_ARGUMENT, "found 7", omomi_model_open(path, len, &options, &model, &error));
+  EXPECT_SAYING(INVALID_ARGUMENT, "found 7", omomi_model_open(omomi_text_of(path, len), &options, &model, &error));
   options.size_bytes = 4;
-  EXPECT_SAYING(WRONG_SIZE, "found 4", omomi_model_open(path, len, &options, &model, &error));
+  EXPECT_SAYING(WRONG_SIZE, "found 4", omomi_model_open(omomi_text_of(path, len), &options, &model, &error));
   CHECK(model == NULL);
   omomi_model_close(NULL);
   omomi_schema_close(NULL);
@@ -221,7 +238,7 @@ static void an_invalid_declaration_is_refused(void) {
   OmomiField fields[65];
   size_t index;
   for (index = 0; index < 2; index++)
-    fields[index] = omomi_id_field("a", OMOMI_SIDE_CONTEXT);
+    fields[index] = omomi_id_field(omomi_text("a"), OMOMI_SIDE_CONTEXT);
   EXPECT(OK, declare(fields, 1));
   EXPECT(OK, declare(NULL, 0));
   EXPECT_SAYING(SCHEMA_INVALID, "the field `a` is declared twice", declare(fields, 2));
@@ -233,46 +250,48 @@ static void an_invalid_declaration_is_refused(void) {
 
   fields[0].size_bytes = 8;
   EXPECT(WRONG_SIZE, declare(fields, 1));
-  fields[0] = omomi_id_field("a", 2);
+  fields[0] = omomi_id_field(omomi_text("a"), 2);
   EXPECT_SAYING(INVALID_ARGUMENT, "field `a`, found 2", declare(fields, 1));
-  fields[0] = omomi_id_field("a", OMOMI_SIDE_CONTEXT);
+  fields[0] = omomi_id_field(omomi_text("a"), OMOMI_SIDE_CONTEXT);
   fields[0].kind = 3;
   EXPECT(INVALID_ARGUMENT, declare(fields, 1));
-  fields[0] = omomi_id_field("a", OMOMI_SIDE_CONTEXT);
+  fields[0] = omomi_id_field(omomi_text("a"), OMOMI_SIDE_CONTEXT);
   fields[0].many = 2;
   EXPECT(INVALID_ARGUMENT, declare(fields, 1));
-  fields[0] = omomi_id_field(NULL, OMOMI_SIDE_CONTEXT);
+  fields[0] = omomi_id_field(omomi_c_text(NULL), OMOMI_SIDE_CONTEXT);
   EXPECT_SAYING(SCHEMA_INVALID, "a field has no name", declare(fields, 1));
-  fields[0].name_len_bytes = 3;
+  fields[0].name.len_bytes = 3;
   EXPECT(NULL_ARGUMENT, declare(fields, 1));
-  fields[0] = omomi_id_field("a\xc3", OMOMI_SIDE_CONTEXT);
+  fields[0] = omomi_id_field(omomi_text("a\xc3"), OMOMI_SIDE_CONTEXT);
   EXPECT(NOT_UTF8, declare(fields, 1));
-  fields[0] = omomi_number_field("n", OMOMI_SIDE_CONTEXT, "s", 1.0, 1.0);
+  fields[0] = omomi_number_field(omomi_text("n"), OMOMI_SIDE_CONTEXT, omomi_text("s"), 1.0, 1.0);
   EXPECT_SAYING(SCHEMA_INVALID, "range of field `n`", declare(fields, 1));
-  fields[0] = omomi_number_field("n", OMOMI_SIDE_CONTEXT, "s", (double)NAN, 1.0);
+  fields[0] = omomi_number_field(omomi_text("n"), OMOMI_SIDE_CONTEXT, omomi_text("s"), (double)NAN, 1.0);
   EXPECT(SCHEMA_INVALID, declare(fields, 1));
-  fields[0] = omomi_many(omomi_number_field("n", OMOMI_SIDE_CONTEXT, "s", 0.0, 1.0));
+  fields[0] = omomi_many(omomi_number_field(omomi_text("n"), OMOMI_SIDE_CONTEXT, omomi_text("s"), 0.0, 1.0));
   EXPECT_SAYING(SCHEMA_INVALID, "cannot be `many`", declare(fields, 1));
   {
     static char names[65][4];
     for (index = 0; index < 65; index++) {
       snprintf(names[index], sizeof names[index], "f%d", (int)index);
-      fields[index] = omomi_id_field(names[index], OMOMI_SIDE_CONTEXT);
+      fields[index] = omomi_id_field(omomi_c_text(names[index]), OMOMI_SIDE_CONTEXT);
     }
   }
   EXPECT_SAYING(SCHEMA_INVALID, "more than 64 context fields", declare(fields, 65));
 
-  EXPECT_SAYING(UNKNOWN_FIELD, "no field `nowhere`", omomi_schema_slot(small.schema, "nowhere", 7, &slot, &error));
-  EXPECT_SAYING(UNKNOWN_FIELD, "no field `tag\\0`", omomi_schema_slot(small.schema, "tag", 4, &slot, &error));
-  EXPECT(NULL_ARGUMENT, omomi_schema_slot(NULL, "tag", 3, &slot, &error));
-  EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, NULL, 3, &slot, &error));
-  EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, "tag", 3, NULL, &error));
-  EXPECT(NOT_UTF8, omomi_schema_slot(small.schema, "\xff", 1, &slot, &error));
+  EXPECT_SAYING(UNKNOWN_FIELD, "no field `nowhere`", omomi_schema_slot(small.schema, omomi_text("nowhere"), &slot,
+                                                                       &error));
+  EXPECT_SAYING(UNKNOWN_FIELD, "no field `tag\\u{0}`", omomi_schema_slot(small.schema, omomi_text_of("tag", 4), &slot,
+                                                                         &error));
+  EXPECT(NULL_ARGUMENT, omomi_schema_slot(NULL, omomi_text("tag"), &slot, &error));
+  EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, omomi_text_of(NULL, 3), &slot, &error));
+  EXPECT(NULL_ARGUMENT, omomi_schema_slot(small.schema, omomi_text("tag"), NULL, &error));
+  EXPECT(NOT_UTF8, omomi_schema_slot(small.schema, omomi_text("\xff"), &slot, &error));
 }
 
 static void an_impossible_layout_or_scorer_is_refused(void) {
-  const OmomiField field = omomi_id_field("media_id", OMOMI_SIDE_CONTEXT);
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  const OmomiField field = omomi_id_field(omomi_text("media_id"), OMOMI_SIDE_CONTEXT);
+  OmomiLayoutInfo info = OMOMI_LAYOUT_INFO_INIT;
   OmomiSchema *schema;
   OmomiLayout *layout = NULL;
   OmomiScorer *scorer = NULL;
@@ -282,10 +301,10 @@ static void an_impossible_layout_or_scorer_is_refused(void) {
   EXPECT(NULL_ARGUMENT, omomi_layout_open(NULL, 1, 0, &layout, &error));
   EXPECT(NULL_ARGUMENT, omomi_layout_open(small.schema, 1, 0, NULL, &error));
   CHECK(layout == NULL);
-  EXPECT(NULL_ARGUMENT, omomi_layout_offsets(NULL, &offsets, &error));
-  EXPECT(NULL_ARGUMENT, omomi_layout_offsets(small.layout, NULL, &error));
-  offsets.size_bytes = 0;
-  EXPECT(WRONG_SIZE, omomi_layout_offsets(small.layout, &offsets, &error));
+  EXPECT(NULL_ARGUMENT, omomi_layout_info(NULL, &info, &error));
+  EXPECT(NULL_ARGUMENT, omomi_layout_info(small.layout, NULL, &error));
+  info.size_bytes = 0;
+  EXPECT(WRONG_SIZE, omomi_layout_info(small.layout, &info, &error));
 
   EXPECT(OK, omomi_schema_open(&field, 1, &schema, &error));
   EXPECT(OK, omomi_layout_open(schema, 1, 0, &layout, &error));
@@ -317,10 +336,10 @@ static int no_answers(const OmomiRequest *request) {
 
 static void misuse_of_predict_is_a_status_and_leaves_no_answer(void) {
   OmomiRequest request = small_request(&small);
-  unsigned char *block = request.block, *before = (unsigned char *)new_block(&small.offsets);
-  const size_t len = small.offsets.len_bytes;
+  unsigned char *block = request.block, *before = (unsigned char *)new_block(&small.info);
+  const size_t len = small.info.len_bytes;
   const OmomiSlot region = small_slot(&small, "region");
-  unsigned char *region_slot = block + small.offsets.context_offset + 16 + 8 * region.index;
+  unsigned char *region_slot = block + small.info.context_offset + 16 + 8 * region.index;
   uint32_t number = 9;
   EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
   memcpy(before, block, len);
@@ -344,8 +363,8 @@ static void misuse_of_predict_is_a_status_and_leaves_no_answer(void) {
   memcpy(block + 4, before + 4, 4);
   memset(region_slot, 0xff, 8);
   EXPECT_SAYING(CONTEXT_MALFORMED, "field `region`", omomi_request_predict(small.scorer, &request, 1, &error));
-  CHECK(memcmp(before + small.offsets.results_offset, block + small.offsets.results_offset,
-               small.offsets.result_stride_bytes) == 0);
+  CHECK(memcmp(before + small.info.results_offset, block + small.info.results_offset,
+               small.info.result_stride_bytes) == 0);
   CHECK(no_answers(&request));
   memcpy(block, before, len);
   EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
@@ -385,11 +404,12 @@ static void a_bad_candidate_fails_alone(void) {
     small_fill(&small, &request);
     if (index < sizeof rows / sizeof rows[0]) {
       expected = rows[index].status;
-      memcpy(request.block + small.offsets.candidates_offset + small.offsets.candidate_stride_bytes + 16 +
+      memcpy(request.block + small.info.candidates_offset + small.info.candidate_stride_bytes + 16 +
                  8 * small_slot(&small, rows[index].field).index,
              &rows[index].word, 8);
     } else {
-      EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 1), small_slot(&small, "title"), "one \xff byte", 10));
+      EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 1), small_slot(&small, "title"),
+                                omomi_text("one \xff byte")));
     }
     EXPECT(OK, omomi_request_predict(small.scorer, &request, SMALL_FILLED, &error));
     for (candidate = 0; candidate < SMALL_FILLED; candidate++) {
@@ -400,7 +420,7 @@ static void a_bad_candidate_fails_alone(void) {
         CHECK(memcmp(&answer, &before[candidate], sizeof answer) == 0);
     }
     CHECK(omomi_request_outcome(&request).scored_count == 2 && omomi_request_outcome(&request).refused_count == 1);
-    EXPECT(INVALID_ARGUMENT, omomi_scorer_explain(small.scorer, request.block, small.offsets.len_bytes, 1, &explanation,
+    EXPECT(INVALID_ARGUMENT, omomi_scorer_explain(small.scorer, request.block, small.info.len_bytes, 1, &explanation,
                                                   NULL, 0, &error));
   }
   free(request.block);
@@ -430,14 +450,14 @@ static void setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_value
   EXPECT(UNKNOWN_FIELD, omomi_set_id(row, nowhere, 1));
   EXPECT(WRONG_FIELD_USE, omomi_set_id(row, title, 1));
   EXPECT(WRONG_FIELD_USE, omomi_set_id(row, tag, 1));
-  EXPECT(WRONG_FIELD_USE, omomi_set_text(row, region, "x", 1));
+  EXPECT(WRONG_FIELD_USE, omomi_set_text(row, region, omomi_text("x")));
   EXPECT(WRONG_FIELD_USE, omomi_set_number(row, title, 1.0));
   EXPECT(WRONG_FIELD_USE, omomi_set_text_value(row, creative_id, 1));
   EXPECT(TOO_MANY_VALUES, omomi_set_ids(row, tag, ids, 20000));
   EXPECT(NULL_ARGUMENT, omomi_set_ids(row, tag, NULL, 1));
-  EXPECT(NULL_ARGUMENT, omomi_set_text(row, title, NULL, 1));
-  EXPECT(TAIL_FULL, omomi_set_text(row, title, long_text, sizeof long_text));
-  EXPECT(TAIL_FULL, omomi_set_text(row, title, long_text, (size_t)-1));
+  EXPECT(NULL_ARGUMENT, omomi_set_text(row, title, omomi_text_of(NULL, 1)));
+  EXPECT(TAIL_FULL, omomi_set_text(row, title, omomi_text_of(long_text, sizeof long_text)));
+  EXPECT(TAIL_FULL, omomi_set_text(row, title, omomi_text_of(long_text, (size_t)-1)));
   EXPECT(TAIL_FULL, omomi_set_texts(omomi_context_row(&request), interest, too_long, 2));
   EXPECT(TOO_MANY_VALUES, omomi_set_text_values(omomi_context_row(&request), interest, values, 1025));
   CHECK(omomi_request_tail_used_bytes(&request) == used);
@@ -445,12 +465,12 @@ static void setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_value
 
   EXPECT(OK, omomi_set_id(row, creative_id, 0));
   EXPECT(OK, omomi_set_id(row, creative_id, 1));
-  EXPECT(OK, omomi_set_text(row, title, "twice", 5));
+  EXPECT(OK, omomi_set_text(row, title, omomi_text("twice")));
   EXPECT(OK, omomi_set_number(row, age, (double)NAN));
   row = omomi_candidate_row(&request, 1);
   omomi_row_clear(row);
   EXPECT(OK, omomi_set_id(row, creative_id, 1));
-  EXPECT(OK, omomi_text_value("twice", 5, &value, &error));
+  EXPECT(OK, omomi_text_value(omomi_text("twice"), &value, &error));
   EXPECT(OK, omomi_set_text_value(row, title, value));
   EXPECT(TOO_MANY_CANDIDATES, omomi_request_predict(small.scorer, &request, 2, &error));
   omomi_request_forget_refusal(&request);
@@ -460,11 +480,11 @@ static void setters_refuse_values_that_do_not_fit_and_keep_the_last_of_two_value
   CHECK(memcmp(&answers[0], &answers[1], sizeof answers[0]) == 0);
   CHECK(omomi_request_outcome(&request).invalid_number_count == 1);
 
-  EXPECT(NULL_ARGUMENT, omomi_request_init(NULL, &small.offsets, request.block, small.offsets.len_bytes));
-  EXPECT(NULL_ARGUMENT, omomi_request_init(&other, NULL, request.block, small.offsets.len_bytes));
-  EXPECT(NULL_ARGUMENT, omomi_request_init(&other, &small.offsets, NULL, small.offsets.len_bytes));
-  EXPECT(MISALIGNED, omomi_request_init(&other, &small.offsets, request.block + 1, small.offsets.len_bytes));
-  EXPECT(WRONG_SIZE, omomi_request_init(&other, &small.offsets, request.block, small.offsets.len_bytes - 8));
+  EXPECT(NULL_ARGUMENT, omomi_request_init(NULL, &small.info, request.block, small.info.len_bytes));
+  EXPECT(NULL_ARGUMENT, omomi_request_init(&other, NULL, request.block, small.info.len_bytes));
+  EXPECT(NULL_ARGUMENT, omomi_request_init(&other, &small.info, NULL, small.info.len_bytes));
+  EXPECT(MISALIGNED, omomi_request_init(&other, &small.info, request.block + 1, small.info.len_bytes));
+  EXPECT(WRONG_SIZE, omomi_request_init(&other, &small.info, request.block, small.info.len_bytes - 8));
   free(request.block);
 }
 
@@ -472,7 +492,7 @@ static void an_explanation_sums_to_its_logit_or_the_call_fails(void) {
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   OmomiContribution *contributions;
   OmomiRequest *request = &small.request;
-  const size_t len = small.offsets.len_bytes;
+  const size_t len = small.info.len_bytes;
   double sum;
   size_t index, count;
   EXPECT(OK, omomi_scorer_explain(small.scorer, request->block, len, 2, &explanation, NULL, 0, &error));
@@ -504,15 +524,15 @@ static void an_explanation_sums_to_its_logit_or_the_call_fails(void) {
 
 static void careless_calls_for_feature_keys_are_refused(void) {
   uint64_t number = 5;
-  EXPECT(NULL_ARGUMENT, omomi_text_value(NULL, 1, &number, &error));
-  EXPECT(NULL_ARGUMENT, omomi_text_value("a", 1, NULL, &error));
-  EXPECT_SAYING(NOT_UTF8, "at 2", omomi_text_value("ab\xff", 3, &number, &error));
-  EXPECT(NULL_ARGUMENT, omomi_feature_key(NULL, 1, 0, &number, &error));
-  EXPECT(NULL_ARGUMENT, omomi_feature_key("a", 1, 0, NULL, &error));
-  EXPECT(NULL_ARGUMENT, omomi_cross_key("a*b", 3, NULL, 2, &number, &error));
-  EXPECT(NULL_ARGUMENT, omomi_cross_key(NULL, 3, &number, 1, &number, &error));
-  EXPECT(NULL_ARGUMENT, omomi_cross_key("a*b", 3, &number, 1, NULL, &error));
-  EXPECT(INVALID_ARGUMENT, omomi_cross_key("a*b", 3, &number, (size_t)-1, &number, &error));
+  EXPECT(NULL_ARGUMENT, omomi_text_value(omomi_text_of(NULL, 1), &number, &error));
+  EXPECT(NULL_ARGUMENT, omomi_text_value(omomi_text("a"), NULL, &error));
+  EXPECT_SAYING(NOT_UTF8, "at 2", omomi_text_value(omomi_text("ab\xff"), &number, &error));
+  EXPECT(NULL_ARGUMENT, omomi_feature_key(omomi_text_of(NULL, 1), 0, &number, &error));
+  EXPECT(NULL_ARGUMENT, omomi_feature_key(omomi_text("a"), 0, NULL, &error));
+  EXPECT(NULL_ARGUMENT, omomi_cross_key(omomi_text("a*b"), NULL, 2, &number, &error));
+  EXPECT(NULL_ARGUMENT, omomi_cross_key(omomi_text_of(NULL, 3), &number, 1, &number, &error));
+  EXPECT(NULL_ARGUMENT, omomi_cross_key(omomi_text("a*b"), &number, 1, NULL, &error));
+  EXPECT(INVALID_ARGUMENT, omomi_cross_key(omomi_text("a*b"), &number, (size_t)-1, &number, &error));
   CHECK(number == 5);
 }
 
@@ -551,12 +571,12 @@ static void the_second_call_for_a_row_keeps_its_fields(void) {
   omomi_request_clear(&request);
   row = omomi_candidate_row(&request, 0);
   EXPECT(OK, omomi_set_id(row, creative_id, 1));
-  EXPECT(OK, omomi_set_text(row, title, "a title", 7));
+  EXPECT(OK, omomi_set_text(row, title, omomi_text("a title")));
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
   one_call = omomi_request_answer(&request, 0);
   omomi_request_clear(&request);
   EXPECT(OK, omomi_set_id(omomi_candidate_row(&request, 0), creative_id, 1));
-  EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 0), title, "a title", 7));
+  EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, 0), title, omomi_text("a title")));
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
   two_calls = omomi_request_answer(&request, 0);
   CHECK(memcmp(&one_call, &two_calls, sizeof one_call) == 0);
@@ -571,13 +591,13 @@ static void the_second_call_for_a_row_keeps_its_fields(void) {
 }
 
 static void slots_of_another_schema_are_refused(void) {
-  const OmomiField field = omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE);
+  const OmomiField field = omomi_id_field(omomi_text("creative_id"), OMOMI_SIDE_CANDIDATE);
   OmomiSlot creative_id = small_slot(&small, "creative_id"), media_id = small_slot(&small, "media_id"), foreign, zero;
   OmomiRequest request = small_request(&small);
   OmomiSchema *schema;
   memset(&zero, 0, sizeof zero);
   EXPECT(OK, omomi_schema_open(&field, 1, &schema, &error));
-  EXPECT(OK, omomi_schema_slot(schema, "creative_id", 11, &foreign, &error));
+  EXPECT(OK, omomi_schema_slot(schema, omomi_text("creative_id"), &foreign, &error));
   EXPECT(WRONG_FIELD_USE, omomi_set_id(omomi_candidate_row(&request, 0), foreign, 1));
   EXPECT_SAYING(WRONG_FIELD_USE, "a slot of another schema, or one that was never filled, in candidate 0",
                 omomi_request_predict(small.scorer, &request, 1, &error));
@@ -596,7 +616,7 @@ static void slots_of_another_schema_are_refused(void) {
   omomi_schema_close(schema);
   /* An equal schema has equal slots. */
   EXPECT(OK, omomi_schema_of_model(small.model, &schema, &error));
-  EXPECT(OK, omomi_schema_slot(schema, "creative_id", 11, &foreign, &error));
+  EXPECT(OK, omomi_schema_slot(schema, omomi_text("creative_id"), &foreign, &error));
   EXPECT(OK, omomi_set_id(omomi_candidate_row(&request, 0), foreign, 1));
   omomi_schema_close(schema);
   free(request.block);
@@ -610,18 +630,19 @@ static void predict_returns_the_first_refusal_of_a_setter(void) {
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 1, &error));
   CHECK(omomi_request_refusal(&request) == OMOMI_STATUS_OK);
   /* Most callers do not look at the statuses of setters. */
-  omomi_set_text(omomi_candidate_row(&request, 2), title, long_text, sizeof long_text);
-  omomi_set_text(omomi_candidate_row(&request, 1), creative_id, "x", 1);
+  omomi_set_text(omomi_candidate_row(&request, 2), title, omomi_text_of(long_text, sizeof long_text));
+  omomi_set_text(omomi_candidate_row(&request, 1), creative_id, omomi_text("x"));
   CHECK(omomi_request_refusal(&request) == OMOMI_STATUS_TAIL_FULL);
   EXPECT_SAYING(TAIL_FULL, "field `title` in candidate 2 was refused before: tail_full",
                 omomi_request_predict(small.scorer, &request, 3, &error));
   CHECK(no_answers(&request));
-  EXPECT(TAIL_FULL, omomi_scorer_explain(small.scorer, request.block, small.offsets.len_bytes, 0, &explanation, NULL, 0,
+  EXPECT(TAIL_FULL, omomi_scorer_explain(small.scorer, request.block, small.info.len_bytes, 0, &explanation, NULL, 0,
                                          &error));
   omomi_request_forget_refusal(&request);
   EXPECT(OK, omomi_request_predict(small.scorer, &request, 3, &error));
-  omomi_set_text(omomi_context_row(&request), small_slot(&small, "region"), NULL, 3);
-  EXPECT_SAYING(NULL_ARGUMENT, "field `region` in the context", omomi_request_predict(small.scorer, &request, 3, &error));
+  omomi_set_text(omomi_context_row(&request), small_slot(&small, "region"), omomi_text_of(NULL, 3));
+  EXPECT_SAYING(NULL_ARGUMENT, "field `region` in the context", omomi_request_predict(small.scorer, &request, 3,
+                                                                                      &error));
   omomi_request_clear(&request);
   EXPECT(INVALID_ARGUMENT, omomi_request_set_candidate(&request, 1, 0));
   EXPECT(INVALID_ARGUMENT, omomi_request_predict(small.scorer, &request, 0, &error));
@@ -644,13 +665,13 @@ static void setting_a_field_again_reuses_the_tail(void) {
   for (round = 0; round < 10000; round++) {
     const OmomiRow context = omomi_context_row(&request);
     EXPECT(OK, omomi_set_texts(context, interest, interests, round % 3));
-    EXPECT(OK, omomi_set_text(context, region, "kyoto", round % 6));
+    EXPECT(OK, omomi_set_text(context, region, omomi_text_of("kyoto", round % 6)));
     for (index = 0; index < SMALL_FILLED; index++) {
-      EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, index), title, "a title", 7));
+      EXPECT(OK, omomi_set_text(omomi_candidate_row(&request, index), title, omomi_text("a title")));
       EXPECT(OK, omomi_set_ids(omomi_candidate_row(&request, index), tag, tags, 2));
     }
     EXPECT(OK, omomi_set_texts(context, interest, full, 3));
-    EXPECT(OK, omomi_set_text(context, region, "\xe6\x9d\xb1\xe4\xba\xac", 6));
+    EXPECT(OK, omomi_set_text(context, region, omomi_text("\xe6\x9d\xb1\xe4\xba\xac")));
     if (round > 20)
       CHECK(omomi_request_tail_used_bytes(&request) < used + 256);
   }
@@ -754,7 +775,8 @@ int main(int argc, char **argv) {
   a_panic_is_a_status_and_the_process_continues();
   a_panic_writes_to_no_stream_and_reaches_the_log_callback();
   null_and_zeroed_rows_in_inline_functions_are_a_status();
-  an_error_struct_of_another_size_is_left_alone();
+  an_error_struct_of_an_impossible_size_is_left_alone();
+  an_error_struct_of_another_header_gets_what_it_has_room_for();
   an_error_struct_that_nobody_initialized_fails_no_good_call();
   files_that_are_not_weight_files_are_refused(argv[1]);
   careless_opening_is_a_status(path);

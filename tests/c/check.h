@@ -42,9 +42,9 @@
     }                                                                                                                 \
   } while (0)
 
-/* Returns a block for a request of these offsets. It lives until the client ends. */
-static inline void *new_block(const OmomiOffsets *offsets) {
-  void *block = malloc(offsets->len_bytes);
+/* Returns a block for a request of this layout. It lives until the client ends. */
+static inline void *new_block(const OmomiLayoutInfo *info) {
+  void *block = malloc(info->len_bytes);
   CHECK(block != NULL);
   return block;
 }

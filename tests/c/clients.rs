@@ -5,6 +5,7 @@ use std::process::Command;
 
 use crate::compiler::{Dialect, Linkage, compile_client, run};
 use crate::fixture::{Fixture, trained};
+use crate::library::shared_library;
 
 /// Compiles a client of `tests/c` into the fixture's folder.
 fn client(fixture: &Fixture, dialect: Dialect, source: &str, linkage: Linkage) -> PathBuf {
@@ -61,6 +62,24 @@ fn a_c_client_scores_prepared_candidates_for_several_models_within_a_time_limit(
 }
 
 #[test]
+fn the_short_way_for_tools_works() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C99, "short_way.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(fixture.path("small.omomi")).arg(fixture.path("store")));
+    assert_eq!(said, "the short way\n");
+}
+
+/// For callers without a C compiler.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_twins_of_the_inline_functions_write_the_same_bytes() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C11, "twins.c", Linkage::Shared);
+    let said = run(Command::new(program).arg(shared_library()).arg(fixture.folder()));
+    assert_eq!(said, "the twins are equal\n");
+}
+
+#[test]
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn a_predict_from_c_allocates_nothing() {
     let fixture = Fixture::new();
@@ -75,6 +94,18 @@ fn opening_needs_little_stack_and_missing_memory_is_a_status() {
     let program = client(&fixture, Dialect::C99, "memory.c", Linkage::Shared);
     let said = run(Command::new(program).arg(fixture.folder()));
     assert_eq!(said, "little stack, and a status for missing memory\n");
+}
+
+/// Each of these calls once ended the process.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn opening_without_memory_is_a_status() {
+    let fixture = Fixture::new();
+    let program = client(&fixture, Dialect::C11, "out_of_memory.c", Linkage::Shared);
+    for len_bytes in ["16384", "4096"] {
+        let said = run(Command::new(&program).arg(fixture.folder()).arg(len_bytes));
+        assert_eq!(said, "missing memory is a status\n");
+    }
 }
 
 #[test]
@@ -106,7 +137,7 @@ fn the_example_gives_the_answers_of_a_listed_fixture() {
     let contract = omomi_train::toml::parse_contract(include_str!("../../examples/generated-ctr.toml")).unwrap();
     let weights = "bias = -2.0\n[[weight]]\nof = { site_id = 7 }\nvalue = 0.5\n\
                    [[weight]]\nof = { creative_id = 2519 }\nvalue = 1.5\n";
-    omomi_train::pack::write_fixture(&contract, weights, 1, "fixture", &fixture.path("listed.omomi")).unwrap();
+    omomi_train::pack::write_fixture(&contract, weights, 1, "fixture", fixture.path("listed.omomi")).unwrap();
     let program = client(&fixture, Dialect::C99, "../../examples/score_one_file.c", Linkage::Static);
     let said = run(Command::new(program).arg(fixture.path("listed.omomi")));
     // The sigmoid of -1.5 and of 0.
@@ -135,7 +166,7 @@ fn the_link_lines_of_the_pages_make_programs_that_run() {
     }
     // The pages name the library of a release, which `.ci/run` tests; other runs test that of this build.
     std::fs::create_dir(here("target")).unwrap();
-    symlink(crate::library::shared_library().parent().unwrap(), here("target/dist")).unwrap();
+    symlink(shared_library().parent().unwrap(), here("target/dist")).unwrap();
     let mut lines = shell_lines(include_str!("../../docs/serving.md"), "score_one_file.c");
     std::fs::copy(root.join("examples/score_one_file.c"), here("program.c")).unwrap();
     std::fs::copy(root.join("examples/generated_ctr.h"), here("generated_ctr.h")).unwrap();

@@ -1,6 +1,6 @@
 //! Runs the C and C++ compilers of this machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::library::{library, shared_library};
@@ -30,26 +30,46 @@ impl Dialect {
         }
     }
 
-    fn compiler(self) -> Command {
+    fn compiler(self, arguments: &[&str]) -> Command {
         let (program, standard) = match self {
             Self::C99 => ("cc", "-std=c99"),
             Self::C11 => ("cc", "-std=c11"),
             Self::Cpp17 => ("c++", "-std=c++17"),
         };
         let mut command = Command::new(program);
-        command.args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O1", "-g", "-pthread", "-I"]);
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("include"));
+        command.args(arguments).args([
+            standard,
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-O1",
+            "-g",
+            "-pthread",
+            "-I",
+        ]);
+        command.arg(include_folder());
         command
     }
 }
 
+/// The folder of the header.
+pub fn include_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("include")
+}
+
 pub fn compile_object(dialect: Dialect, source: &Path, object: &Path) {
-    run(dialect.compiler().arg("-c").arg(source).arg("-o").arg(object));
+    run(dialect.compiler(&[]).arg("-c").arg(source).arg("-o").arg(object));
 }
 
 /// Compiles `source` under `tests/c` and links it with the library of this build.
 pub fn compile_client(dialect: Dialect, source: &str, linkage: Linkage, program: &Path) {
-    let mut command = dialect.compiler();
+    compile_client_with(dialect, source, linkage, program, &[]);
+}
+
+/// Compiles like [`compile_client`], with these arguments before all others.
+pub fn compile_client_with(dialect: Dialect, source: &str, linkage: Linkage, program: &Path, arguments: &[&str]) {
+    let mut command = dialect.compiler(arguments);
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c").join(source)).arg("-o").arg(program);
     match linkage {
         Linkage::Shared => {

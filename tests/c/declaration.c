@@ -26,7 +26,7 @@ int main(int argc, char **argv) {
     return 3;
   check(awkward_open(&schema, &fields, &error));
   check(omomi_layout_open(schema, 1, 256, &layout, &error));
-  check(omomi_model_open(argv[1], strlen(argv[1]), NULL, &model, &error));
+  check(omomi_model_open(omomi_c_text(argv[1]), NULL, &model, &error));
   check(omomi_scorer_open(model, layout, &scorer, &error));
   {
     /* A slot that was not looked up would be equal to another one of its side. */

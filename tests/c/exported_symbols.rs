@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::compiler::run;
+use crate::header::inline_functions;
 use crate::library::shared_library;
 
 /// Reads the names of the list. Lines that begin with `#` are comments.
@@ -36,5 +37,21 @@ fn the_header_declares_every_listed_c_function() {
     let header = std::fs::read_to_string(header).unwrap();
     for name in listed().iter().filter(|name| name.starts_with("omomi_")) {
         assert!(header.contains(&format!("{name}(")), "{name}");
+    }
+}
+
+/// For callers that load the library and compile no C.
+#[test]
+fn every_inline_function_has_an_exported_twin() {
+    let listed = listed();
+    let missing: Vec<String> =
+        inline_functions().into_iter().filter(|name| !listed.iter().any(|listed| listed == name)).collect();
+    assert!(
+        missing.is_empty(),
+        "write twins in src/capi/twins, compare them in tests/c/twins.c, and list {missing:#?}"
+    );
+    let twins = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/twins.c")).unwrap();
+    for name in inline_functions() {
+        assert!(twins.contains(&format!("FIND({name})")), "tests/c/twins.c does not compare {name}");
     }
 }

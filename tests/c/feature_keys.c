@@ -18,7 +18,7 @@ static uint64_t value_of_text(const char *hex) {
     CHECK(sscanf(hex + 2 * len, "%2x", &byte) == 1);
     bytes[len] = (char)(unsigned char)byte;
   }
-  EXPECT(OK, omomi_text_value(bytes, len, &value, &error));
+  EXPECT(OK, omomi_text_value(omomi_text_of(bytes, len), &value, &error));
   return value;
 }
 
@@ -42,14 +42,14 @@ static void check_vector(char *line) {
       CHECK(count < MEMBERS);
       members[count++] = hexadecimal(word);
     }
-    EXPECT(OK, omomi_cross_key(columns[1], strlen(columns[1]), members, count, &key, &error));
+    EXPECT(OK, omomi_cross_key(omomi_c_text(columns[1]), members, count, &key, &error));
   } else {
     const uint64_t value = hexadecimal(columns[5]);
     if (strcmp(columns[0], "id") == 0)
       CHECK((uint64_t)strtoll(columns[3], NULL, 10) == value);
     if (strcmp(columns[0], "text") == 0)
       CHECK(value_of_text(columns[3]) == value);
-    EXPECT(OK, omomi_feature_key(columns[1], strlen(columns[1]), value, &key, &error));
+    EXPECT(OK, omomi_feature_key(omomi_c_text(columns[1]), value, &key, &error));
   }
   CHECK(key == hexadecimal(columns[6]));
 }

@@ -99,7 +99,7 @@ pub fn trained(folder: &Path) -> usize {
         calibrator: DEFAULT_CALIBRATOR,
         encoding: Encoding::F32,
     };
-    pack(&contract, &options, &folder.join("trained.omomi"), &mut |_| ()).unwrap();
+    pack(&contract, &options, folder.join("trained.omomi"), &mut |_| ()).unwrap();
     let model = Model::load(folder.join("trained.omomi"), LoadMode::Map).unwrap();
     let requests = model.golden_requests().unwrap();
     let lines: String = requests.iter().map(|golden| with_answers(&model, &golden.rows)).collect();

@@ -12,7 +12,7 @@ int main(int argc, char **argv) {
     OmomiOpenOptions options = OMOMI_OPEN_OPTIONS_INIT;
     OmomiModel *model;
     options.load_mode = modes[index];
-    EXPECT(OK, omomi_model_open(argv[1], strlen(argv[1]), &options, &model, &error));
+    EXPECT(OK, omomi_model_open(omomi_c_text(argv[1]), &options, &model, &error));
     count += golden_check_all(argv[2], model);
     omomi_model_close(model);
   }

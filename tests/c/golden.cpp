@@ -18,7 +18,7 @@ using Model = std::unique_ptr<OmomiModel, CloseModel>;
 Model open(std::string_view path) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiModel *model = nullptr;
-  if (omomi_model_open(path.data(), path.size(), nullptr, &model, &error) != OMOMI_STATUS_OK)
+  if (omomi_model_open(omomi_text_of(path.data(), path.size()), nullptr, &model, &error) != OMOMI_STATUS_OK)
     throw std::runtime_error(std::string(omomi_owner_name(error.owner)) + ": " + error.message);
   return Model(model);
 }

@@ -46,7 +46,7 @@ static inline void golden_field(FILE *file, const char *kind, const OmomiSchema 
   char name[65];
   size_t count = 1, index;
   CHECK(fscanf(file, "%64s", name) == 1);
-  EXPECT(OK, omomi_schema_slot(schema, name, strlen(name), &slot, &error));
+  EXPECT(OK, omomi_schema_slot(schema, omomi_c_text(name), &slot, &error));
   if (strcmp(kind, "number") == 0) {
     uint64_t bits;
     double number;
@@ -71,7 +71,7 @@ static inline void golden_field(FILE *file, const char *kind, const OmomiSchema 
     list[index].len_bytes = golden_text(file, texts[index]);
   }
   if (strcmp(kind, "text") == 0)
-    EXPECT(OK, omomi_set_text(row, slot, list[0].text, list[0].len_bytes));
+    EXPECT(OK, omomi_set_text(row, slot, list[0]));
   else
     EXPECT(OK, omomi_set_texts(row, slot, list, count));
 }
@@ -93,7 +93,7 @@ static inline void golden_compare(FILE *file, const OmomiScorer *scorer, OmomiRe
     CHECK(logit == expected_logit && probability == expected_probability && answer.status == expected_status);
     if (answer.status == OMOMI_CANDIDATE_SCORED) {
       OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
-      EXPECT(OK, omomi_scorer_explain(scorer, request->block, request->offsets.len_bytes, index, &explanation, NULL, 0,
+      EXPECT(OK, omomi_scorer_explain(scorer, request->block, request->layout.len_bytes, index, &explanation, NULL, 0,
                                       &error));
       CHECK(memcmp(&explanation.logit, &answer.logit, sizeof logit) == 0);
       CHECK(memcmp(&explanation.probability, &answer.probability, sizeof probability) == 0);
@@ -119,7 +119,7 @@ static inline GoldenPrepared golden_prepared_open(const OmomiModel *model, const
                                                   const OmomiLayout *layout) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiLayoutInfo info = OMOMI_LAYOUT_INFO_INIT;
   const OmomiModel *models[2];
   GoldenPrepared prepared;
   models[0] = models[1] = model;
@@ -128,10 +128,10 @@ static inline GoldenPrepared golden_prepared_open(const OmomiModel *model, const
   options.model_count = 2;
   options.candidates = OMOMI_CANDIDATES_PREPARED;
   EXPECT(OK, omomi_layout_open_with(schema, &options, &prepared.layout, &error));
-  EXPECT(OK, omomi_layout_offsets(prepared.layout, &offsets, &error));
+  EXPECT(OK, omomi_layout_info(prepared.layout, &info, &error));
   EXPECT(OK, omomi_candidate_set_open(layout, GOLDEN_CANDIDATES, GOLDEN_VALUES, &prepared.set, &error));
   EXPECT(OK, omomi_scorer_open_with(models, 2, prepared.layout, prepared.set, &prepared.scorer, &error));
-  EXPECT(OK, omomi_request_init(&prepared.request, &offsets, new_block(&offsets), offsets.len_bytes));
+  EXPECT(OK, omomi_request_init(&prepared.request, &info, new_block(&info), info.len_bytes));
   return prepared;
 }
 
@@ -146,7 +146,7 @@ static inline void golden_prepared_close(GoldenPrepared *prepared) {
 static inline void golden_compare_prepared(GoldenPrepared *prepared, OmomiRequest *inline_request, size_t count) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiRequest *request = &prepared->request;
-  const OmomiOffsets *from = &inline_request->offsets, *to = &request->offsets;
+  const OmomiLayoutInfo *from = &inline_request->layout, *to = &request->layout;
   const OmomiOutcome expected_outcome = omomi_request_outcome(inline_request);
   size_t index, model;
   /* The context row, followed by the tail. */
@@ -171,7 +171,7 @@ static inline void golden_compare_prepared(GoldenPrepared *prepared, OmomiReques
 /* Scores every request of the file at `path`, and returns the number of requests. */
 static inline size_t golden_check_all(const char *path, const OmomiModel *model) {
   OmomiError error = OMOMI_ERROR_INIT;
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiLayoutInfo info = OMOMI_LAYOUT_INFO_INIT;
   OmomiSchema *schema;
   OmomiLayout *layout;
   OmomiScorer *scorer;
@@ -185,11 +185,11 @@ static inline size_t golden_check_all(const char *path, const OmomiModel *model)
   CHECK(file != NULL);
   EXPECT(OK, omomi_schema_of_model(model, &schema, &error));
   EXPECT(OK, omomi_layout_open(schema, GOLDEN_CANDIDATES, GOLDEN_TAIL_LEN_BYTES, &layout, &error));
-  EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
+  EXPECT(OK, omomi_layout_info(layout, &info, &error));
   EXPECT(OK, omomi_scorer_open(model, layout, &scorer, &error));
   prepared = golden_prepared_open(model, schema, layout);
-  block = new_block(&offsets);
-  EXPECT(OK, omomi_request_init(&request, &offsets, block, offsets.len_bytes));
+  block = new_block(&info);
+  EXPECT(OK, omomi_request_init(&request, &info, block, info.len_bytes));
   row = omomi_context_row(&request);
   while (fscanf(file, "%15s", word) == 1) {
     if (strcmp(word, "request") == 0) {

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
-    OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutOptions,
-    OmomiLiveMetrics, OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOffsets, OmomiOpenOptions, OmomiOutcome,
-    OmomiPath, OmomiRowHead, OmomiSlot,
+    OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutInfo,
+    OmomiLayoutOptions, OmomiLiveMetrics, OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOpenOptions,
+    OmomiOutcome, OmomiRequest, OmomiRow, OmomiRowHead, OmomiSlot, OmomiText,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -46,16 +46,6 @@ const ATTRIBUTES: &str = "
 #define OMOMI_MUST_USE __attribute__((warn_unused_result))
 #else
 #define OMOMI_MUST_USE
-#endif
-
-/// Internal: begins a function of this file that is rarely called, so that it stays out of the loops that call it.
-/// Marks a condition that is nearly always true.
-#if defined(__GNUC__)
-#define OMOMI_COLD static __attribute__((cold, noinline, unused))
-#define OMOMI_LIKELY(condition) __builtin_expect(!!(condition), 1)
-#else
-#define OMOMI_COLD static inline
-#define OMOMI_LIKELY(condition) (condition)
 #endif";
 
 fn made() -> String {
@@ -68,7 +58,7 @@ fn made() -> String {
         no_includes: true,
         sys_includes: ["stddef.h", "stdint.h", "string.h"].map(str::to_owned).to_vec(),
         after_includes: Some(statuses()),
-        trailer: Some(text("request.h").trim_end().to_owned()),
+        trailer: Some(format!("{}\n\n{}", text("request.h").trim_end(), text("request_inline.h").trim_end())),
         style: Style::Type,
         braces: Braces::SameLine,
         line_length: 120,
@@ -77,12 +67,27 @@ fn made() -> String {
         ..Config::default()
     };
     config.function.must_use = Some("OMOMI_MUST_USE".to_owned());
-    config.export.include = ["OmomiHeader", "OmomiOutcome", "OmomiRowHead", "OmomiAnswer"].map(str::to_owned).to_vec();
+    let structs_of_inline_functions = ["OmomiHeader", "OmomiOutcome", "OmomiRow", "OmomiRowHead", "OmomiAnswer"];
+    config.export.include = structs_of_inline_functions.map(str::to_owned).to_vec();
     let mut bytes = Vec::new();
     // The other files are its modules.
     Builder::new().with_config(config).with_src(source("mod.rs")).generate().unwrap().write(&mut bytes);
     // C has no heading like rustdoc's `# Safety`.
     String::from_utf8(bytes).unwrap().replace("/// # Safety\n///\n", "/// The caller promises:\n")
+}
+
+/// Returns the names of the inline functions that are for callers.
+pub fn inline_functions() -> Vec<String> {
+    let header = std::fs::read_to_string(header_path()).unwrap();
+    let mut names: Vec<String> = Vec::new();
+    for line in header.lines().filter_map(|line| line.strip_prefix("static inline ")) {
+        let name = line.split('(').next().and_then(|start| start.rsplit([' ', '*']).next()).unwrap();
+        if !name.starts_with("omomi_internal_") && !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    assert!(names.len() > 30, "{names:?}");
+    names
 }
 
 #[test]
@@ -126,13 +131,16 @@ fn layouts() -> String {
         OmomiError { size_bytes status owner message }
         OmomiOpenOptions { size_bytes load_mode }
         OmomiModelInfo { size_bytes generation weight_count file_len_bytes contract_fingerprint bias }
-        OmomiField { size_bytes name name_len_bytes side kind many reserved unit unit_len_bytes range_min range_max }
+        OmomiText { text len_bytes }
+        OmomiField { size_bytes name side kind many reserved unit range_min range_max }
         OmomiSlot { row_type index kind many }
-        OmomiOffsets {
+        OmomiLayoutInfo {
             size_bytes context_offset candidates_offset candidate_stride_bytes results_offset result_stride_bytes
             tail_offset len_bytes candidate_capacity tail_len_bytes model_count candidates context_row_type
             candidate_row_type
         }
+        OmomiRequest { block layout owns_block reserved }
+        OmomiRow { request offset_bytes row_type }
         OmomiLayoutOptions { size_bytes candidate_capacity tail_len_bytes model_count candidates }
         OmomiHeader {
             layout_version tail_used_bytes filled_count gap_count refusal refused_row refused_field refused_row_type
@@ -146,11 +154,10 @@ fn layouts() -> String {
         OmomiExplanation { size_bytes contribution_count bias logit probability }
         OmomiContribution { key weight source name }
         OmomiLiveOptions {
-            size_bytes name name_len_bytes load_mode max_deaths poll_interval_ms trial_ms retry_after_death_ms
+            size_bytes name load_mode max_deaths poll_interval_ms trial_ms retry_after_death_ms
             max_file_len_bytes memory_budget_bytes min_generation contract_fingerprints contract_fingerprint_count
             trusted_key_paths trusted_key_path_count max_training_age_seconds signature allow_writable_files lock_memory has_fallback
         }
-        OmomiPath { path len_bytes }
         OmomiLiveMetrics {
             size_bytes prediction_count failed_count panic_count no_model_count off_count busy_count scored_count
             refused_count late_count unseen_count missing_count invalid_number_count latency_counts latency_sum_ns

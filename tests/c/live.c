@@ -86,12 +86,11 @@ static void print_what_answers(const OmomiLiveScorer *scorer) {
 static OmomiLive *open_live(const char *dir) {
   OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
   OmomiLive *opened = NULL;
-  options.name = "c-client";
-  options.name_len_bytes = 8;
+  options.name = omomi_text("c-client");
   options.load_mode = OMOMI_LOAD_MODE_COPY;
   options.poll_interval_ms = 3600 * 1000;
   options.trial_ms = 0;
-  EXPECT(OK, omomi_live_open(dir, strlen(dir), small.schema, &options, &opened, &error));
+  EXPECT(OK, omomi_live_open(omomi_c_text(dir), small.schema, &options, &opened, &error));
   return opened;
 }
 
@@ -143,7 +142,7 @@ static void reports_its_metrics(void) {
 static void continues_without_the_live_model(OmomiLiveScorer *scorer) {
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   EXPECT(OK, omomi_request_predict_live_within(scorer, &small.request, SMALL_FILLED, 60 * 1000000, &error));
-  EXPECT(OK, omomi_live_scorer_explain(scorer, small.request.block, small.offsets.len_bytes, 1, &explanation, NULL, 0,
+  EXPECT(OK, omomi_live_scorer_explain(scorer, small.request.block, small.info.len_bytes, 1, &explanation, NULL, 0,
                                        &error));
   CHECK(explanation.contribution_count > 4);
   CHECK(explanation.logit == omomi_request_answer(&small.request, 1).logit);
@@ -151,14 +150,15 @@ static void continues_without_the_live_model(OmomiLiveScorer *scorer) {
 
 int main(int argc, char **argv) {
   const OmomiField fields[] = {
-      omomi_id_field("media_id", OMOMI_SIDE_CONTEXT),
-      omomi_many(omomi_text_field("interest", OMOMI_SIDE_CONTEXT)),
-      omomi_number_field("floor_price", OMOMI_SIDE_CONTEXT, "JPY per 1,000 impressions", 0.0, 1000.0),
-      omomi_text_field("region", OMOMI_SIDE_CONTEXT),
-      omomi_id_field("creative_id", OMOMI_SIDE_CANDIDATE),
-      omomi_text_field("title", OMOMI_SIDE_CANDIDATE),
-      omomi_many(omomi_id_field("tag", OMOMI_SIDE_CANDIDATE)),
-      omomi_number_field("age_seconds", OMOMI_SIDE_CANDIDATE, "s", 0.0, 1e9),
+      omomi_id_field(omomi_text("media_id"), OMOMI_SIDE_CONTEXT),
+      omomi_many(omomi_text_field(omomi_text("interest"), OMOMI_SIDE_CONTEXT)),
+      omomi_number_field(omomi_text("floor_price"), OMOMI_SIDE_CONTEXT, omomi_text("JPY per 1,000 impressions"), 0.0,
+                         1000.0),
+      omomi_text_field(omomi_text("region"), OMOMI_SIDE_CONTEXT),
+      omomi_id_field(omomi_text("creative_id"), OMOMI_SIDE_CANDIDATE),
+      omomi_text_field(omomi_text("title"), OMOMI_SIDE_CANDIDATE),
+      omomi_many(omomi_id_field(omomi_text("tag"), OMOMI_SIDE_CANDIDATE)),
+      omomi_number_field(omomi_text("age_seconds"), OMOMI_SIDE_CANDIDATE, omomi_text("s"), 0.0, 1e9),
   };
   OmomiLiveScorer *scorer = NULL;
   pthread_t thread;
@@ -167,8 +167,8 @@ int main(int argc, char **argv) {
   /* Declared by hand, because there may be no model to derive it from. */
   EXPECT(OK, omomi_schema_open(fields, sizeof fields / sizeof fields[0], &small.schema, &error));
   EXPECT(OK, omomi_layout_open(small.schema, SMALL_CANDIDATES, SMALL_TAIL_LEN_BYTES, &small.layout, &error));
-  small.offsets.size_bytes = sizeof small.offsets;
-  EXPECT(OK, omomi_layout_offsets(small.layout, &small.offsets, &error));
+  small.info.size_bytes = sizeof small.info;
+  EXPECT(OK, omomi_layout_info(small.layout, &small.info, &error));
   small.request = small_request(&small);
   live = open_live(argv[1]);
   EXPECT(OK, omomi_live_scorer_open(live, small.layout, NULL, &scorer, &error));

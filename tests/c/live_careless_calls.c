@@ -23,7 +23,7 @@ static OmomiLiveOptions quiet_options(void) {
 
 static OmomiStatus open_with(const OmomiLiveOptions *options) {
   OmomiLive *opened = NULL;
-  const OmomiStatus status = omomi_live_open(dir, strlen(dir), small.schema, options, &opened, &error);
+  const OmomiStatus status = omomi_live_open(omomi_c_text(dir), small.schema, options, &opened, &error);
   CHECK((opened != NULL) == (status == OMOMI_STATUS_OK));
   omomi_live_close(opened);
   return status;
@@ -31,14 +31,16 @@ static OmomiStatus open_with(const OmomiLiveOptions *options) {
 
 static void careless_opening_is_a_status(void) {
   const uint64_t fingerprints[2] = {1, 2};
-  const OmomiPath absent_key = {"no.public", 9};
+  const OmomiText absent_key = omomi_text("no.public");
   const size_t len = strlen(dir);
   OmomiLive *opened = NULL;
   OmomiLiveOptions options = quiet_options();
-  EXPECT_SAYING(NULL_ARGUMENT, "dir is null", omomi_live_open(NULL, 3, small.schema, NULL, &opened, &error));
-  EXPECT_SAYING(NULL_ARGUMENT, "schema is null", omomi_live_open(dir, len, NULL, NULL, &opened, &error));
-  EXPECT_SAYING(NULL_ARGUMENT, "out_live is null", omomi_live_open(dir, len, small.schema, NULL, NULL, &error));
-  EXPECT(NOT_UTF8, omomi_live_open("a\xff", 2, small.schema, NULL, &opened, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "dir is null", omomi_live_open(omomi_text_of(NULL, 3), small.schema, NULL, &opened,
+                                                              &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "schema is null", omomi_live_open(omomi_text_of(dir, len), NULL, NULL, &opened, &error));
+  EXPECT_SAYING(NULL_ARGUMENT, "out_live is null", omomi_live_open(omomi_text_of(dir, len), small.schema, NULL, NULL,
+                                                                   &error));
+  EXPECT(NOT_UTF8, omomi_live_open(omomi_text("a\xff"), small.schema, NULL, &opened, &error));
   CHECK(opened == NULL);
   EXPECT(OK, open_with(NULL));
   options.size_bytes--;
@@ -53,10 +55,10 @@ static void careless_opening_is_a_status(void) {
   options.poll_interval_ms = 0;
   EXPECT_SAYING(INVALID_ARGUMENT, "poll interval", open_with(&options));
   options = quiet_options();
-  options.name = "a/b", options.name_len_bytes = 3;
+  options.name = omomi_text("a/b");
   EXPECT_SAYING(INVALID_ARGUMENT, "a/b", open_with(&options));
   options = quiet_options();
-  options.name = NULL;
+  options.name.text = NULL;
   EXPECT_SAYING(NULL_ARGUMENT, "options->name is null", open_with(&options));
   options = quiet_options();
   options.contract_fingerprint_count = 2;
@@ -82,14 +84,14 @@ static void a_directory_without_a_store_is_not_an_error(void) {
   OmomiLive *opened = NULL;
   char absent[4100];
   snprintf(absent, sizeof absent, "%s-not", dir);
-  EXPECT(OK, omomi_live_open(absent, strlen(absent), small.schema, &options, &opened, &error));
+  EXPECT(OK, omomi_live_open(omomi_c_text(absent), small.schema, &options, &opened, &error));
   EXPECT(OK, omomi_live_status(opened, &status, &error));
   CHECK(status.state == OMOMI_SERVING_STATE_NO_MODEL && status.has_generation == 0 && status.reason_count > 0);
   EXPECT(OK, omomi_live_scorer_open(opened, small.layout, NULL, &without_model, &error));
   EXPECT_SAYING(NO_MODEL, "fallback until one is served",
                 omomi_request_predict_live(without_model, &small.request, SMALL_FILLED, &error));
   CHECK(omomi_status_owner(OMOMI_STATUS_NO_MODEL) == OMOMI_OWNER_ML);
-  EXPECT(NO_MODEL, omomi_live_scorer_explain(without_model, small.request.block, small.offsets.len_bytes, 0,
+  EXPECT(NO_MODEL, omomi_live_scorer_explain(without_model, small.request.block, small.info.len_bytes, 0,
                                              &explanation, NULL, 0, &error));
   omomi_live_close(opened);
   omomi_live_scorer_close(without_model);
@@ -143,7 +145,7 @@ static OmomiStatus open_scorer(const OmomiLayout *layout, const OmomiCandidateSe
 }
 
 static void a_scorer_of_another_layout_is_refused(void) {
-  const OmomiField field = omomi_id_field("media_id", OMOMI_SIDE_CONTEXT);
+  const OmomiField field = omomi_id_field(omomi_text("media_id"), OMOMI_SIDE_CONTEXT);
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
   OmomiLiveScorer *opened = NULL;
   OmomiSchema *other_schema;
@@ -176,7 +178,7 @@ static void a_scorer_of_another_layout_is_refused(void) {
 
 static void prepared_candidates_get_the_answers_of_rows(void) {
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiLayoutInfo info = OMOMI_LAYOUT_INFO_INIT;
   const OmomiText interests[] = {{"\xe6\x97\x85\xe8\xa1\x8c", 6}, {"", 0}, {"news", 4}};
   OmomiLiveScorer *prepared_scorer;
   OmomiCandidateSet *set;
@@ -189,15 +191,15 @@ static void prepared_candidates_get_the_answers_of_rows(void) {
   options.candidates = OMOMI_CANDIDATES_PREPARED;
   EXPECT(OK, omomi_candidate_set_open(small.layout, 10, 4, &set, &error));
   EXPECT(OK, omomi_layout_open_with(small.schema, &options, &layout, &error));
-  EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
+  EXPECT(OK, omomi_layout_info(layout, &info, &error));
   EXPECT(OK, omomi_live_scorer_open(live, layout, set, &prepared_scorer, &error));
-  EXPECT(OK, omomi_request_init(&request, &offsets, new_block(&offsets), offsets.len_bytes));
+  EXPECT(OK, omomi_request_init(&request, &info, new_block(&info), info.len_bytes));
   omomi_request_clear(&request);
   context = omomi_context_row(&request);
   EXPECT(OK, omomi_set_id(context, small_slot(&small, "media_id"), INT64_MIN));
   EXPECT(OK, omomi_set_texts(context, small_slot(&small, "interest"), interests, 3));
   EXPECT(OK, omomi_set_number(context, small_slot(&small, "floor_price"), 50.0));
-  EXPECT(OK, omomi_set_text(context, small_slot(&small, "region"), "\xe6\x9d\xb1\xe4\xba\xac", 6));
+  EXPECT(OK, omomi_set_text(context, small_slot(&small, "region"), omomi_text("\xe6\x9d\xb1\xe4\xba\xac")));
   for (index = 0; index < SMALL_FILLED; index++) {
     EXPECT(OK, omomi_request_put_in_set(set, index, &small.request, index, &error));
     omomi_request_set_candidate(&request, index, index);
@@ -221,10 +223,10 @@ static void misuse_is_reported_even_while_there_is_no_model(const char *folder) 
   OmomiLiveOptions options = quiet_options();
   OmomiLive *waiting;
   OmomiLiveScorer *waiting_scorer;
-  const size_t len = small.offsets.len_bytes;
+  const size_t len = small.info.len_bytes;
   OmomiRequest request = small_request(&small);
   snprintf(empty, sizeof empty, "%s/no-store", folder);
-  EXPECT(OK, omomi_live_open(empty, strlen(empty), small.schema, &options, &waiting, &error));
+  EXPECT(OK, omomi_live_open(omomi_c_text(empty), small.schema, &options, &waiting, &error));
   EXPECT(OK, omomi_live_scorer_open(waiting, small.layout, NULL, &waiting_scorer, &error));
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict(waiting_scorer, NULL, len, 1, &error));
   EXPECT(MISALIGNED, omomi_live_scorer_predict(waiting_scorer, request.block + 4, len, 1, &error));
@@ -242,7 +244,7 @@ static void misuse_is_reported_even_while_there_is_no_model(const char *folder) 
 
 static void misuse_of_predict_is_a_status_and_the_next_call_is_answered(void) {
   unsigned char *block = small.request.block;
-  const size_t len = small.offsets.len_bytes;
+  const size_t len = small.info.len_bytes;
   OmomiExplanation explanation = OMOMI_EXPLANATION_INIT;
   EXPECT_SAYING(NULL_ARGUMENT, "scorer is null", omomi_live_scorer_predict(NULL, block, len, 1, &error));
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict(scorer, NULL, len, 1, &error));
@@ -287,9 +289,8 @@ static void calls_in_a_fork(void) {
   EXPECT(OK, omomi_request_predict_live(scorer, &small.request, SMALL_FILLED, &error));
   omomi_live_scorer_close(scorer);
   /* The fork's own live model works. */
-  options.name = "fork";
-  options.name_len_bytes = 4;
-  EXPECT(OK, omomi_live_open(dir, strlen(dir), small.schema, &options, &own, &error));
+  options.name = omomi_text("fork");
+  EXPECT(OK, omomi_live_open(omomi_c_text(dir), small.schema, &options, &own, &error));
   EXPECT(OK, omomi_live_look_now(own, &error));
   EXPECT(OK, omomi_live_scorer_open(own, small.layout, NULL, &opened, &error));
   EXPECT(OK, omomi_request_predict_live(opened, &small.request, SMALL_FILLED, &error));
@@ -373,7 +374,7 @@ int main(int argc, char **argv) {
   small = small_open(path);
   careless_opening_is_a_status();
   a_directory_without_a_store_is_not_an_error();
-  EXPECT(OK, omomi_live_open(dir, strlen(dir), small.schema, &options, &live, &error));
+  EXPECT(OK, omomi_live_open(omomi_c_text(dir), small.schema, &options, &live, &error));
   EXPECT(OK, omomi_live_scorer_open(live, small.layout, NULL, &scorer, &error));
   careless_queries_are_a_status();
   a_scorer_of_another_layout_is_refused();

@@ -3,11 +3,14 @@
 
 mod clients;
 mod compiler;
+mod dialects;
 mod exported_symbols;
 mod fixture;
 mod header;
 mod library;
 mod live;
+mod other_header;
+mod python;
 #[path = "../scoring/small_model.rs"]
 mod small_model;
 #[path = "../live/world.rs"]

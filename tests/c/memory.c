@@ -23,7 +23,7 @@ static void *open_model(void *unused) {
   (void)unused;
   for (mode = 0; mode < 2; mode++) {
     options.load_mode = (OmomiLoadMode)mode;
-    CHECK(omomi_model_open(path, strlen(path), &options, &model, &own) == OMOMI_STATUS_OK);
+    CHECK(omomi_model_open(omomi_c_text(path), &options, &model, &own) == OMOMI_STATUS_OK);
     omomi_model_close(model);
   }
   return NULL;

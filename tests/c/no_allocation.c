@@ -89,7 +89,7 @@ static void *predict_once(void *unused) {
 static void predict_prepared(void) {
   OmomiError error = OMOMI_ERROR_INIT;
   OmomiLayoutOptions options = OMOMI_LAYOUT_OPTIONS_INIT;
-  OmomiOffsets offsets = OMOMI_OFFSETS_INIT;
+  OmomiLayoutInfo info = OMOMI_LAYOUT_INFO_INIT;
   OmomiCandidateSet *set;
   OmomiLayout *layout;
   OmomiScorer *scorer;
@@ -107,9 +107,9 @@ static void predict_prepared(void) {
   for (index = 0; index < SMALL_FILLED; index++)
     EXPECT(OK, omomi_request_put_in_set(set, index, &small.request, index, &error));
   EXPECT(OK, omomi_layout_open_with(small.schema, &options, &layout, &error));
-  EXPECT(OK, omomi_layout_offsets(layout, &offsets, &error));
+  EXPECT(OK, omomi_layout_info(layout, &info, &error));
   EXPECT(OK, omomi_scorer_open_with(models, 2, layout, set, &scorer, &error));
-  EXPECT(OK, omomi_request_init(&request, &offsets, new_block(&offsets), offsets.len_bytes));
+  EXPECT(OK, omomi_request_init(&request, &info, new_block(&info), info.len_bytes));
   arm();
   omomi_request_clear(&request);
   omomi_set_id(omomi_context_row(&request), media_id, 1);
@@ -151,11 +151,11 @@ static void *predict_often(void *memory) {
 static void fail_in_every_way(void) {
   OmomiError error = OMOMI_ERROR_INIT;
   unsigned char *block = small.request.block;
-  const size_t len = small.offsets.len_bytes;
+  const size_t len = small.info.len_bytes;
   const uint32_t used = omomi_request_tail_used_bytes(&small.request), wrong = 0xffffffff, version = 1;
   const OmomiSlot region = small_slot(&small, "region"), title = small_slot(&small, "title");
-  unsigned char *region_slot = block + small.offsets.context_offset + 16 + 8 * region.index;
-  unsigned char *title_slot = block + small.offsets.candidates_offset + 16 + 8 * title.index;
+  unsigned char *region_slot = block + small.info.context_offset + 16 + 8 * region.index;
+  unsigned char *title_slot = block + small.info.candidates_offset + 16 + 8 * title.index;
   OmomiStatus statuses[9];
   uint64_t kept, nowhere = UINT64_MAX;
   arm();
@@ -236,7 +236,7 @@ static void predict_live(const char *folder) {
   snprintf(dirs[0], sizeof dirs[0], "%s/store", folder);
   snprintf(dirs[1], sizeof dirs[1], "%s/no-store", folder);
   for (index = 0; index < 2; index++) {
-    EXPECT(OK, omomi_live_open(dirs[index], strlen(dirs[index]), small.schema, &options, &lives[index], &error));
+    EXPECT(OK, omomi_live_open(omomi_c_text(dirs[index]), small.schema, &options, &lives[index], &error));
     EXPECT(OK, omomi_live_scorer_open(lives[index], small.layout, NULL, &scorers[index], &error));
     /* Look again, so that the thread has finished its deferred work. */
     EXPECT(OK, omomi_live_look_now(lives[index], &error));

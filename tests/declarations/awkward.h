@@ -48,18 +48,18 @@ typedef struct {
  */
 static inline OmomiStatus awkward_open(OmomiSchema **out_schema, Awkward *out_fields, OmomiError *error) {
   const OmomiField fields[] = {
-      omomi_id_field("site_id", OMOMI_SIDE_CONTEXT),
-      omomi_id_field("siteId", OMOMI_SIDE_CONTEXT),
-      omomi_text_field("type", OMOMI_SIDE_CONTEXT),
-      omomi_many(omomi_text_field("class", OMOMI_SIDE_CONTEXT)),
-      omomi_id_field("_", OMOMI_SIDE_CONTEXT),
-      omomi_many(omomi_id_field("__1", OMOMI_SIDE_CONTEXT)),
-      omomi_number_field("NULL", OMOMI_SIDE_CONTEXT, "yen \"¥\" per \\u0041 $1 ?\?= \\", -1e300, 1e16),
-      omomi_id_field("errno", OMOMI_SIDE_CANDIDATE),
-      omomi_many(omomi_text_field("wait", OMOMI_SIDE_CANDIDATE)),
-      omomi_many(omomi_id_field("schema", OMOMI_SIDE_CANDIDATE)),
-      omomi_text_field("context", OMOMI_SIDE_CANDIDATE),
-      omomi_number_field("unix", OMOMI_SIDE_CANDIDATE, "s", 1e-7, 0.1),
+      omomi_id_field(omomi_text("site_id"), OMOMI_SIDE_CONTEXT),
+      omomi_id_field(omomi_text("siteId"), OMOMI_SIDE_CONTEXT),
+      omomi_text_field(omomi_text("type"), OMOMI_SIDE_CONTEXT),
+      omomi_many(omomi_text_field(omomi_text("class"), OMOMI_SIDE_CONTEXT)),
+      omomi_id_field(omomi_text("_"), OMOMI_SIDE_CONTEXT),
+      omomi_many(omomi_id_field(omomi_text("__1"), OMOMI_SIDE_CONTEXT)),
+      omomi_number_field(omomi_text("NULL"), OMOMI_SIDE_CONTEXT, omomi_text("yen \"¥\" per \\u0041 $1 ?\?= \\"), -1e300, 1e16),
+      omomi_id_field(omomi_text("errno"), OMOMI_SIDE_CANDIDATE),
+      omomi_many(omomi_text_field(omomi_text("wait"), OMOMI_SIDE_CANDIDATE)),
+      omomi_many(omomi_id_field(omomi_text("schema"), OMOMI_SIDE_CANDIDATE)),
+      omomi_text_field(omomi_text("context"), OMOMI_SIDE_CANDIDATE),
+      omomi_number_field(omomi_text("unix"), OMOMI_SIDE_CANDIDATE, omomi_text("s"), 1e-7, 0.1),
   };
   OmomiStatus status;
   if (out_schema == NULL || out_fields == NULL)
@@ -67,29 +67,29 @@ static inline OmomiStatus awkward_open(OmomiSchema **out_schema, Awkward *out_fi
   *out_schema = NULL;
   status = omomi_schema_open(fields, sizeof fields / sizeof fields[0], out_schema, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "site_id", 7, &out_fields->site_id, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("site_id"), &out_fields->site_id, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "siteId", 6, &out_fields->site_id_2, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("siteId"), &out_fields->site_id_2, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "type", 4, &out_fields->type, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("type"), &out_fields->type, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "class", 5, &out_fields->class_field, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("class"), &out_fields->class_field, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "_", 1, &out_fields->field, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("_"), &out_fields->field, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "__1", 3, &out_fields->field_1, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("__1"), &out_fields->field_1, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "NULL", 4, &out_fields->null, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("NULL"), &out_fields->null, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "errno", 5, &out_fields->errno_field, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("errno"), &out_fields->errno_field, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "wait", 4, &out_fields->wait, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("wait"), &out_fields->wait, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "schema", 6, &out_fields->schema, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("schema"), &out_fields->schema, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "context", 7, &out_fields->context, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("context"), &out_fields->context, error);
   if (status == OMOMI_STATUS_OK)
-    status = omomi_schema_slot(*out_schema, "unix", 4, &out_fields->unix_field, error);
+    status = omomi_schema_slot(*out_schema, omomi_text("unix"), &out_fields->unix_field, error);
   if (status != OMOMI_STATUS_OK) {
     omomi_schema_close(*out_schema);
     *out_schema = NULL;

@@ -20,4 +20,5 @@ mod signatures;
 #[path = "../scoring/small_model.rs"]
 #[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;
+mod watcher;
 mod world;

@@ -37,10 +37,10 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = GcOptions {
-        keep_count: usize::try_from(arguments.keep).unwrap_or(usize::MAX),
-        older_than: Duration::from_secs(86_400) * arguments.older_than,
-    };
+    let options = GcOptions::default().with(|it| {
+        it.keep_count = usize::try_from(arguments.keep).unwrap_or(usize::MAX);
+        it.older_than = Duration::from_secs(86_400) * arguments.older_than;
+    });
     let collected = collect(&Store::new(&arguments.dir), options, arguments.dry_run);
     let collected = collected.map_err(|error| Refusal::from(error).report(arguments.json))?;
     if arguments.json {

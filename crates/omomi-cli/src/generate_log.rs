@@ -51,7 +51,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         (false, count) => part_paths(&arguments.out, count)?,
     };
     let folder = if one_file { arguments.out.parent().unwrap_or(Path::new("")) } else { &arguments.out };
-    let options = WriteOptions { overwrite: arguments.force, threads: arguments.threads };
+    let options = WriteOptions::default().with(|it| {
+        it.overwrite = arguments.force;
+        it.threads = arguments.threads;
+    });
     // The bar hides itself if standard error is not a terminal.
     let progress = ProgressBar::new(arguments.rows)
         .with_style(ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} rows, {per_sec}, {eta} left")?);

@@ -177,7 +177,7 @@ fn dropping_nineteen_of_twenty_categories_costs_about_a_third_of_a_percent_of_lo
     assert!(after * 20 <= before && growth <= 0.0035);
     let fields: u64 = bill.total.fields.iter().map(|field| field.after.categories).sum();
     assert_eq!((rows(&folder.path().join("pruned.parquet")).len() as u64, fields), (after, after));
-    let text = fs::read_to_string(bill_path(&folder.path().join("pruned.parquet"))).unwrap();
+    let text = fs::read_to_string(bill_path(folder.path().join("pruned.parquet"))).unwrap();
     assert_eq!(serde_json::from_str::<Bill>(&text).unwrap(), bill);
 }
 
@@ -212,7 +212,7 @@ fn categories_with_few_impressions_are_dropped_by_the_limit_of_each_field() {
     assert_eq!(names, ["min_impressions", "zero"]);
     assert_eq!(report.bill.measures[0].setting, "10, creative_id: 5, slot*format: 0");
     let provenance: serde_json::Value =
-        serde_json::from_slice(&fs::read(provenance_path(&folder.path().join("pruned.parquet"))).unwrap()).unwrap();
+        serde_json::from_slice(&fs::read(provenance_path(folder.path().join("pruned.parquet"))).unwrap()).unwrap();
     assert_eq!(provenance["pruned"]["measures"][0]["measure"], "min_impressions");
     assert!(provenance["training_window"]["last_us"].is_i64());
 
@@ -225,7 +225,7 @@ fn categories_with_few_impressions_are_dropped_by_the_limit_of_each_field() {
 fn categories_last_seen_too_long_ago_are_dropped_with_their_crosses() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
-    let window_us = StateReader::open(&trained.state()).unwrap().metadata().window_us.unwrap();
+    let window_us = StateReader::open(trained.state()).unwrap().metadata().window_us.unwrap();
     let days = |days: i64| Duration::from_secs(u64::try_from(days).unwrap() * 86_400);
     let day_count = (window_us.1 - window_us.0) / 86_400_000_000;
     let (long, short) = (days(day_count / 2), days(day_count / 8).max(Duration::from_secs(3_600)));
@@ -422,7 +422,7 @@ fn bias_is_fitted_again_after_a_cut_by_magnitude() {
     assert!((bill.rule_after.shift - bill.rule_before.shift).abs() > 1e-4, "{:?}", bill.rule_after);
     // The fitted bias is packed.
     let packed = trained.pack(&folder.path().join("pruned.parquet"), &folder.path().join("1.omomi"));
-    let mut reader = StateReader::open(&folder.path().join("pruned.parquet")).unwrap();
+    let mut reader = StateReader::open(folder.path().join("pruned.parquet")).unwrap();
     let bias = reader.next_batch().unwrap().unwrap().row(0).weight;
     assert_eq!(packed.model.bias(), bias);
 

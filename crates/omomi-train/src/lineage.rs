@@ -75,7 +75,8 @@ impl LearnedLog {
 /// # Errors
 ///
 /// Returns the error of the operating system.
-pub fn content_digest(path: &Path) -> io::Result<String> {
+pub fn content_digest(path: impl AsRef<Path>) -> io::Result<String> {
+    let path = path.as_ref();
     let mut file = File::open(path)?;
     let (mut hash, mut piece) = (Xxh3::new(), vec![0; 1 << 20]);
     loop {

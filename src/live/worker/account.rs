@@ -28,7 +28,7 @@ impl Worker {
             quarantined: self.known.quarantined(),
             heartbeat_unix_seconds: unix_seconds(),
         };
-        *self.shared.status() = status;
+        self.shared.update_status(|before| *before = status);
         self.shared.post_report();
     }
 

@@ -101,7 +101,7 @@ impl GeneratedLog {
         let paths: Vec<PathBuf> = (0..PART_COUNT).map(|part| logs.join(format!("part-{part:03}.parquet"))).collect();
         let spec = LogSpec { rows: arguments.rows, seed: 1, click_rate: 0.1 };
         let start = Instant::now();
-        generate::write(&spec, &paths, WriteOptions { overwrite: true, ..WriteOptions::default() }, &mut |_| ())?;
+        generate::write(&spec, &paths, WriteOptions::default().with(|it| it.overwrite = true), &mut |_| ())?;
         let contract_file = logs.join("contract.toml");
         fs::write(&contract_file, generate::CONTRACT)?;
         let seconds = start.elapsed().as_secs_f64();

@@ -106,7 +106,7 @@ fn assert_metrics(found: &SliceMetrics, rows: &[&Scored], what: &str) {
 
 fn evaluate(world: &World, more: &str) -> Evaluation {
     world.succeed(&format!("evaluate 000002.omomi --logs logs/part-002.parquet --json eval.json --force {more}"));
-    Evaluation::read(&world.path("eval.json")).unwrap()
+    Evaluation::read(world.path("eval.json")).unwrap()
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_file_does_not_differ_from_itself_and_equal_input_gives_equal_text() {
     let error = world.fail(1, "evaluate 000002.omomi --logs logs/part-002.parquet --by sight");
     assert!(error.contains("the column `sight` is missing"), "{error}");
     fs::write(world.path("other.json"), "{\"format_version\": 99}").unwrap();
-    let error = Evaluation::read(&world.path("other.json")).unwrap_err().to_string();
+    let error = Evaluation::read(world.path("other.json")).unwrap_err().to_string();
     assert!(error.contains("expected an evaluation of format version 2, found 99"), "{error}");
 }
 
@@ -274,5 +274,5 @@ fn files_of_two_contracts_are_scored_on_the_same_rows() {
     assert!(with && !without);
     assert_ne!(less.file.contract_fingerprint, alone.models[0].file.contract_fingerprint);
     world.succeed("evaluate less.omomi --logs logs/part-002.parquet --json less.json");
-    assert_eq!(Evaluation::read(&world.path("less.json")).unwrap().models[0].overall, less.overall);
+    assert_eq!(Evaluation::read(world.path("less.json")).unwrap().models[0].overall, less.overall);
 }

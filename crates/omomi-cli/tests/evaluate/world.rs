@@ -97,7 +97,7 @@ impl World {
         change: impl FnOnce(&mut Metadata),
         keep: impl Fn(&StateRow<'_>) -> bool,
     ) -> PathBuf {
-        let mut reader = StateReader::open(&self.path("state.parquet")).unwrap();
+        let mut reader = StateReader::open(self.path("state.parquet")).unwrap();
         let mut metadata = reader.metadata().clone();
         // It would say what was before the change.
         metadata.provenance.clear();

@@ -200,7 +200,7 @@ fn a_file_that_servers_would_reject_is_not_signed_and_a_name_is_never_used_twice
     let mut damaged = fs::read(&file).unwrap();
     damaged[5_000] ^= 1;
     fs::write(&file, damaged).unwrap();
-    let error = sign_file(&file, &key, &fixture.folder().join("other")).unwrap_err();
+    let error = sign_file(&file, &key, fixture.folder().join("other")).unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
     assert!(!fixture.folder().join("other").exists());
 }

@@ -305,7 +305,7 @@ fn bill() -> Bill {
 fn blessing() -> Blessing<Judgment> {
     let evaluation = evaluation(true);
     let model = &evaluation.models[0];
-    let settings = GateSettings { slice_calibration_ratio: [0.7, 1.25], ..GateSettings::default() };
+    let settings = GateSettings::default().with(|it| it.slice_calibration_ratio = [0.7, 1.25]);
     let baseline = evaluation.baseline.as_ref();
     let candidate = Candidate { model, baseline, declared: &Declared::Replacement, store: None };
     let checks = judge(candidate, &settings);

@@ -39,7 +39,7 @@ impl Fixture {
         let fixture = Self { folder: tempfile::tempdir().unwrap() };
         let spec = LogSpec { rows: 12_000, seed: 5, click_rate: 0.1 };
         let paths: Vec<PathBuf> = (0..FILE_COUNT).map(|file| fixture.log(file)).collect();
-        write(&spec, &paths, WriteOptions { threads: 1, ..WriteOptions::default() }, &mut |_| ()).unwrap();
+        write(&spec, &paths, WriteOptions::default().with(|it| it.threads = 1), &mut |_| ()).unwrap();
         fs::write(fixture.contract_file(), CONTRACT).unwrap();
         fixture
     }

@@ -38,10 +38,9 @@ pub(super) fn declaration(contract: &Contract, names: &Names) -> String {
     );
     for (_, field, name) in named(contract, names) {
         text.push_str(&format!(
-            "  if (status == OMOMI_STATUS_OK)\n    status = omomi_schema_slot(*out_schema, \"{}\", {}, \
-             &out_fields->{name}, error);\n",
+            "  if (status == OMOMI_STATUS_OK)\n    status = omomi_schema_slot(*out_schema, \
+             omomi_text(\"{}\"), &out_fields->{name}, error);\n",
             field.name,
-            field.name.len(),
         ));
     }
     text.push_str(
@@ -56,13 +55,13 @@ fn declared(field: &Field) -> String {
         Side::Context => "OMOMI_SIDE_CONTEXT",
         Side::Candidate => "OMOMI_SIDE_CANDIDATE",
     };
-    let name = &field.name;
+    let name = format!("omomi_text(\"{}\")", field.name);
     let one = match &field.kind {
-        FieldKind::Id => format!("omomi_id_field(\"{name}\", {side})"),
-        FieldKind::Text => format!("omomi_text_field(\"{name}\", {side})"),
+        FieldKind::Id => format!("omomi_id_field({name}, {side})"),
+        FieldKind::Text => format!("omomi_text_field({name}, {side})"),
         FieldKind::Number { .. } => {
             let (unit, [min, max]) = number(field).unwrap_or_default();
-            format!("omomi_number_field(\"{name}\", {side}, {}, {}, {})", literal(unit), float(min), float(max))
+            format!("omomi_number_field({name}, {side}, omomi_text({}), {}, {})", literal(unit), float(min), float(max))
         }
     };
     if field.many { format!("omomi_many({one})") } else { one }

@@ -459,7 +459,8 @@ impl Evaluation {
     /// # Errors
     ///
     /// Returns [`EvaluationFileError::Io`] if the file cannot be written, or exists and may not be replaced.
-    pub fn write(&self, path: &Path, replace: bool) -> Result<(), EvaluationFileError> {
+    pub fn write(&self, path: impl AsRef<Path>, replace: bool) -> Result<(), EvaluationFileError> {
+        let path = path.as_ref();
         let write = || {
             let new_file = NewFile::create(path, replace)?;
             new_file.file().write_all(self.to_json().as_bytes())?;
@@ -473,7 +474,8 @@ impl Evaluation {
     /// # Errors
     ///
     /// Returns [`EvaluationFileError`] if the file cannot be read, is not an evaluation, or has another format version.
-    pub fn read(path: &Path) -> Result<Self, EvaluationFileError> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, EvaluationFileError> {
+        let path = path.as_ref();
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|source| EvaluationFileError::Io { action: "read", path: path.to_owned(), source })?;
         let not_one = |source| EvaluationFileError::NotAnEvaluation { path: path.to_owned(), source };

@@ -12,7 +12,8 @@ use omomi::weight_file::layout::SectionKind;
 
 /// Returns the facts of the file of `model`, which was read from `path`.
 #[must_use]
-pub fn file_facts(model: &Model, path: &Path) -> FileFacts {
+pub fn file_facts(model: &Model, path: impl AsRef<Path>) -> FileFacts {
+    let path = path.as_ref();
     let provenance = model.provenance();
     let training = &provenance["training"];
     let window = |end: &str| {

@@ -333,7 +333,8 @@ pub struct History {
 impl History {
     /// Returns the history of the store in `dir`. Does not access the file system.
     #[must_use]
-    pub fn of_store(dir: &Path) -> Self {
+    pub fn of_store(dir: impl AsRef<Path>) -> Self {
+        let dir = dir.as_ref();
         Self { folder: dir.join("history") }
     }
 

@@ -178,7 +178,8 @@ impl Account {
 /// Returns the path of the copy of a training state's provenance: `out.provenance.json` for `out.parquet`. It is for
 /// people: the state itself has the provenance.
 #[must_use]
-pub fn provenance_path(state: &Path) -> PathBuf {
+pub fn provenance_path(state: impl AsRef<Path>) -> PathBuf {
+    let state = state.as_ref();
     state.with_extension("provenance.json")
 }
 

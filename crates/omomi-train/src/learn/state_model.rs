@@ -70,7 +70,8 @@ impl StateModel {
     ///
     /// Returns [`TrainError::State`] if the state cannot be read, or [`TrainError::TooManyFeatures`] if it has more
     /// features than one process can hold.
-    pub fn read(path: &Path) -> Result<Self, TrainError> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, TrainError> {
+        let path = path.as_ref();
         let mut reader = StateReader::open(path)?;
         let metadata = reader.metadata().clone();
         let mut model = Self {

@@ -266,8 +266,8 @@ impl Trainer {
     /// # Errors
     ///
     /// Returns [`TrainError::State`] if the file cannot be written, or if `path` exists and `replace` is false.
-    pub fn write_state(&self, path: &Path, replace: bool) -> Result<WrittenState, TrainError> {
-        let (finished, fields) = self.write_state_with(path, replace, |_| Map::new())?;
+    pub fn write_state(&self, path: impl AsRef<Path>, replace: bool) -> Result<WrittenState, TrainError> {
+        let (finished, fields) = self.write_state_with(path.as_ref(), replace, |_| Map::new())?;
         Ok(WrittenState { len_bytes: finished.len_bytes, fields })
     }
 

@@ -64,8 +64,9 @@ pub fn write_fixture(
     text: &str,
     generation: u64,
     logic_id: &str,
-    path: &Path,
+    path: impl AsRef<Path>,
 ) -> Result<Arc<Model>, FixtureError> {
+    let path = path.as_ref();
     let mut list = List::read(contract, text).map_err(FixtureError::Weights)?;
     let default_weights = std::mem::take(&mut list.default_weights);
     let weights: EncodedWeights = list.weights.into_iter().collect();

@@ -188,9 +188,10 @@ pub enum PackError {
 pub fn pack(
     contract: &Contract,
     options: &PackOptions,
-    out: &Path,
+    out: impl AsRef<Path>,
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<PackReport, PackError> {
+    let out = out.as_ref();
     let pending = PendingFile::create(out)?;
     let mut provenance = provenance(&options.state)?;
     let training = &mut provenance["training"];
@@ -230,7 +231,8 @@ pub fn pack(
 /// # Errors
 ///
 /// Returns [`PackError::State`] if the state cannot be read.
-pub fn chosen_encoding(state: &Path) -> Result<Option<Encoding>, PackError> {
+pub fn chosen_encoding(state: impl AsRef<Path>) -> Result<Option<Encoding>, PackError> {
+    let state = state.as_ref();
     let provenance = provenance(state)?;
     let name = provenance["training"]["pruned"]["encoding"].as_str();
     Ok(Encoding::ALL.into_iter().find(|encoding| Some(encoding.name()) == name))

@@ -45,7 +45,8 @@ impl PrivateKey {
     ///
     /// Returns [`Error::File`] if the file cannot be read. Returns [`Error::InvalidArgument`] if it is not a private
     /// key, or if users other than its owner may read it.
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
         let failed = |source| Error::File { action: "read the key", path: path.to_owned(), source };
         let text = key_text(path)?;
         let mode = path.metadata().map_err(failed)?.mode() & 0o777;
@@ -66,7 +67,8 @@ impl PrivateKey {
     ///
     /// Returns [`Error::InvalidArgument`] if a file with either name exists, because an overwritten key would be lost.
     /// Returns [`Error::File`] if a file cannot be written.
-    pub fn write(&self, path: &Path) -> Result<PathBuf, Error> {
+    pub fn write(&self, path: impl AsRef<Path>) -> Result<PathBuf, Error> {
+        let path = path.as_ref();
         let mut public_path = path.as_os_str().to_owned();
         public_path.push(".pub");
         let public_path = PathBuf::from(public_path);
@@ -133,7 +135,9 @@ pub fn sign(file: Vec<u8>, key: &PrivateKey) -> Result<Vec<u8>, WriteError> {
 ///
 /// Returns a [`WriteError`] if the file cannot be read or verified, if a file exists at `out`, or if writing fails. An
 /// existing file at `out` is never touched.
-pub fn sign_file(path: &Path, key: &PrivateKey, out: &Path) -> Result<Arc<Model>, WriteError> {
+pub fn sign_file(path: impl AsRef<Path>, key: &PrivateKey, out: impl AsRef<Path>) -> Result<Arc<Model>, WriteError> {
+    let path = path.as_ref();
+    let out = out.as_ref();
     let pending = PendingFile::create(out)?;
     let bytes = FileBytes::load(path, LoadMode::Copy)?.as_ref().to_vec();
     // A file that a server would reject must not be signed.

@@ -198,7 +198,8 @@ pub(crate) fn with_generation(file: Vec<u8>, generation: u64) -> Result<Vec<u8>,
 /// Returns [`Error::AlreadyExists`] in [`WriteError::File`] if a file exists at `path`. It is never touched, because
 /// servers may have it mapped. Returns another [`WriteError`] if the parts cannot form a valid file, or if writing or
 /// verifying fails.
-pub fn write(parts: &Parts<'_>, path: &Path) -> Result<Arc<Model>, WriteError> {
+pub fn write(parts: &Parts<'_>, path: impl AsRef<Path>) -> Result<Arc<Model>, WriteError> {
+    let path = path.as_ref();
     let pending = PendingFile::create(path)?;
     pending.write(to_bytes(parts)?)
 }

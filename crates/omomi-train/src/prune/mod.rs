@@ -177,7 +177,8 @@ pub struct PruneReport {
 
 /// Returns the path of a pruned state's bill: `out.bill.json` for `out.parquet`.
 #[must_use]
-pub fn bill_path(state: &Path) -> PathBuf {
+pub fn bill_path(state: impl AsRef<Path>) -> PathBuf {
+    let state = state.as_ref();
     state.with_extension("bill.json")
 }
 

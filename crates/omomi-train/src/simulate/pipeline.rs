@@ -260,7 +260,7 @@ impl Pipeline {
         let refused = |error: EvaluateError| Caught { owner: Some(error.owner()), ..caught(Stage::Profile)(&error) };
         let evaluation = evaluate_files(&self.evaluation(vec![served.path], log, By::Columns(Vec::new())), &mut |_| ())
             .map_err(refused)?;
-        profile_day(&self.store(), &evaluation.rows, &evaluation.models[0], &GateSettings::default(), accept)
+        profile_day(self.store(), &evaluation.rows, &evaluation.models[0], &GateSettings::default(), accept)
             .map_err(|error| caught(Stage::Profile)(&error))
     }
 

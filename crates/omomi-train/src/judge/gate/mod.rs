@@ -334,12 +334,13 @@ fn check_history(dir: &Path, evaluation: &Evaluation, options: &GateOptions) -> 
 ///
 /// Returns [`GateError::History`] if the history cannot be read or written.
 pub fn profile_day(
-    dir: &Path,
+    dir: impl AsRef<Path>,
     rows: &EvaluatedRows,
     served: &ModelEvaluation,
     settings: &GateSettings,
     accept: Option<&str>,
 ) -> Result<Profile, GateError> {
+    let dir = dir.as_ref();
     let history = History::of_store(dir);
     let failed = |action| move |source| GateError::History { action, store: dir.to_owned(), source };
     let before = history.before(rows).map_err(failed("read"))?;

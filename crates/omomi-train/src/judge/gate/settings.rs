@@ -39,9 +39,11 @@ use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::contract::Fault;
 use omomi::store::Digest;
 
-/// The limits that a weight file must meet to be published.
+/// The limits that a weight file must meet to be published. Later versions may have more of them, so start from the
+/// defaults and [change](Self::with) what differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GateSettings {
     /// Minimum number of clicks in the evaluation. The limits need some number anyway; this can only raise it.
     pub min_clicks: u64,
@@ -81,6 +83,15 @@ pub struct GateSettings {
     pub first_min_weights: u64,
 }
 
+impl GateSettings {
+    /// Returns these settings, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+}
+
 impl Default for GateSettings {
     fn default() -> Self {
         Self {
@@ -112,7 +123,8 @@ impl GateSettings {
     ///
     /// Returns [`GateError::Serving`] if the file is missing or cannot be read, and [`GateError::Settings`] with all
     /// faults together.
-    pub fn read(path: &Path) -> Result<Self, GateError> {
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, GateError> {
+        let path = path.as_ref();
         let Some(text) = settings::read_text(path)? else {
             return Err(GateError::NoSettings { path: path.to_owned() });
         };

@@ -87,7 +87,8 @@ impl ReportInputs {
 ///
 /// Returns [`ReportError`] if an input cannot be read or is from another model, or if `out` exists and may not be
 /// replaced.
-pub fn write(inputs: &ReportInputs, out: &Path) -> Result<(), ReportError> {
+pub fn write(inputs: &ReportInputs, out: impl AsRef<Path>) -> Result<(), ReportError> {
+    let out = out.as_ref();
     let failed = |error| ReportError::io("write", out, error);
     refuse_to_replace(out, inputs.replace).map_err(failed)?;
     let page = render(inputs)?;

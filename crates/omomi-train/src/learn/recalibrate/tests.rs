@@ -86,7 +86,7 @@ fn a_recalibrated_state_predicts_the_observed_ctr_of_the_held_out_rows() {
     assert!(report.after.log_loss < report.before.log_loss);
 
     // A reader of the new state makes the same predictions.
-    let model = StateModel::read(&folder.path("new.parquet")).unwrap();
+    let model = StateModel::read(folder.path("new.parquet")).unwrap();
     assert_eq!(model.metadata().weight_rule, report.weight_rule);
     let contract = &model.metadata().contract;
     let mut reader = LogReader::open(contract, &folder.pattern("late.csv"), ReadOptions::default()).unwrap();

@@ -63,7 +63,7 @@ fn a_run_leaves_a_state_and_its_provenance() {
     let held_out = account.held_out.unwrap();
     assert_eq!((held_out.impressions, held_out.clicks), (2, 1));
 
-    let mut state = StateReader::open(&folder.path("out.parquet")).unwrap();
+    let mut state = StateReader::open(folder.path("out.parquet")).unwrap();
     assert_eq!((state.metadata().passes, state.metadata().rows, state.feature_count()), (2, 3, 4));
     let counts: u64 = state.next_batch().unwrap().unwrap().rows().map(|row| row.impressions).sum();
     // Bias 3, media 3, price 2: the second pass does not count rows again.

@@ -51,7 +51,8 @@ impl StateReader {
     ///
     /// Returns [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be read, or [`StateError::NotAState`]
     /// with what is missing.
-    pub fn open(path: &Path) -> Result<Self, StateError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
+        let path = path.as_ref();
         // Opening a pipe would wait for a writer that may never come.
         let is_other = path.metadata().is_ok_and(|metadata| !metadata.is_file());
         if is_other {

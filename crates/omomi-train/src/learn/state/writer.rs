@@ -61,7 +61,8 @@ impl StateWriter {
     ///
     /// Returns [`StateError::Exists`] if `path` exists and `replace` is false, [`StateError::Row`] if the metadata has
     /// impossible counts, or [`StateError::Io`] or [`StateError::Parquet`] if the file cannot be written.
-    pub fn create(path: &Path, metadata: &Metadata, replace: bool) -> Result<Self, StateError> {
+    pub fn create(path: impl AsRef<Path>, metadata: &Metadata, replace: bool) -> Result<Self, StateError> {
+        let path = path.as_ref();
         if let Some(problem) = metadata.fault() {
             return Err(StateError::Row { path: path.to_owned(), row: 1, problem });
         }

@@ -36,10 +36,11 @@ impl Trainer {
         contract: &Contract,
         settings: Settings,
         sampling: Sampling,
-        start: &Path,
+        start: impl AsRef<Path>,
         decay: f64,
         shares: u32,
     ) -> Result<Self, TrainError> {
+        let start = start.as_ref();
         let options = StartOptions {
             state: start.to_owned(),
             decay_per_day: 1.0,

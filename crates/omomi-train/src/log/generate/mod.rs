@@ -131,8 +131,10 @@ impl LogSpec {
     }
 }
 
-/// Options for writing a log. They do not change the rows.
+/// Options for writing a log. They do not change the rows. Later versions may have more of them, so start from the
+/// defaults and [change](Self::with) what differs.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct WriteOptions {
     /// Whether existing files are replaced. If not, an existing file is an error.
     pub overwrite: bool,
@@ -144,6 +146,15 @@ impl Default for WriteOptions {
     /// Options that do not overwrite files and use all cores.
     fn default() -> WriteOptions {
         WriteOptions { overwrite: false, threads: 0 }
+    }
+}
+
+impl WriteOptions {
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 
@@ -207,7 +218,8 @@ pub enum Error {
 }
 
 /// Writes the log of `spec` as one Parquet file at `path`, and returns a summary. Fails if the file exists.
-pub fn write_parquet(spec: &LogSpec, path: &Path) -> Result<Summary, Error> {
+pub fn write_parquet(spec: &LogSpec, path: impl AsRef<Path>) -> Result<Summary, Error> {
+    let path = path.as_ref();
     write(spec, &[path.to_owned()], WriteOptions::default(), &mut |_| ())
 }
 
@@ -253,7 +265,8 @@ pub fn write(
 ///
 /// Fails if `file_count` is above [`MAX_FILES`]. Fails if the folder has other files named `part-*.parquet`, such as a
 /// part with a higher number, because a reader of `part-*.parquet` would mix two logs.
-pub fn part_paths(folder: &Path, file_count: usize) -> Result<Vec<PathBuf>, Error> {
+pub fn part_paths(folder: impl AsRef<Path>, file_count: usize) -> Result<Vec<PathBuf>, Error> {
+    let folder = folder.as_ref();
     if file_count > MAX_FILES {
         return Err(Error::FileCount { found: file_count, max: MAX_FILES as u64 });
     }

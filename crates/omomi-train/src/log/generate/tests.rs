@@ -104,7 +104,7 @@ fn splitting_into_files_changes_no_row() {
     let spec = LogSpec { rows: 10_001, ..SPEC };
     let whole = folder.path().join("whole.parquet");
     write_parquet(&spec, &whole).expect("one file");
-    let parts = part_paths(&folder.path().join("parts"), 4).expect("a new folder");
+    let parts = part_paths(folder.path().join("parts"), 4).expect("a new folder");
     let summary = write(&spec, &parts, WriteOptions::default(), &mut |_| ()).expect("four files");
     let rows: Vec<usize> =
         parts.iter().map(|part| read(part).iter().map(RecordBatch::num_rows).sum::<usize>()).collect();

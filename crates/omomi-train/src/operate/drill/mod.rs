@@ -46,10 +46,11 @@ pub struct DrillOptions {
 /// Returns [`DrillError`] if an incident could not be rehearsed. An unexpected outcome is not an error: it is in the
 /// report.
 pub fn drill(
-    dir: &Path,
+    dir: impl AsRef<Path>,
     options: &DrillOptions,
     watch: &mut dyn FnMut(&IncidentReport),
 ) -> Result<DrillReport, DrillError> {
+    let dir = dir.as_ref();
     let copy = Copy::of(dir, options)?;
     incidents::rehearse(copy, options, watch)
 }

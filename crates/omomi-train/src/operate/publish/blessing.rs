@@ -40,7 +40,8 @@ impl fmt::Display for BlessingPolicy {
 
 /// Returns the path of a weight file's blessing: `000042.blessing.json` beside `000042.omomi`.
 #[must_use]
-pub fn blessing_path(weight_file: &Path) -> PathBuf {
+pub fn blessing_path(weight_file: impl AsRef<Path>) -> PathBuf {
+    let weight_file = weight_file.as_ref();
     weight_file.with_extension("blessing.json")
 }
 
@@ -129,7 +130,8 @@ impl<Judgment: Serialize> Blessing<Judgment> {
     /// # Errors
     ///
     /// Returns the error of the operating system.
-    pub fn write_beside(&self, weight_file: &Path) -> io::Result<()> {
+    pub fn write_beside(&self, weight_file: impl AsRef<Path>) -> io::Result<()> {
+        let weight_file = weight_file.as_ref();
         let json = serde_json::to_string_pretty(self)?;
         let new_file = NewFile::create(&blessing_path(weight_file), true)?;
         new_file.file().write_all(format!("{json}\n").as_bytes())?;

@@ -82,7 +82,7 @@ pub fn pin(
     check_store(store)?;
     watch(Step::Verify);
     check_exists(store, generation)?;
-    verifier.verify(&store.generation_path(generation))?;
+    verifier.verify(store.generation_path(generation))?;
     let pinned = content_of(store, generation)?;
     set_control(store, ControlText { scoring: None, target: Some(Target::Pin(pinned.into())) }, watch)
 }

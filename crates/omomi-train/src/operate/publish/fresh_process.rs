@@ -54,7 +54,8 @@ impl Verifier {
     ///
     /// Returns [`PublishError::NotVerified`] for a bad file. Returns [`PublishError::NoVerifier`],
     /// [`PublishError::VerifierTooSlow`] or [`PublishError::VerifierFailed`] if the process did not reach a verdict.
-    pub fn verify(&self, path: &Path) -> Result<(), PublishError> {
+    pub fn verify(&self, path: impl AsRef<Path>) -> Result<(), PublishError> {
+        let path = path.as_ref();
         let child = Command::new(&self.program)
             .args(&self.arguments)
             .arg(path)

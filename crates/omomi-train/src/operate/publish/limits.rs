@@ -55,8 +55,9 @@ const MAX_GENERATION: u64 = (1 << 53) - 1;
 /// much.
 const MIN_FIELD_SIZE: u64 = 1_000;
 
-/// The limits of a store.
+/// The limits of a store. Later versions may have more of them.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Minimum length of a file, in bytes.
     pub min_bytes: u64,

@@ -40,8 +40,10 @@ pub struct State {
     pub blamed: Vec<u64>,
 }
 
-/// How much to keep.
+/// How much to keep. Later versions may have more options, so start from the defaults and [change](Self::with) what
+/// differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GcOptions {
     /// Number of newest generations to keep, up to the published one.
     pub keep_count: usize,
@@ -53,6 +55,15 @@ impl Default for GcOptions {
     /// Five generations, because `publish` compares the size of a file with the last five; 30 days.
     fn default() -> Self {
         Self { keep_count: super::super::limits::USUAL_COUNT, older_than: Duration::from_secs(30 * 86_400) }
+    }
+}
+
+impl GcOptions {
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 
