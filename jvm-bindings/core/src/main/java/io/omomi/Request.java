@@ -47,11 +47,12 @@ public final class Request {
     private volatile Thread owner;
     private volatile int state = IDLE;
     /**
-     * The owner as the setters of rows see it, which cannot afford a volatile read each. Only a call of a thread itself
-     * makes it the owner, and only its own call, its end or a close ends that. So a thread that finds itself here is
-     * the owner, or was until another thread closed the request: then it writes to memory that nobody reads.
+     * The owner as each call checks it, which cannot afford a volatile read: the compiler takes this check out of a
+     * loop. Only a call of a thread itself makes it the owner, and only its own call, its end or a close ends that. So a
+     * thread that finds itself here is the owner, or was until another thread closed the request: then the memory is
+     * still there, and nobody else uses it.
      */
-    private Thread setter;
+    private Thread seenOwner;
     /** Number of candidates that are rows; then the number of candidates that are named. One of the two is 0. */
     private final int rowCount;
     private final int nameCount;
@@ -202,11 +203,19 @@ public final class Request {
         if (index < 0 || index >= nameCount) {
             throw noSuchCandidate(index, true);
         }
-        for (; filledCount < index; filledCount++) {
-            block.putInt(layout.candidatesOffset + filledCount * Block.INDEX_LEN, -1);
+        if (index >= filledCount) {
+            if (index > filledCount) {
+                skipNames(index);
+            }
+            filledCount = index + 1;
         }
-        filledCount = Math.max(filledCount, index + 1);
         block.putInt(layout.candidatesOffset + index * Block.INDEX_LEN, name(indexInSet));
+    }
+
+    private void skipNames(int index) {
+        for (int i = filledCount; i < index; i++) {
+            block.putInt(layout.candidatesOffset + i * Block.INDEX_LEN, -1);
+        }
     }
 
     /** Whether the request was given the candidate since it was cleared. Needs a sealed request. */
@@ -296,7 +305,7 @@ public final class Request {
 
     /** Rejects a call of another thread than the owner. If there is none, the calling thread becomes the owner. */
     void checkOwner() {
-        if (owner != Thread.currentThread()) {
+        if (seenOwner != Thread.currentThread()) {
             takeOver();
         }
     }
@@ -311,6 +320,10 @@ public final class Request {
 
     private void takeOver() {
         Thread now = owner;
+        if (now == Thread.currentThread()) {
+            seenOwner = now;
+            return;
+        }
         // An owner that has ended cannot hand over.
         if (now == NOBODY || now != null && now.isAlive() || !OWNER.compareAndSet(this, now, Thread.currentThread())) {
             throw owned(owner);
@@ -319,7 +332,7 @@ public final class Request {
             owner = NOBODY;
             throw OmomiException.closed(kind);
         }
-        setter = Thread.currentThread();
+        seenOwner = Thread.currentThread();
     }
 
     /** Leaves the request to the next thread that uses it. */
@@ -329,7 +342,7 @@ public final class Request {
             return;
         }
         if (now == Thread.currentThread()) {
-            setter = null;
+            seenOwner = null;
         } else if (now.isAlive()) {
             throw owned(now);
         }
@@ -359,7 +372,7 @@ public final class Request {
      * is none, the calling thread becomes the owner.
      */
     void checkMayBeSet() {
-        if (setter != Thread.currentThread()) {
+        if (seenOwner != Thread.currentThread()) {
             claimToSet();
         }
     }
@@ -410,7 +423,7 @@ public final class Request {
             }
             LockSupport.parkNanos(CLOSE_POLL_NANOS);
         }
-        setter = NOBODY;
+        seenOwner = NOBODY;
         Thread last = OWNER.getAndSet(this, NOBODY);
         if (last == null || last == Thread.currentThread() || !last.isAlive()) {
             Native.releasePages(block);

@@ -202,6 +202,7 @@ final class CloseTest {
                         scorer.predict();
                         started.countDown();
                         while (true) {
+                            scorer.predict();
                             assertEquals(500, scorer.probabilities(probabilities));
                             for (int i = 0; i < 500; i++) {
                                 assertTrue(probabilities[i] > 0 && scorer.probability(i) > 0, "candidate " + i);
