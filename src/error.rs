@@ -11,7 +11,7 @@ pub use code::{Code, Owner};
 use crate::contract::ContractFaults;
 use crate::digest::{Digest, KeyId};
 use crate::log;
-use crate::printable::printable;
+use crate::printable::{printable, without_middle};
 
 /// What went wrong while a weight file was opened, bound or scored.
 #[derive(Debug, thiserror::Error)]
@@ -688,12 +688,11 @@ impl Error {
     }
 
     /// Returns the text of [`Error::full_message`] in at most about 1 kB and without control characters, for places
-    /// that keep it or show it again: reports, quarantine, journal, labels.
+    /// that keep it or show it again: reports, quarantine, journal, labels. Leaves out the middle of a longer one.
     #[must_use]
     pub fn short_message(&self) -> String {
-        /// So that the mark of a cut text has room within 1,024 bytes.
         const MAX_LEN_BYTES: usize = 1_000;
-        printable(&self.full_message(), MAX_LEN_BYTES)
+        without_middle(printable(&self.full_message(), usize::MAX), MAX_LEN_BYTES)
     }
 
     /// Writes the text of [`Error::full_message`] without allocating.

@@ -60,6 +60,23 @@ pub(crate) fn filled<T: Clone>(element: T, count: usize, what: &'static str) -> 
     Ok(list)
 }
 
+/// Returns the pages that lie wholly in `len` bytes at `start` to the system, which provides them again, with zeros,
+/// when they are used. Does so on Linux, and is a hint that may be ignored elsewhere and for locked memory.
+///
+/// # Safety
+///
+/// The bytes must be private memory of the process that stays allocated, and nobody may need their contents.
+pub(crate) unsafe fn release_pages(start: *mut u8, len: usize) {
+    // SAFETY: asks for a number of the system.
+    let page = usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(usize::MAX);
+    let lead = start.addr().wrapping_neg() % page;
+    let whole = len.saturating_sub(lead) / page * page;
+    if whole > 0 {
+        // SAFETY: whole pages within the caller's bytes, which may change. If the call fails, they just stay.
+        let _ = unsafe { libc::madvise(start.wrapping_add(lead).cast(), whole, libc::MADV_DONTNEED) };
+    }
+}
+
 /// An array on the heap that begins a cache line, so that vector code never reads or writes across the border of two.
 pub(crate) type Lanes<T, const LEN: usize> = Box<Aligned<[T; LEN]>>;
 
@@ -100,6 +117,22 @@ pub(crate) fn array<T: Copy, const LEN: usize>(element: T, what: &'static str) -
 mod tests {
     use super::*;
     use crate::error::Code;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn released_pages_are_zeros_and_their_neighbors_keep_their_bytes() {
+        const LEN: usize = 1 << 20;
+        for (first, end) in [(0, LEN), (1, LEN - 1), (5000, 5001), (4096, 4096), (9, 300_000)] {
+            let mut bytes = vec![7_u8; LEN];
+            // SAFETY: the bytes are those of a vector that lives on.
+            unsafe { release_pages(bytes.as_mut_ptr().add(first), end - first) };
+            let outside = bytes[..first].iter().chain(&bytes[end..]);
+            assert_eq!(outside.filter(|byte| **byte != 7).count(), 0);
+            let zeros = bytes.iter().filter(|byte| **byte == 0).count();
+            assert_eq!(zeros % 4096, 0);
+            assert!(zeros + 3 * 4096 > end - first || end - first < 3 * 4096, "{zeros} of {first}..{end}");
+        }
+    }
 
     #[test]
     fn more_than_the_address_space_is_an_error() {

@@ -54,9 +54,34 @@ pub fn printable_lines(text: &str) -> String {
     shown
 }
 
+/// Returns `text` in at most `max_len_bytes` bytes. Leaves out the middle if it is longer: a message begins with the
+/// name of what is wrong, which may be of any length, and ends with the reason.
+pub(crate) fn without_middle(text: String, max_len_bytes: usize) -> String {
+    const CUT: &str = " ... ";
+    if text.len() <= max_len_bytes {
+        return text;
+    }
+    let kept = max_len_bytes.saturating_sub(CUT.len());
+    let head = text.floor_char_boundary(kept * 3 / 5);
+    let end = text.ceil_char_boundary(text.len() - (kept - kept * 3 / 5));
+    format!("{}{CUT}{}", &text[..head], &text[end..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_keeps_its_beginning_and_its_end() {
+        assert_eq!(without_middle("short".to_owned(), 5), "short");
+        assert_eq!(without_middle("旅行の広告を見た人".to_owned(), 20), "旅行の ... 人");
+        for len in 0..40 {
+            let text = without_middle("旅行の広告を見た人".to_owned(), len);
+            assert!(text.len() <= len.max(5), "{text} in {len}");
+        }
+        let cut = without_middle(format!("cannot open {}: no space", "x".repeat(1 << 20)), 100);
+        assert!(cut.starts_with("cannot open xx") && cut.ends_with("xx: no space") && cut.len() == 100, "{cut}");
+    }
 
     #[test]
     fn control_characters_become_escapes() {

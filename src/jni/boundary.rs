@@ -6,7 +6,11 @@ use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
 use crate::error::Error;
 use crate::log::hear_panics;
+use crate::printable::{printable_lines, without_middle};
 use crate::request::RequestLayout;
+
+/// Longest message of an exception. A path may have megabytes, but logs should not.
+const MAX_MESSAGE_LEN_BYTES: usize = 16 << 10;
 
 /// Why a call throws an exception.
 pub(super) enum Failure {
@@ -48,7 +52,8 @@ pub(super) fn call<'local, T: Default>(
 }
 
 fn throw(env: &mut Env<'_>, error: &Error) -> Result<(), jni::errors::Error> {
-    let message = env.new_string(error.full_message())?;
+    let message = without_middle(printable_lines(&error.full_message()), MAX_MESSAGE_LEN_BYTES);
+    let message = env.new_string(message)?;
     // Found through the class loader of the native method's class, so each class loader gets its own exceptions.
     let class = env.find_class(jni_str!("io/omomi/OmomiException"))?;
     let arguments = [JValue::Int(error.code() as jint), JValue::Object(&message)];

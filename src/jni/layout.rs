@@ -8,9 +8,10 @@ use jni::sys::{jint, jlong};
 
 use super::arguments::{decode_layout, decode_schema};
 use super::boundary::{call, long_array};
+use crate::memory::release_pages;
 
 /// Increases with every change of a native method's name, signature or meaning. `Block.java` has the same number.
-const ABI_VERSION: jint = 5;
+const ABI_VERSION: jint = 6;
 
 /// Returns the version of the native interface.
 #[unsafe(no_mangle)]
@@ -51,6 +52,21 @@ pub extern "system" fn Java_io_omomi_Native_layoutOffsets<'local>(
         ];
         long_array(env, &numbers.map(|number| (number as u64).cast_signed()))
     })
+}
+
+/// Returns the memory of a request block to the system. Its addresses stay valid until Java frees them.
+#[unsafe(no_mangle)]
+pub extern "system" fn Java_io_omomi_Native_releasePages<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    block: JByteBuffer<'local>,
+) {
+    call(env, |env| {
+        let (start, len) = (env.get_direct_buffer_address(&block)?, env.get_direct_buffer_capacity(&block)?);
+        // SAFETY: the buffer keeps its memory, and Java reads nothing of a closed request.
+        unsafe { release_pages(start, len) };
+        Ok(())
+    });
 }
 
 /// Returns the address of a direct buffer.

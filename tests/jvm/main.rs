@@ -41,6 +41,9 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
 
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--no-transfer-progress", "--file"]).arg(project.join("pom.xml"));
+    if let Some(library) = rounding_library(folder.path()) {
+        maven.arg(format!("-Domomi.test.rounding.library={}", library.display()));
+    }
     for (property, path) in [
         ("omomi.native.library", library::shared_library()),
         ("omomi.test.weight.file", weight_file),
@@ -91,6 +94,20 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
     let complaints: Vec<&str> =
         said.lines().filter(|line| JNI_COMPLAINTS.iter().any(|complaint| line.contains(complaint))).collect();
     assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+/// Compiles the library that changes the floating-point mode. Nothing without a C compiler.
+fn rounding_library(folder: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/jvm/rounding.c");
+    let library = folder.join("librounding.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-std=c99", "-O1", "-Wall", "-Wextra", "-Werror", "-frounding-math", "-shared", "-fPIC"]);
+    let Ok(output) = compiler.arg(source).arg("-o").arg(&library).arg("-lm").output() else {
+        eprintln!("other floating-point modes are not tested: there is no `cc`");
+        return None;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(library)
 }
 
 /// A test that changes the folders of the build, or reads them, holds this.

@@ -47,14 +47,15 @@ public final class CandidateSet implements AutoCloseable {
      */
     public static CandidateSet open(Schema schema, int capacity, int valuesPerField) {
         RequestLayout layout = RequestLayout.of(schema, 1, ROW_TAIL_LEN_BYTES);
-        Request carrier = new Request(layout, "candidate set");
+        Request carrier = Request.carrier(layout);
         long address = Native.openCandidateSet(layout.encoded(), capacity, valuesPerField, carrier.block);
         return new CandidateSet(carrier, address, capacity);
     }
 
     /**
      * Adds a candidate whose row {@code fill} sets, and returns its index, which is the lowest free one. {@code fill}
-     * is called once, before this method returns, with an empty row that it must not keep.
+     * is called once, before this method returns, with an empty row that it must not keep: its setters throw {@link
+     * Code#INVALID_ARGUMENT} afterwards, and on other threads.
      *
      * @throws OmomiException with {@link Code#TOO_MANY_CANDIDATES} if the set is full, {@link Code#INVALID_ARGUMENT}
      *     with the field's name if the row cannot be read or has too many values, or {@link Code#CLOSED}. After an
@@ -143,7 +144,8 @@ public final class CandidateSet implements AutoCloseable {
             // The lock of this object keeps other threads out, so the next call may come from any of them.
             carrier.handOver();
         }
-        // The filler may have closed the set; the next call reports that.
+        // The filler may have closed the set.
+        carrier.checkOpen();
         carrier.seal();
     }
 }

@@ -47,7 +47,7 @@ public final class IdFields {
         for (int i = 0; i < fields.length; i++) {
             Field field = fields[i];
             if (field == null) {
-                throw OmomiException.nullArgument("a field");
+                throw OmomiException.nullArgument("field " + i + " of " + fields.length);
             }
             if (field.type() != FieldType.ID || field.isMany()) {
                 throw new OmomiException(

@@ -60,7 +60,7 @@ public class LiveScorer extends AbstractScorer {
         if (needsSet && set == null) {
             throw OmomiException.nullArgument("set");
         }
-        Request request = new Request(layout, "scorer");
+        Request request = new Request(layout);
         long address = set == null ? live.openScorer(layout, 0, request) : set.openLiveScorer(live, layout, request);
         return new LiveScorer(request, address);
     }

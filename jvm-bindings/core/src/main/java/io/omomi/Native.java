@@ -37,6 +37,9 @@ final class Native {
 
     static native String modelContract(long model);
 
+    /** Returns the memory of a block to the system. It stays readable, with any contents, and writable. */
+    static native void releasePages(ByteBuffer block);
+
     /** Keeps the address of {@code block}, and its own references to the models and the set, which is 0 for none. */
     static native long openScorer(long[] models, byte[] layout, long set, ByteBuffer block);
 

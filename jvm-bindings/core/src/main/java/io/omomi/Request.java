@@ -38,6 +38,8 @@ public final class Request {
     private final Row candidate;
     /** What the request is a part of, for the message of a call after close. */
     private final String kind;
+    /** Whether it carries rows into a candidate set. Then no setter makes its thread the owner. */
+    private final boolean isCarrier;
     /**
      * The thread that may fill, predict and read. The requests of two threads would be mixed in one block, and the
      * answers would look right.
@@ -45,10 +47,12 @@ public final class Request {
     private volatile Thread owner;
     private volatile int state = IDLE;
     /**
-     * The state as seen by the last calling thread, which the setters check. They need a check, but cannot afford a
-     * volatile read each. A thread that shares a request by mistake fails when it clears it or moves to a candidate.
+     * The owner as each call checks it, which cannot afford a volatile read: the compiler takes this check out of a
+     * loop. Only a call of a thread itself makes it the owner, and only its own call, its end or a close ends that. So a
+     * thread that finds itself here is the owner, or was until another thread closed the request: then the memory is
+     * still there, and nobody else uses it.
      */
-    private int stateForSetters = IDLE;
+    private Thread seenOwner;
     /** Number of candidates that are rows; then the number of candidates that are named. One of the two is 0. */
     private final int rowCount;
     private final int nameCount;
@@ -64,14 +68,19 @@ public final class Request {
     /** Whether the last predict gave answers, maybe for no candidate at all. */
     boolean isAnswered;
 
-    Request(RequestLayout layout, String kind) {
+    Request(RequestLayout layout) {
+        this(layout, "scorer", false);
+    }
+
+    private Request(RequestLayout layout, String kind, boolean isCarrier) {
         NativeLibrary.load();
         this.layout = layout;
         this.kind = kind;
+        this.isCarrier = isCarrier;
         this.schema = layout.schema();
         this.rowCount = layout.isPrepared() ? 0 : layout.candidates();
         this.nameCount = layout.isPrepared() ? layout.candidates() : 0;
-        ByteBuffer memory = ByteBuffer.allocateDirect(layout.len + Block.ALIGNMENT);
+        ByteBuffer memory = allocate(layout.len + Block.ALIGNMENT);
         int lead = (int) (-Native.address(memory) & (Block.ALIGNMENT - 1));
         memory.position(lead).limit(lead + layout.len);
         this.block = memory.slice().order(ByteOrder.LITTLE_ENDIAN);
@@ -82,6 +91,23 @@ public final class Request {
         this.candidateWords = layout.candidateStride / Block.SLOT_LEN;
         this.context = new Row(this, Side.CONTEXT, layout.contextOffset / Block.SLOT_LEN);
         this.candidate = new Row(this, Side.CANDIDATE, firstCandidateWord);
+    }
+
+    /** Creates a request that carries rows into a candidate set. */
+    static Request carrier(RequestLayout layout) {
+        return new Request(layout, "candidate set", true);
+    }
+
+    private static ByteBuffer allocate(int len) {
+        try {
+            return ByteBuffer.allocateDirect(len);
+        } catch (OutOfMemoryError full) {
+            throw new OmomiException(
+                    Code.OUT_OF_MEMORY,
+                    "no memory outside the heap for a request block of " + len + " bytes (" + full.getMessage()
+                            + "): open fewer scorers, or raise -XX:MaxDirectMemorySize",
+                    full);
+        }
     }
 
     /**
@@ -177,11 +203,19 @@ public final class Request {
         if (index < 0 || index >= nameCount) {
             throw noSuchCandidate(index, true);
         }
-        for (; filledCount < index; filledCount++) {
-            block.putInt(layout.candidatesOffset + filledCount * Block.INDEX_LEN, -1);
+        if (index >= filledCount) {
+            if (index > filledCount) {
+                skipNames(index);
+            }
+            filledCount = index + 1;
         }
-        filledCount = Math.max(filledCount, index + 1);
         block.putInt(layout.candidatesOffset + index * Block.INDEX_LEN, name(indexInSet));
+    }
+
+    private void skipNames(int index) {
+        for (int i = filledCount; i < index; i++) {
+            block.putInt(layout.candidatesOffset + i * Block.INDEX_LEN, -1);
+        }
     }
 
     /** Whether the request was given the candidate since it was cleared. Needs a sealed request. */
@@ -271,7 +305,7 @@ public final class Request {
 
     /** Rejects a call of another thread than the owner. If there is none, the calling thread becomes the owner. */
     void checkOwner() {
-        if (owner != Thread.currentThread()) {
+        if (seenOwner != Thread.currentThread()) {
             takeOver();
         }
     }
@@ -286,6 +320,10 @@ public final class Request {
 
     private void takeOver() {
         Thread now = owner;
+        if (now == Thread.currentThread()) {
+            seenOwner = now;
+            return;
+        }
         // An owner that has ended cannot hand over.
         if (now == NOBODY || now != null && now.isAlive() || !OWNER.compareAndSet(this, now, Thread.currentThread())) {
             throw owned(owner);
@@ -294,6 +332,7 @@ public final class Request {
             owner = NOBODY;
             throw OmomiException.closed(kind);
         }
+        seenOwner = Thread.currentThread();
     }
 
     /** Leaves the request to the next thread that uses it. */
@@ -302,7 +341,9 @@ public final class Request {
         if (now == null || now == NOBODY) {
             return;
         }
-        if (now != Thread.currentThread() && now.isAlive()) {
+        if (now == Thread.currentThread()) {
+            seenOwner = null;
+        } else if (now.isAlive()) {
             throw owned(now);
         }
         OWNER.compareAndSet(this, now, null);
@@ -326,12 +367,22 @@ public final class Request {
         }
     }
 
-    /** The check of setters. */
+    /**
+     * The check of setters, on rows that may have been kept. Rejects a call of another thread than the owner. If there
+     * is none, the calling thread becomes the owner.
+     */
     void checkMayBeSet() {
-        int now = stateForSetters;
-        if (now != IDLE) {
-            throw notIdle(now);
+        if (seenOwner != Thread.currentThread()) {
+            claimToSet();
         }
+    }
+
+    private void claimToSet() {
+        if (isCarrier && owner != NOBODY) {
+            throw OmomiException.invalidArgument(
+                    "row", "a row that fills a candidate set may be used only in that call, and on its thread");
+        }
+        checkOwner();
     }
 
     /** Claims the block for one native call. */
@@ -340,11 +391,9 @@ public final class Request {
         if (!STATE.compareAndSet(this, IDLE, BUSY)) {
             throw notIdle(state);
         }
-        stateForSetters = BUSY;
     }
 
     void leave() {
-        stateForSetters = IDLE;
         // Earlier writes are visible to each thread that sees this one; nothing waits for that.
         STATE.lazySet(this, IDLE);
     }
@@ -359,7 +408,14 @@ public final class Request {
         return "Request(" + layout + (isClosed() ? ", closed)" : ")");
     }
 
-    /** Closes permanently, after a native call in progress. Returns whether this call closed it. */
+    /**
+     * Closes permanently, after a native call in progress. Returns whether this call closed it.
+     *
+     * <p>The memory of the block goes back to the system at once, but its addresses are freed by the collector, with
+     * this object: a setter on another thread that does not know of the close yet must never write to memory that
+     * belongs to something else by now. A thread that reads answers must not find zeros in their place, so if the
+     * request belongs to another thread that is alive, the memory too is left to the collector.
+     */
     boolean close() {
         while (!STATE.compareAndSet(this, IDLE, CLOSED)) {
             if (state == CLOSED) {
@@ -367,8 +423,11 @@ public final class Request {
             }
             LockSupport.parkNanos(CLOSE_POLL_NANOS);
         }
-        stateForSetters = CLOSED;
-        owner = NOBODY;
+        seenOwner = NOBODY;
+        Thread last = OWNER.getAndSet(this, NOBODY);
+        if (last == null || last == Thread.currentThread() || !last.isAlive()) {
+            Native.releasePages(block);
+        }
         return true;
     }
 

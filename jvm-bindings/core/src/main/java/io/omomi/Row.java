@@ -6,8 +6,8 @@ import java.util.List;
 /**
  * The fields of the context or of one candidate. A field that is not set is missing. If a field is set twice, the last
  * value is kept. Each setter throws {@link OmomiException} with {@link Code#WRONG_FIELD_USE} for a field of another
- * schema, side or type, {@link Code#CLOSED} after close, or {@link Code#SCORER_BUSY} during a predict on another
- * thread; the row is then unchanged. Nothing here allocates.
+ * schema, side or type, {@link Code#CLOSED} after close, or {@link Code#SCORER_BUSY} on another thread than the one to
+ * which the scorer belongs, even for a row that was kept; the row is then unchanged. Nothing here allocates.
  */
 public final class Row {
     static final int PRESENT_WORD = Block.ROW_PRESENT_OFFSET / Block.SLOT_LEN;
@@ -104,7 +104,7 @@ public final class Row {
      */
     public Row setIdFields(IdFields fields, long[] ids, int first) {
         if (fields == null) {
-            throw OmomiException.nullArgument("fields");
+            throw noField("id fields");
         }
         if (fields.use != useId) {
             throw wrongUse(fields);
@@ -228,7 +228,7 @@ public final class Row {
     /** Makes a field missing again. */
     public Row unset(Field field) {
         if (field == null) {
-            throw OmomiException.nullArgument("field");
+            throw noField("a field");
         }
         check(field, request.schema.use(side, field.type(), field.isMany()), "a field of the " + side.word());
         present &= ~field.bit;
@@ -299,7 +299,7 @@ public final class Row {
 
     private void check(Field field, Object use, String used) {
         if (field == null) {
-            throw noField();
+            throw noField(used);
         }
         if (field.use != use) {
             throw wrongUse(field, used);
@@ -307,10 +307,13 @@ public final class Row {
         request.checkMayBeSet();
     }
 
-    private static OmomiException noField() {
+    /** A null has no name, so the message says what was about to be set. */
+    private OmomiException noField(String used) {
         return new OmomiException(
                 Code.NULL_ARGUMENT,
-                "field is null; in Scala, a field is a val, not a lazy val, of the Fields that the layout was made of");
+                "field is null, where " + used + " of the " + side.word() + " is set: a static field or a val is null while"
+                        + " the class or object that declares it is still being initialized; look fields up before"
+                        + " anything that uses them");
     }
 
     private static OmomiException tooFewIds(int count, int len, int first) {
@@ -321,17 +324,22 @@ public final class Row {
 
     private OmomiException wrongUse(IdFields fields) {
         if (fields.schema != request.schema) {
-            return new OmomiException(Code.WRONG_FIELD_USE, "the id fields belong to another schema than the request");
+            return new OmomiException(
+                    Code.WRONG_FIELD_USE,
+                    fields + " belong to another schema than the request: use those of the schema that"
+                            + " the request's layout was made of");
         }
         return new OmomiException(
                 Code.WRONG_FIELD_USE,
-                "the id fields belong to the " + fields.side.word() + ", but are used in the " + side.word());
+                fields + " belong to the " + fields.side.word() + ", but are used in the " + side.word());
     }
 
     private OmomiException wrongUse(Field field, String used) {
         if (field.schema != request.schema) {
             return new OmomiException(
-                    Code.WRONG_FIELD_USE, "field `" + field.name() + "` belongs to another schema than the request");
+                    Code.WRONG_FIELD_USE,
+                    "field `" + field.name() + "` belongs to another schema than the request: use the field of the schema"
+                            + " that the request's layout was made of");
         }
         return new OmomiException(
                 Code.WRONG_FIELD_USE,

@@ -174,6 +174,7 @@ public final class Schema {
     /** Collects the fields of a declaration. */
     public static final class Builder {
         private final List<Declared> declared = new ArrayList<>();
+        private boolean isBuilt;
 
         private Builder() {}
 
@@ -199,23 +200,35 @@ public final class Schema {
 
         /** Adds a field of numbers in {@code unit}, from {@code rangeMin} to {@code rangeMax}. */
         public Builder number(String name, Side side, String unit, double rangeMin, double rangeMax) {
-            declared.add(new Declared(name, side, FieldType.NUMBER, false, unit, rangeMin, rangeMax));
-            return this;
+            return add(new Declared(name, side, FieldType.NUMBER, false, unit, rangeMin, rangeMax));
         }
 
         /**
-         * Completes the declaration. Succeeds without a native library too, so that it may be in a static field;
-         * whatever uses the schema then throws {@link Code#LIBRARY_NOT_LOADED}.
+         * Completes the declaration, to which no field can be added afterwards. Succeeds without a native library too,
+         * so that it may be in a static field; whatever uses the schema then throws {@link Code#LIBRARY_NOT_LOADED}.
          *
          * @throws OmomiException with {@link Code#SCHEMA_INVALID} for an empty or duplicate name, more than 64 fields
          *     on a side, or a range that is not two finite numbers with the lower one first
          */
         public Schema build() {
-            return new Schema(declared);
+            Schema schema = new Schema(declared);
+            isBuilt = true;
+            return schema;
         }
 
         private Builder add(String name, Side side, FieldType type, boolean many) {
-            declared.add(new Declared(name, side, type, many, "", 0, 0));
+            return add(new Declared(name, side, type, many, "", 0, 0));
+        }
+
+        private Builder add(Declared one) {
+            if (isBuilt) {
+                throw new OmomiException(
+                        Code.SCHEMA_INVALID,
+                        "field `" + one.name + "` is declared after its schema was built, so no request has it: declare all"
+                                + " fields before the first layout is made; in Scala, as a val, not as a lazy val or in a"
+                                + " nested object");
+            }
+            declared.add(one);
             return this;
         }
     }

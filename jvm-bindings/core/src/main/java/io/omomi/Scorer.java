@@ -86,7 +86,7 @@ public class Scorer extends AbstractScorer {
                 shares[i] = models.get(i).share();
                 logicIds[i] = models.get(i).logicId();
             }
-            Request request = new Request(layout, "scorer");
+            Request request = new Request(layout);
             long address = set == null
                     ? Native.openScorer(shares, layout.encoded(), 0, request.block)
                     : set.openScorer(shares, layout, request);

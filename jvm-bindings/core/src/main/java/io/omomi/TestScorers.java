@@ -37,7 +37,7 @@ public final class TestScorers {
      */
     public static Scorer scorer(RequestLayout layout, String logicId, GivenAnswer given) {
         check(layout, logicId, given);
-        return new GivenScorer(new Request(layout, "scorer"), logicId, given);
+        return new GivenScorer(new Request(layout), logicId, given);
     }
 
     /**
@@ -50,7 +50,7 @@ public final class TestScorers {
         if (state == null) {
             throw OmomiException.nullArgument("state");
         }
-        return new GivenLiveScorer(new Request(layout, "scorer"), logicId, state, given);
+        return new GivenLiveScorer(new Request(layout), logicId, state, given);
     }
 
     private static void check(RequestLayout layout, String logicId, GivenAnswer given) {

@@ -13,6 +13,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -203,6 +204,75 @@ final class CarelessCallsTest {
             live.lookNow();
         });
         return table.stream();
+    }
+
+    /** A field of the class that is being initialized, as another class sees it. */
+    private static final class Early {
+        static final IdFields TOGETHER;
+        static final Field BEFORE = Late.FIELD;
+
+        static {
+            TOGETHER = IdFields.of(Fixture.MEDIA_ID);
+        }
+    }
+
+    private static final class Late {
+        static final Field SEEN = Early.BEFORE;
+        static final Field FIELD = Fixture.MEDIA_ID;
+    }
+
+    @Test
+    void a_field_that_is_null_because_of_the_order_of_initialization_says_so() {
+        assertEquals(Fixture.MEDIA_ID, Late.FIELD);
+        assertEquals(null, Late.SEEN);
+        Row context = request.context();
+        Row candidate = request.candidate(0);
+        Map<String, Executable> setters = new java.util.LinkedHashMap<>();
+        setters.put("an id of the context", () -> context.setId(Late.SEEN, 1));
+        setters.put("an id of the candidate", () -> candidate.setId(Late.SEEN, 1));
+        setters.put("id fields of the candidate", () -> candidate.setIdFields(null, new long[1], 0));
+        setters.put("a text of the context", () -> context.setText(Late.SEEN, "x"));
+        setters.put("a text value of the context", () -> context.setTextValue(Late.SEEN, 1));
+        setters.put("a number of the context", () -> context.setNumber(Late.SEEN, 1));
+        setters.put("ids of the context", () -> context.setIds(Late.SEEN, new long[1], 1));
+        setters.put("texts of the context", () -> context.setTexts(Late.SEEN, List.of("x")));
+        setters.put("text values of the context", () -> context.setTextValues(Late.SEEN, new long[1], 1));
+        setters.put("a field of the context", () -> context.unset(Late.SEEN));
+        setters.forEach((what, setter) -> {
+            OmomiException refused = assertThrows(OmomiException.class, setter);
+            assertEquals(Code.NULL_ARGUMENT, refused.code());
+            assertTrue(refused.getMessage().contains("where " + what + " is set"), refused.getMessage());
+            assertTrue(refused.getMessage().contains("still being initialized"), refused.getMessage());
+        });
+        OmomiException second = assertThrows(OmomiException.class, () -> IdFields.of(Fixture.MEDIA_ID, Late.SEEN));
+        assertEquals("field 1 of 2 is null", second.getMessage());
+    }
+
+    @Test
+    void a_field_of_another_schema_or_one_declared_too_late_is_named_with_the_remedy() {
+        Schema.Builder builder = Schema.builder().id("media_id", Side.CONTEXT);
+        Schema other = builder.build();
+        Row context = request.context();
+        IdFields together = IdFields.of(other.field("media_id"));
+        for (Executable setter : List.<Executable>of(
+                () -> context.setId(other.field("media_id"), 1), () -> context.setIdFields(together, new long[1], 0))) {
+            OmomiException refused = assertThrows(OmomiException.class, setter);
+            assertTrue(refused.getMessage().contains("media_id"), refused.getMessage());
+            assertTrue(refused.getMessage().contains("that the request's layout was made of"), refused.getMessage());
+        }
+        for (Executable late : List.<Executable>of(
+                () -> builder.id("late", Side.CONTEXT),
+                () -> builder.texts("late", Side.CANDIDATE),
+                () -> builder.number("late", Side.CONTEXT, "JPY", 0, 1))) {
+            OmomiException refused = assertThrows(OmomiException.class, late);
+            assertEquals(Code.SCHEMA_INVALID, refused.code());
+            assertTrue(refused.getMessage().contains("`late` is declared after its schema was built"), refused.getMessage());
+        }
+        // A declaration that was refused is not finished.
+        Schema.Builder faulty = Schema.builder().id("", Side.CONTEXT);
+        assertThrows(OmomiException.class, faulty::build);
+        faulty.id("more", Side.CONTEXT);
+        assertEquals(1, builder.build().fields().size());
     }
 
     private static void tooManyFields() {

@@ -10,6 +10,8 @@ import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -124,6 +126,14 @@ final class LiveMetricsTest {
         String text = StandardCharsets.UTF_8.decode(buffer).toString();
         assertTrue(text.startsWith("# HELP ") && text.endsWith("\n"), text);
         assertTrue(text.lines().anyMatch(line -> line.startsWith("omomi_") && line.contains("logic_id=\"live-ロジック-1\"")), text);
+        // Each series is there once: a name with its labels, before the value.
+        List<String> series = text.lines()
+                .filter(line -> !line.startsWith("#"))
+                .map(line -> line.substring(0, line.lastIndexOf(' ')))
+                .toList();
+        assertEquals(series.size(), new HashSet<>(series).size(), text);
+        List<String> heads = text.lines().filter(line -> line.startsWith("# TYPE ")).toList();
+        assertEquals(heads.size(), new HashSet<>(heads).size(), text);
         buffer.clear().limit(end - 8);
         OmomiException tooSmall = assertThrows(OmomiException.class, () -> live.writePrometheus(buffer.position(0)));
         assertEquals(Code.WRONG_SIZE, tooSmall.code());

@@ -124,7 +124,7 @@ final class TailTest {
     }
 
     private static Request request(int tailLenBytes) {
-        return new Request(RequestLayout.of(Fixture.SCHEMA, CANDIDATES, tailLenBytes), "test");
+        return new Request(RequestLayout.of(Fixture.SCHEMA, CANDIDATES, tailLenBytes));
     }
 
     private static String text(Random random) {

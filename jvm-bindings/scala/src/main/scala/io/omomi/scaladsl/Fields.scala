@@ -14,32 +14,50 @@ sealed trait Context extends Side
 sealed trait Candidate extends Side
 
 /** A declared field of the side `S`. */
-sealed abstract class Field[S <: Side](val name: String) {
+sealed abstract class Field[S <: Side](val name: String, of: Fields) {
   // Set once, when the schema is built; every layout builds it before there is a row to fill.
   private[scaladsl] var underlying: io.omomi.Field = _
+
+  /** Java's field. One of a declaration without a layout is bound now, so that the row that refuses it can name it. */
+  private[scaladsl] final def bound: io.omomi.Field = {
+    val field = underlying
+    if (field eq null) bind() else field
+  }
+
+  private def bind(): io.omomi.Field = {
+    of.schema
+    underlying
+  }
 }
 
 /** A field of 64-bit integers. */
-final class IdField[S <: Side] private[scaladsl] (name: String) extends Field[S](name)
+final class IdField[S <: Side] private[scaladsl] (name: String, of: Fields) extends Field[S](name, of)
 
 /** A field with zero or more 64-bit integers per row. */
-final class IdsField[S <: Side] private[scaladsl] (name: String) extends Field[S](name)
+final class IdsField[S <: Side] private[scaladsl] (name: String, of: Fields) extends Field[S](name, of)
 
 /** A field of texts. */
-final class TextField[S <: Side] private[scaladsl] (name: String) extends Field[S](name)
+final class TextField[S <: Side] private[scaladsl] (name: String, of: Fields) extends Field[S](name, of)
 
 /** A field with zero or more texts per row. */
-final class TextsField[S <: Side] private[scaladsl] (name: String) extends Field[S](name)
+final class TextsField[S <: Side] private[scaladsl] (name: String, of: Fields) extends Field[S](name, of)
 
 /** A field of numbers. */
-final class NumberField[S <: Side] private[scaladsl] (name: String) extends Field[S](name)
+final class NumberField[S <: Side] private[scaladsl] (name: String, of: Fields) extends Field[S](name, of)
 
 /** Id fields of the side `S` that a row takes from one array. */
 final class IdFields[S <: Side] private[scaladsl] (fields: Seq[IdField[S]]) {
   // Set once, together with those of the fields.
   private[scaladsl] var underlying: io.omomi.IdFields = _
 
-  private[scaladsl] def bind(): Unit = underlying = io.omomi.IdFields.of(fields.map(_.underlying): _*)
+  /** Java's fields: see `Field.bound`. */
+  private[scaladsl] def bound: io.omomi.IdFields = {
+    if (underlying eq null) bind()
+    underlying
+  }
+
+  private[scaladsl] def bind(): Unit =
+    underlying = io.omomi.IdFields.of(fields.map(field => if (field eq null) null else field.bound): _*)
 }
 
 /** The server's declaration: the fields that it can supply. Extend it with an `object` whose vals are the fields. It
@@ -76,31 +94,31 @@ abstract class Fields {
     /** Declares a field of 64-bit integers. */
     def id[F >: IdField[S] <: Field[S]](name: String): F = {
       builder.id(name, side)
-      keep(new IdField[S](name))
+      keep(new IdField[S](name, Fields.this))
     }
 
     /** Declares a field with zero or more 64-bit integers per row. */
     def ids[F >: IdsField[S] <: Field[S]](name: String): F = {
       builder.ids(name, side)
-      keep(new IdsField[S](name))
+      keep(new IdsField[S](name, Fields.this))
     }
 
     /** Declares a field of texts. */
     def text[F >: TextField[S] <: Field[S]](name: String): F = {
       builder.text(name, side)
-      keep(new TextField[S](name))
+      keep(new TextField[S](name, Fields.this))
     }
 
     /** Declares a field with zero or more texts per row. */
     def texts[F >: TextsField[S] <: Field[S]](name: String): F = {
       builder.texts(name, side)
-      keep(new TextsField[S](name))
+      keep(new TextsField[S](name, Fields.this))
     }
 
     /** Declares a field of numbers in `unit`, from `rangeMin` to `rangeMax`. */
     def number[F >: NumberField[S] <: Field[S]](name: String, unit: String, rangeMin: Double, rangeMax: Double): F = {
       builder.number(name, side, unit, rangeMin, rangeMax)
-      keep(new NumberField[S](name))
+      keep(new NumberField[S](name, Fields.this))
     }
 
     /** Declares that a row takes these fields together, from an array with their ids in this order: see

@@ -57,7 +57,7 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
 
   /** Sets an id field. */
   def update(field: IdField[S], id: Long): Unit = {
-    underlying.setId(field.underlying, id)
+    underlying.setId(if (field eq null) null else field.bound, id)
     ()
   }
 
@@ -68,37 +68,38 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
     * in one array.
     */
   def setIdFields(fields: IdFields[S], ids: Array[Long], first: Int): Unit = {
-    underlying.setIdFields(fields.underlying, ids, first)
+    underlying.setIdFields(if (fields eq null) null else fields.bound, ids, first)
     ()
   }
 
   /** Sets a text field. */
   def update(field: TextField[S], text: CharSequence): Unit = {
-    underlying.setText(field.underlying, text)
+    underlying.setText(if (field eq null) null else field.bound, text)
     ()
   }
 
   /** Sets a text field by the value of its text. */
   def update(field: TextField[S], value: TextValue): Unit = {
-    underlying.setTextValue(field.underlying, value.bits)
+    underlying.setTextValue(if (field eq null) null else field.bound, value.bits)
     ()
   }
 
   /** Sets a number field. NaN and numbers out of the field's range are counted and treated as missing. */
   def update(field: NumberField[S], number: Double): Unit = {
-    underlying.setNumber(field.underlying, number)
+    underlying.setNumber(if (field eq null) null else field.bound, number)
     ()
   }
 
   /** Sets a field of many ids. An empty array is a known value, not a missing one. */
   def update(field: IdsField[S], ids: Array[Long]): Unit = {
-    underlying.setIds(field.underlying, ids, if (ids == null) 0 else ids.length)
+    underlying.setIds(if (field eq null) null else field.bound, ids, if (ids == null) 0 else ids.length)
     ()
   }
 
   /** Sets a field of many texts. */
   def update(field: TextsField[S], texts: Array[String]): Unit = {
-    underlying.setTexts(field.underlying, texts.asInstanceOf[Array[CharSequence]], if (texts == null) 0 else texts.length)
+    val count = if (texts == null) 0 else texts.length
+    underlying.setTexts(if (field eq null) null else field.bound, texts.asInstanceOf[Array[CharSequence]], count)
     ()
   }
 
@@ -106,7 +107,7 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
   def update(field: TextsField[S], texts: collection.IndexedSeq[String]): Unit = {
     listed.of = texts
     // Clear it afterwards: keeping the list would keep the caller's texts reachable.
-    try underlying.setTexts(field.underlying, if (texts == null) null else listed)
+    try underlying.setTexts(if (field eq null) null else field.bound, if (texts == null) null else listed)
     finally listed.of = null
     ()
   }
@@ -132,7 +133,7 @@ final class Row[S <: Side] private[scaladsl] (underlying: io.omomi.Row) {
 
   /** Makes a field missing again. */
   def unset(field: Field[S]): Unit = {
-    underlying.unset(field.underlying)
+    underlying.unset(if (field eq null) null else field.bound)
     ()
   }
 }

@@ -265,13 +265,6 @@ class ScorerTest {
         Scorer.open(null: Seq[Model], null, null),
         LiveScorer.open(null, null)))
       assertEquals(Code.NULL_ARGUMENT, opened.swap.fold(_ => Code.PANIC, _.code))
-    object Unbound extends Fields {
-      val mediaId = context.id("media_id")
-    }
-    withScorer { scorer =>
-      val unbound = assertThrows(classOf[OmomiException], () => scorer.request.context(Unbound.mediaId) = 1L)
-      assertTrue(unbound.getMessage.contains("lazy val"), unbound.getMessage)
-    }
     object Short extends Fields {
       val mediaId = context.id("media_id")
     }
@@ -284,6 +277,9 @@ class ScorerTest {
     val model = Ad.get(Model.open(Ad.weightFile))
     val refused = Layout.of(Short, 1, 0).fold(Left(_), layout => Scorer.open(model, layout))
     assertEquals(Code.FIELD_MISSING, refused.swap.fold(_ => Code.PANIC, _.code))
+    val said = refused.swap.fold(_ => "", _.getMessage)
+    for (field <- Ad.schema.fields.toArray(Array.empty[io.omomi.Field]) if !Set("media_id", "brand_id")(field.name))
+      assertTrue(said.contains("`" + field.name + "`"), said)
     model.close()
     withScorer { scorer =>
       val wrong = assertThrows(classOf[OmomiException], () => scorer.request.context(Short.mediaId) = 1L)
@@ -292,6 +288,10 @@ class ScorerTest {
         classOf[OmomiException],
         () => scorer.request.context(Ad.interest) = (null: Vector[String]))
       assertEquals(Code.NULL_ARGUMENT, nothing.code)
+      scorer.request.context(Ad.region) = "\ud800"
+      val surrogate = assertThrows(classOf[OmomiException], () => scorer.predict())
+      assertTrue(surrogate.getMessage.contains("unpaired surrogate"), surrogate.getMessage)
+      scorer.request.clear()
       scorer.request.context(Ad.mediaId) = 1L
       scorer.request.context.unset(Ad.mediaId)
       assertTrue(scorer.request.tailUsedBytes == 0)
@@ -300,6 +300,115 @@ class ScorerTest {
       val closed = assertThrows(classOf[OmomiException], () => scorer.predict(1))
       assertEquals(Code.CLOSED, closed.code)
     }
+  }
+
+  /** A declaration that no layout was made of. */
+  private object Unbound extends Fields {
+    val mediaId = context.id("media_id")
+    val segmentId = context.ids("segment_id")
+    val region = context.text("region")
+    val interest = context.texts("interest")
+    val floorPrice = context.number("floor_price", "JPY", 0.0, 1.0)
+    val creativeId = candidate.id("creative_id")
+    val together = candidate.together(creativeId)
+  }
+
+  /** A declaration with fields that come into being too late, or are read too early. */
+  private object Late extends Fields {
+    val early: IdField[Context] = later
+    val mediaId = context.id[IdField[Context]]("media_id")
+    lazy val region = context.text("region")
+    lazy val first = candidate.id("first")
+    object Nested {
+      val device = context.text("device")
+    }
+
+    private def later: IdField[Context] = mediaId
+  }
+
+  private def refusal(call: => Unit): OmomiException = assertThrows(classOf[OmomiException], () => call)
+
+  @Test
+  def a_field_without_a_place_in_the_request_is_named_with_the_remedy(): Unit = withScorer { scorer =>
+    val context = scorer.request.context
+    val candidate = scorer.request.candidate(0)
+    // Unbound, then bound to another declaration: the message is the same.
+    for (_ <- 0 until 2) {
+      for ((name, refused) <- Seq(
+          "`media_id`" -> refusal(context(Unbound.mediaId) = 1L),
+          "`segment_id`" -> refusal(context(Unbound.segmentId) = Array(1L)),
+          "`region`" -> refusal(context(Unbound.region) = "x"),
+          "`region`" -> refusal(context(Unbound.region) = TextValue.of("x")),
+          "`interest`" -> refusal(context(Unbound.interest) = Vector("x")),
+          "`interest`" -> refusal(context(Unbound.interest) = Array("x")),
+          "`interest`" -> refusal(context(Unbound.interest) = List("x")),
+          "`floor_price`" -> refusal(context(Unbound.floorPrice) = 1.0),
+          "`region`" -> refusal(context(Unbound.region) = Some("x")),
+          "`region`" -> refusal(context.unset(Unbound.region)),
+          "creative_id" -> refusal(candidate(Unbound.together) = Array(1L)))) {
+        assertEquals(Code.WRONG_FIELD_USE, refused.code)
+        assertTrue(refused.getMessage.contains(name), refused.getMessage)
+        assertTrue(refused.getMessage.contains("that the request's layout was made of"), refused.getMessage)
+      }
+      Ad.get(Layout.of(Unbound, 1, 0))
+    }
+  }
+
+  @Test
+  def a_field_that_is_declared_too_late_is_named_with_the_remedy(): Unit = {
+    assertEquals("media_id", Late.mediaId.name)
+    val layout = Ad.get(Layout.of(Late, 1, 0))
+    assertEquals(layout.toString, Ad.get(Layout.of(Late, 1, 0)).toString)
+    for ((name, refused) <- Seq(
+        "`region`" -> refusal { Late.region; () },
+        "`region`" -> refusal { Late.region; () },
+        "`first`" -> refusal { Late.first; () })) {
+      assertEquals(Code.SCHEMA_INVALID, refused.code)
+      assertTrue(refused.getMessage.contains(name), refused.getMessage)
+      assertTrue(refused.getMessage.contains("not as a lazy val"), refused.getMessage)
+    }
+    // In a nested object, the exception may come as the cause of the JVM's own.
+    val nested = assertThrows(classOf[Throwable], () => assertEquals("", Late.Nested.device.name))
+    val said = Option(nested.getCause).getOrElse(nested).getMessage
+    assertTrue(said.contains("`device` is declared after"), said)
+    withScorer { scorer =>
+      val context = scorer.request.context
+      for (refused <- Seq(
+          refusal(context(Late.early) = 1L),
+          refusal(context(null: IdField[Context]) = 1L),
+          refusal(context(null: IdsField[Context]) = Array(1L)),
+          refusal(context(null: TextField[Context]) = "x"),
+          refusal(context(null: TextField[Context]) = TextValue.of("x")),
+          refusal(context(null: TextsField[Context]) = Vector("x")),
+          refusal(context(null: TextsField[Context]) = Array("x")),
+          refusal(context(null: NumberField[Context]) = 1.0),
+          refusal(context.unset(null: IdField[Context])),
+          refusal(context(null: IdFields[Context]) = Array(1L)))) {
+        assertEquals(Code.NULL_ARGUMENT, refused.code)
+        assertTrue(refused.getMessage.contains("of the context is set"), refused.getMessage)
+        assertTrue(refused.getMessage.contains("still being initialized"), refused.getMessage)
+      }
+    }
+  }
+
+  @Test
+  def another_thread_is_refused_even_with_a_row_that_was_kept(): Unit = withScorer { scorer =>
+    val context = scorer.request.context
+    val candidate = scorer.request.candidate(0)
+    scorer.request.clear()
+    var refused = Seq.empty[OmomiException]
+    val thread = new Thread(new Runnable {
+      override def run(): Unit = refused = Seq(
+        refusal(context(Ad.mediaId) = 1L),
+        refusal(context(Ad.region) = "x"),
+        refusal(context(Ad.interest) = List("x")),
+        refusal(candidate(Ad.creativeAndBrand) = Array(1L, 2L)),
+        refusal(candidate.unset(Ad.creativeId)),
+        refusal(candidate.clear()))
+    })
+    thread.start()
+    thread.join()
+    assertEquals(Seq.fill(6)(Code.SCORER_BUSY), refused.map(_.code))
   }
 
   private def javaList(texts: Seq[String]): java.util.List[String] = {
