@@ -28,7 +28,9 @@ static OmomiScorer *scorer;
 static OmomiRequest request;
 static OmomiSlot context_slots[MAX_FIELDS], candidate_slots[MAX_FIELDS];
 static int64_t texts_wanted, prepared, request_count, candidate_count, field_count;
-static int64_t *ids, *indices;
+static int64_t *ids;
+/* Indices of the candidates in the set, request by request. */
+static uint32_t *names;
 static char (*texts)[TEXT_LEN + 1];
 /* Keeps the compiler from removing the reads of probabilities. */
 static volatile float sum_read;
@@ -65,9 +67,14 @@ static void read_requests(const char *path) {
   need(ids != NULL && texts != NULL, "no memory");
   read_numbers(file, ids, count);
   if (prepared) {
-    indices = malloc((size_t)(request_count * candidate_count) * sizeof *indices);
-    need(indices != NULL, "no memory");
-    read_numbers(file, indices, (size_t)(request_count * candidate_count));
+    const size_t name_count = (size_t)(request_count * candidate_count);
+    int64_t name;
+    names = malloc(name_count * sizeof *names);
+    need(names != NULL, "no memory");
+    for (index = 0; index < name_count; index++) {
+      read_numbers(file, &name, 1);
+      names[index] = (uint32_t)name;
+    }
   }
   for (index = 0; texts_wanted && index < count; index++)
     need(snprintf(texts[index], sizeof texts[index], "category-%06" PRId64, ids[index]) == TEXT_LEN, "a long category");
@@ -106,10 +113,10 @@ static void open_prepared_scorer(const OmomiSchema *schema, const OmomiLayout *l
   check(omomi_candidate_set_open(layout, (size_t)(request_count * candidate_count), 0, &set, &error));
   for (index = 0; index < (size_t)request_count; index++, at += (size_t)field_count)
     for (candidate = 0; candidate < (size_t)candidate_count; candidate++) {
-      const int64_t index_in_set = indices[index * (size_t)candidate_count + candidate];
+      const uint32_t index_in_set = names[index * (size_t)candidate_count + candidate];
       omomi_request_clear(&request);
       fill_row(omomi_candidate_row(&request, 0), candidate_slots, at += (size_t)field_count);
-      check(omomi_request_put_in_set(set, (uint32_t)index_in_set, &request, 0, &error));
+      check(omomi_request_put_in_set(set, index_in_set, &request, 0, &error));
     }
   free(request.block);
   options.candidate_capacity = (size_t)candidate_count;
@@ -153,11 +160,13 @@ static void score(size_t index) {
   size_t at = index * (size_t)((1 + candidate_count) * field_count), candidate;
   omomi_request_clear(&request);
   fill_row(omomi_context_row(&request), context_slots, at);
-  for (candidate = 0; candidate < (size_t)candidate_count; candidate++)
-    if (prepared)
-      omomi_request_set_candidate(&request, candidate, (uint32_t)indices[index * (size_t)candidate_count + candidate]);
-    else
+  if (prepared) {
+    const uint32_t *const named = names + index * (size_t)candidate_count;
+    need(omomi_request_set_candidates(&request, named, (size_t)candidate_count) == OMOMI_STATUS_OK, "no candidates");
+  } else {
+    for (candidate = 0; candidate < (size_t)candidate_count; candidate++)
       fill_row(omomi_candidate_row(&request, candidate), candidate_slots, at += (size_t)field_count);
+  }
   check(omomi_request_predict(scorer, &request, (size_t)candidate_count, &error));
 }
 

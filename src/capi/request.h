@@ -145,6 +145,12 @@ static inline OmomiStatus omomi_set_text_values(OmomiRow row, OmomiSlot slot, co
 /// are rows.
 static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, size_t index, uint32_t index_in_set);
 
+/// Makes `count` prepared candidates the candidates 0, 1, 2 and so on of the request: does the same as
+/// omomi_request_set_candidate for each, in a fraction of the time. Returns OMOMI_STATUS_TOO_MANY_CANDIDATES,
+/// OMOMI_STATUS_INVALID_ARGUMENT if candidates are rows, or OMOMI_STATUS_NULL_ARGUMENT; then no candidate has changed.
+static inline OmomiStatus omomi_request_set_candidates(OmomiRequest *request, const uint32_t *indices_in_set,
+                                                       size_t count);
+
 /// Returns the number of candidates up to the last one that was filled since the request was cleared, or 0 for null.
 static inline size_t omomi_request_filled_count(const OmomiRequest *request);
 

@@ -282,6 +282,27 @@ static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, siz
   return OMOMI_STATUS_OK;
 }
 
+static inline OmomiStatus omomi_request_set_candidates(OmomiRequest *request, const uint32_t *indices_in_set,
+                                                       size_t count) {
+  unsigned char *names;
+  size_t index;
+  if (!omomi_internal_request_has_block(request) || (indices_in_set == NULL && count > 0)) {
+    omomi_internal_request_remember(request, OMOMI_STATUS_NULL_ARGUMENT, 0, UINT32_MAX, 0);
+    return OMOMI_STATUS_NULL_ARGUMENT;
+  }
+  if (request->layout.candidates != OMOMI_CANDIDATES_PREPARED || count > request->layout.candidate_capacity)
+    return omomi_internal_request_no_candidate(request, count == 0 ? 0 : count - 1, OMOMI_CANDIDATES_PREPARED);
+  names = request->block + request->layout.candidates_offset;
+  for (index = 0; index < count; index++) {
+    /* As above: no set has an index that large. */
+    const uint32_t name = indices_in_set[index] - (indices_in_set[index] == UINT32_MAX);
+    memcpy(names + index * sizeof name, &name, sizeof name);
+  }
+  if (count > omomi_request_filled_count(request))
+    omomi_internal_header_set(request, offsetof(OmomiHeader, filled_count), (uint32_t)count);
+  return OMOMI_STATUS_OK;
+}
+
 /// The block of a request, or null.
 static inline unsigned char *omomi_internal_request_block(const OmomiRequest *request) {
   return request == NULL ? NULL : request->block;

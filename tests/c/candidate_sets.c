@@ -67,9 +67,16 @@ static void prepared_candidates_get_the_answers_of_their_rows_and_a_gap_fails_al
   uint32_t removed = 9, added;
   EXPECT(OK, omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &error));
   fill_context(&request);
+  /* One by one, and then, with the same answers, in one call. */
   for (index = 0; index < 5; index++)
     EXPECT(OK, omomi_request_set_candidate(&request, index, named[index]));
   EXPECT(OK, omomi_request_predict(prepared_scorer, &request, 5, &error));
+  CHECK(omomi_request_answer(&request, 1).status != OMOMI_CANDIDATE_SCORED);
+  omomi_request_clear(&request);
+  fill_context(&request);
+  EXPECT(OK, omomi_request_set_candidates(&request, named, 5));
+  CHECK(omomi_request_filled_count(&request) == 5);
+  EXPECT(OK, omomi_request_predict(prepared_scorer, &request, OMOMI_ALL_FILLED, &error));
   for (model = 0; model < 2; model++) {
     const OmomiOutcome outcome = omomi_request_outcome_of(&request, model);
     CHECK(outcome.generation == 7 && outcome.scored_count == 3 && outcome.refused_count == 2);
@@ -174,6 +181,7 @@ static void an_impossible_layout_or_scorer_is_refused(void) {
 }
 
 static void careless_use_of_a_set_is_refused_and_leaves_it_unchanged(void) {
+  const uint32_t indices[SMALL_CANDIDATES + 1] = {0};
   OmomiCandidateSet *other = NULL;
   OmomiRequest request = small_request(&small), named = new_request(&prepared_info);
   const OmomiSlot tag = small_slot(&small, "tag"), title = small_slot(&small, "title");
@@ -226,6 +234,10 @@ static void careless_use_of_a_set_is_refused_and_leaves_it_unchanged(void) {
   CHECK(index == SET_CAPACITY - 1);
 
   EXPECT(TOO_MANY_CANDIDATES, omomi_request_set_candidate(&named, SMALL_CANDIDATES, 0));
+  EXPECT(TOO_MANY_CANDIDATES, omomi_request_set_candidates(&named, indices, SMALL_CANDIDATES + 1));
+  EXPECT(NULL_ARGUMENT, omomi_request_set_candidates(&named, NULL, 1));
+  EXPECT(OK, omomi_request_set_candidates(&named, NULL, 0));
+  EXPECT(INVALID_ARGUMENT, omomi_request_set_candidates(&request, indices, 1));
   EXPECT(INVALID_ARGUMENT, omomi_request_set_candidate(&request, 0, 0));
   EXPECT(INVALID_ARGUMENT, omomi_set_ids(omomi_candidate_row(&named, 0), tag, tags, 1));
   free(named.block);

@@ -50,6 +50,7 @@ static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
     }
   }
   EXPECT(NULL_ARGUMENT, omomi_request_set_candidate(NULL, 0, 0));
+  EXPECT(NULL_ARGUMENT, omomi_request_set_candidates(NULL, NULL, 0));
   omomi_request_clear(NULL);
   CHECK(omomi_request_tail_used_bytes(NULL) == 0 && omomi_request_outcome(NULL).scored_count == 0);
   CHECK(isnan(omomi_request_answer(NULL, 3).probability) && isnan(omomi_request_answer(NULL, 3).logit));

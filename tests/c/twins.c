@@ -34,6 +34,7 @@ TWIN(omomi_set_ids);
 TWIN(omomi_set_texts);
 TWIN(omomi_set_text_values);
 TWIN(omomi_request_set_candidate);
+TWIN(omomi_request_set_candidates);
 TWIN(omomi_request_filled_count);
 TWIN(omomi_request_tail_used_bytes);
 TWIN(omomi_request_refusal);
@@ -64,6 +65,7 @@ static void find_all(void) {
   FIND(omomi_many), FIND(omomi_request_init), FIND(omomi_request_clear), FIND(omomi_context_row);
   FIND(omomi_candidate_row), FIND(omomi_row_clear), FIND(omomi_set_id), FIND(omomi_set_number), FIND(omomi_set_text);
   FIND(omomi_set_text_value), FIND(omomi_set_ids), FIND(omomi_set_texts), FIND(omomi_set_text_values);
+  FIND(omomi_request_set_candidates);
   FIND(omomi_request_set_candidate), FIND(omomi_request_filled_count), FIND(omomi_request_tail_used_bytes);
   FIND(omomi_request_refusal), FIND(omomi_request_forget_refusal), FIND(omomi_request_predict);
   FIND(omomi_request_predict_within), FIND(omomi_request_predict_live), FIND(omomi_request_predict_live_within);
@@ -232,6 +234,13 @@ static void blocks_and_answers_are_equal(const Small *small) {
     CHECK(omomi_request_set_candidate(&prepared, candidate, name) ==
           twin_omomi_request_set_candidate(&twin_prepared, candidate, name));
     same_state(&prepared, &twin_prepared);
+    if (random_below(8) == 0) {
+      const uint32_t names[12] = {0, name, 2, UINT32_MAX, 4, 5, name, 7, 8, 9, 10, 11};
+      const size_t count = random_below(13);
+      CHECK(omomi_request_set_candidates(&prepared, names, count) ==
+            twin_omomi_request_set_candidates(&twin_prepared, names, count));
+      same_state(&prepared, &twin_prepared);
+    }
     if (random_below(20) == 0)
       omomi_request_clear(&prepared), twin_omomi_request_clear(&twin_prepared);
   }

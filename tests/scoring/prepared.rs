@@ -42,8 +42,13 @@ fn set_with(rows: &RequestRows) -> Arc<CandidateSet> {
 fn request_naming(layout: &RequestLayout, context: &Row, indices: &[u32]) -> Request {
     let mut request = Request::new(layout);
     request.context().set_all(context).unwrap();
-    for (candidate, &index) in indices.iter().enumerate() {
-        request.set_candidate(candidate, index).unwrap();
+    // Both ways to name candidates.
+    if indices.len() % 2 == 0 {
+        request.set_candidates(indices).unwrap();
+    } else {
+        for (candidate, &index) in indices.iter().enumerate() {
+            request.set_candidate(candidate, index).unwrap();
+        }
     }
     request
 }
@@ -207,6 +212,8 @@ fn careless_use_is_rejected_and_leaves_the_set_unchanged() {
     refused(named.candidate(0).map(|_| 0), "named by index");
     refused(named.set_candidate(3, 0).map(|()| 0), "3");
     refused(named.set_candidate(usize::MAX, 0).map(|()| 0), "3");
+    refused(named.set_candidates(&[0; 4]).map(|()| 0), "3");
+    refused(carrier.set_candidates(&[]).map(|()| 0), "rows in the request");
     refused(carrier.set_candidate(0, 0).map(|()| 0), "rows in the request");
     refused(CandidateSet::new(&prepared_layout(1), 1, 0).map(|_| 0), "its candidates are indices");
     refused(CandidateSet::new(set.layout(), 0, 0).map(|_| 0), "found 0");

@@ -88,7 +88,7 @@ impl<'a> Block<'a> {
     }
 
     /// Remembers a refusal, unless there is an earlier one.
-    fn remember(self, code: Code, row: u32, field: u32, row_type: u32) {
+    pub(super) fn remember(self, code: Code, row: u32, field: u32, row_type: u32) {
         if self.header(REFUSAL_OFFSET) == 0 {
             self.set_header(REFUSAL_OFFSET, code as u32);
             self.set_header(REFUSED_ROW_OFFSET, row);

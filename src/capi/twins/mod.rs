@@ -216,6 +216,34 @@ pub unsafe extern "C" fn omomi_request_set_candidate(
     OK
 }
 
+/// Names the first prepared candidates.
+///
+/// # Safety
+///
+/// `request` is null, zeroed or open, and no other thread uses it. `indices_in_set` is null or points to `count`
+/// numbers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_request_set_candidates(
+    request: *mut OmomiRequest,
+    indices_in_set: *const u32,
+    count: usize,
+) -> OmomiStatus {
+    // SAFETY: the caller's promise.
+    let Some(block) = (unsafe { Block::of(request) }) else { return Code::NullArgument as OmomiStatus };
+    if indices_in_set.is_null() && count > 0 {
+        block.remember(Code::NullArgument, 0, u32::MAX, 0);
+        return Code::NullArgument as OmomiStatus;
+    }
+    if block.layout.candidates != OMOMI_CANDIDATES_PREPARED || count > block.layout.candidate_capacity {
+        return block.no_candidate(count.saturating_sub(1), OMOMI_CANDIDATES_PREPARED) as OmomiStatus;
+    }
+    for index in 0..count {
+        // SAFETY: the caller's promise, and the layout has such a candidate.
+        unsafe { block.name(index, *indices_in_set.add(index)) };
+    }
+    OK
+}
+
 /// Sets an id.
 ///
 /// # Safety
