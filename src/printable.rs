@@ -62,8 +62,10 @@ pub(crate) fn without_middle(text: String, max_len_bytes: usize) -> String {
         return text;
     }
     let kept = max_len_bytes.saturating_sub(CUT.len());
-    let head = text.floor_char_boundary(kept * 3 / 5);
-    let end = text.ceil_char_boundary(text.len() - (kept - kept * 3 / 5));
+    let head_len = kept * 3 / 5;
+    let is_boundary = |place: &usize| text.is_char_boundary(*place);
+    let head = (0..=head_len).rev().find(is_boundary).unwrap_or(0);
+    let end = (text.len() - (kept - head_len)..=text.len()).find(is_boundary).unwrap_or(text.len());
     format!("{}{CUT}{}", &text[..head], &text[end..])
 }
 
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn a_long_text_keeps_its_beginning_and_its_end() {
         assert_eq!(without_middle("short".to_owned(), 5), "short");
-        assert_eq!(without_middle("旅行の広告を見た人".to_owned(), 20), "旅行の ... 人");
+        assert_eq!(without_middle("旅行の広告を見た人".to_owned(), 20), "旅行の ... た人");
         for len in 0..40 {
             let text = without_middle("旅行の広告を見た人".to_owned(), len);
             assert!(text.len() <= len.max(5), "{text} in {len}");

@@ -47,10 +47,9 @@ public final class Request {
     private volatile Thread owner;
     private volatile int state = IDLE;
     /**
-     * The owner as each call checks it, which cannot afford a volatile read: the compiler takes this check out of a
-     * loop. Only a call of a thread itself makes it the owner, and only its own call, its end or a close ends that. So a
-     * thread that finds itself here is the owner, or was until another thread closed the request: then the memory is
-     * still there, and nobody else uses it.
+     * The owner as each call checks it, which cannot afford a volatile read. Only a call of a thread itself makes it
+     * the owner, and only its own call, its end or a close ends that. So a thread that finds itself here is the owner,
+     * or was until another thread closed the request: then the memory is still there, and nobody else uses it.
      */
     private Thread seenOwner;
     /** Number of candidates that are rows; then the number of candidates that are named. One of the two is 0. */
