@@ -184,7 +184,7 @@ impl HoldOutFilter {
                 let number = self.row_count;
                 self.row_count += 1;
                 let is_held_out = match &self.hold_out.rule {
-                    HoldOutRule::Every(count) => (number + 1) % count == 0,
+                    HoldOutRule::Every(count) => (number + 1).is_multiple_of(*count),
                     HoldOutRule::From(first_us) => batch.time_us.as_ref().is_some_and(|times| times[row] >= *first_us),
                     // Resolved before reading.
                     HoldOutRule::Last(_) => false,
