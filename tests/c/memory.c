@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { STACK_LEN_BYTES = 64 * 1024, MAX_USED_BYTES = 32 * 1024, PAINT = 0x5a };
 
@@ -107,6 +108,29 @@ static void missing_memory_is_a_status(void) {
   omomi_candidate_set_close(set);
 }
 
+/* A sparse file: it takes no disk, and more address space than there is. */
+static void a_weight_file_without_room_is_a_status(const char *folder) {
+  struct rlimit before, limit;
+  OmomiOpenOptions options = OMOMI_OPEN_OPTIONS_INIT;
+  OmomiModel *model = NULL;
+  char huge[4200];
+  size_t mode;
+  FILE *file;
+  snprintf(huge, sizeof huge, "%s/huge.omomi", folder);
+  file = fopen(huge, "wb");
+  CHECK(file != NULL && fputs("OMOMI", file) >= 0 && fclose(file) == 0);
+  CHECK(truncate(huge, (off_t)3 << 30) == 0 && getrlimit(RLIMIT_AS, &before) == 0);
+  limit = before;
+  limit.rlim_cur = 1 << 30;
+  CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+  for (mode = 0; mode < 2; mode++) {
+    options.load_mode = (OmomiLoadMode)mode;
+    EXPECT_SAYING(OUT_OF_MEMORY, "there is no memory for a weight file: expected 3221225472 bytes",
+                  omomi_model_open(omomi_c_text(huge), &options, &model, &error));
+  }
+  CHECK(setrlimit(RLIMIT_AS, &before) == 0 && model == NULL && remove(huge) == 0);
+}
+
 int main(int argc, char **argv) {
   static char name[4096];
   CHECK(argc == 2);
@@ -115,6 +139,7 @@ int main(int argc, char **argv) {
   small = small_open(path);
   opening_and_predicting_need_little_stack();
   missing_memory_is_a_status();
+  a_weight_file_without_room_is_a_status(argv[1]);
   small_close(&small);
   printf("little stack, and a status for missing memory\n");
   return 0;

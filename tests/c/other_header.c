@@ -1,6 +1,6 @@
 /*
- * other_header WEIGHT_FILE STORE: a client that was compiled with another release's header. The test compiles it with one
- * whose structs are shorter, and, with -DNEWER, with one that has a member `later` in each. Prints what it found.
+ * other_header WEIGHT_FILE STORE: a client that was compiled with another release's header. The test compiles it with
+ * one whose structs are shorter, and, with -DNEWER, with one that has a member `later` in each. Prints what it found.
  */
 
 #include "check.h"

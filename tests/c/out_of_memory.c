@@ -1,6 +1,6 @@
 /*
- * out_of_memory FOLDER [LEN_BYTES]: opens everything while allocations of at least LEN_BYTES fail (16 KiB), one call after
- * the other, and then while only the n-th of them fails. Each call returns OMOMI_STATUS_OK or
+ * out_of_memory FOLDER [LEN_BYTES]: opens everything, one call after the other, while allocations of at least LEN_BYTES
+ * fail (16 KiB), and then while only the n-th of them fails. Each call returns OMOMI_STATUS_OK or
  * OMOMI_STATUS_OUT_OF_MEMORY, and leaves its output alone when it fails. This program's malloc and related functions
  * replace those of the C library. FOLDER has small.omomi.
  */

@@ -1,13 +1,14 @@
 /*
- * short_way WEIGHT_FILE STORE: what tools and tests use (a scorer of a model alone, a request that owns its block), texts
- * of every kind, the version, and a watcher of a live model.
+ * short_way WEIGHT_FILE STORE: what tools and tests use (a scorer of a model alone, a request that owns its block, given
+ * answers), texts of every kind, the version, and a watcher of a live model.
  */
 
 #include "check.h"
 #include <math.h>
 #include <pthread.h>
 
-#if OMOMI_VERSION < 1000 || OMOMI_VERSION != OMOMI_VERSION_MAJOR * 1000000 + OMOMI_VERSION_MINOR * 1000 + OMOMI_VERSION_PATCH
+#if OMOMI_VERSION < 1000 ||                                                                                            \
+    OMOMI_VERSION != OMOMI_VERSION_MAJOR * 1000000 + OMOMI_VERSION_MINOR * 1000 + OMOMI_VERSION_PATCH
 #error "the numbers of the version do not agree"
 #endif
 
