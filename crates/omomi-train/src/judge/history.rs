@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::evaluate::{EvaluatedRows, ModelEvaluation};
+use crate::evaluate::{EvaluatedRows, ModelEvaluation, Overall};
 use omomi::error::Owner;
 use omomi::new_file::NewFile;
 
@@ -50,6 +50,9 @@ pub struct Day {
     pub served_digest: String,
     /// Number of clicks.
     pub clicks: u64,
+    /// Standard deviation of the logarithm of the normalized entropy, as far as it moves by chance. `None` if unknown.
+    #[serde(default)]
+    pub entropy_deviation: Option<f64>,
     /// The figures by name, such as `calibration` or `unseen of creative_id`.
     pub figures: BTreeMap<String, f64>,
     /// Shares of the values of each field, by hash.
@@ -112,6 +115,21 @@ const FELT: f64 = 0.5;
 /// How much further the entropy may fall than rise: a day on which the served file is right more often is seldom a
 /// fault.
 const BETTER_ENTROPY: f64 = 2.0;
+
+/// Half of the band of a move of the click rate since the day before, in standard deviations of the moves before. The
+/// level wanders, so that the day before says more about today than the median of all days.
+const CLICK_DEVIATIONS: f64 = 3.8;
+/// Half of the band of a rise of the entropy above that of the last days. Clicks without a cause, as those of machines,
+/// raise it.
+const ENTROPY_DEVIATIONS: f64 = 4.0;
+/// Half of the band of both together: that the click rate moves and the entropy rises is seldom chance.
+const JOINT_DEVIATIONS: f64 = 3.2;
+/// The least standard deviation of the moves of the click rate, as a logarithm, without chance.
+const MIN_CLICK_DEVIATION: f64 = 0.012;
+/// The least standard deviation of the moves of the entropy, as a logarithm, without chance.
+const MIN_ENTROPY_DEVIATION: f64 = 0.002;
+/// Fewer moves than these do not say how much a figure moves.
+const MIN_MOVES: usize = 4;
 
 /// The scale on which a figure is compared, and how far it may move on any day.
 struct Kind {
@@ -189,6 +207,7 @@ impl Day {
             log_digests: rows.log_digests.clone(),
             served_digest: served.file.digest.clone(),
             clicks: rows.clicks,
+            entropy_deviation: entropy_deviation(&served.overall),
             figures,
             distributions,
             jumped: false,
@@ -212,8 +231,56 @@ impl Day {
             self.place(name, &days, bands)?.jump(name, is_felt)
         });
         let mut jumps: Vec<Jump> = jumps.collect();
+        for (name, jump) in self.moves(&days, bands) {
+            if jumps.iter().all(|jump| jump.figure != name) {
+                jumps.push(jump);
+            }
+        }
         jumps.sort_by(|one, other| other.distance.total_cmp(&one.distance));
         jumps
+    }
+
+    /// Returns the jumps of click rate and entropy that show only in how much they move: of one of them, or of both.
+    fn moves(&self, days: &[&Self], bands: Bands<'_>) -> Vec<(&'static str, Jump)> {
+        let chance = 1.0 / (self.clicks.max(1) as f64).sqrt();
+        let clicks = self.move_of("ctr", days, 1, MIN_CLICK_DEVIATION.hypot(chance));
+        let chance = self.entropy_deviation.unwrap_or(0.2 * chance);
+        let entropy = self.move_of("normalized_entropy", days, LATELY_DAYS, MIN_ENTROPY_DEVIATION.hypot(chance));
+        let (Some(clicks), Some(entropy)) = (clicks, entropy) else { return Vec::new() };
+        let limit = |name: &str, deviations: f64| bands.factor_of(name) * deviations * clicks.few;
+        let joint = (clicks.deviations().abs() + entropy.deviations()) / std::f64::consts::SQRT_2;
+        let distance = (clicks.deviations().abs() / limit("ctr", CLICK_DEVIATIONS))
+            .max(joint / limit("ctr", JOINT_DEVIATIONS).max(limit("normalized_entropy", JOINT_DEVIATIONS)));
+        let rise = entropy.deviations() / limit("normalized_entropy", ENTROPY_DEVIATIONS);
+        let jumps =
+            [("ctr", clicks.jump("ctr", distance)), ("normalized_entropy", entropy.jump("normalized_entropy", rise))];
+        jumps.into_iter().filter_map(|(name, jump)| Some((name, jump?))).collect()
+    }
+
+    /// Returns how a figure moved since the median of the last days. `None` if too few days before have it.
+    fn move_of(&self, name: &str, days: &[&Self], last_days: usize, min_deviation: f64) -> Option<Move> {
+        let found = self.figures.get(name)?.max(1e-9).ln();
+        let known: Vec<&&Self> = days.iter().filter(|day| day.figures.contains_key(name)).collect();
+        let values: Vec<f64> = known.iter().map(|day| day.figures[name].max(1e-9).ln()).collect();
+        let count = values.len();
+        if count <= MIN_MOVES {
+            return None;
+        }
+        let steps = values.windows(2).map(|pair| (pair[1] - pair[0]).powi(2));
+        let mut deviation = (steps.sum::<f64>() / (count - 1) as f64).sqrt().max(min_deviation);
+        // A move over several days is the sum of theirs.
+        if let Some(([_, end_us], [_, before_us])) = self.window_us.zip(known[count - 1].window_us) {
+            deviation *= ((end_us as f64 - before_us as f64) / 86_400e6).max(1.0).sqrt();
+        }
+        let lately = |until: usize| median(&values[until.saturating_sub(last_days)..until]);
+        let last = lately(count)?;
+        // On the same day of the week before, it may have moved as far.
+        let week_ago = count.checked_sub(7).filter(|&index| index >= last_days);
+        let week_ago = week_ago.and_then(|index| Some(values[index] - lately(index)?)).unwrap_or(0.0);
+        let is_as_then = (found - last - week_ago).abs() < (found - last).abs();
+        let middle = if is_as_then { last + week_ago } else { last };
+        // The fewer moves, the less is known of how far they go.
+        Some(Move { found, middle, deviation, few: 1.0 + 1.0 / (count - 1) as f64 })
     }
 
     /// Returns where a figure is in its band; `None` if it is not known, or was not known before.
@@ -256,6 +323,42 @@ impl Day {
             "{end_us:020}-{:016x}.json",
             xxh3_64(self.log_digests.iter().flatten().cloned().collect::<String>().as_bytes())
         )
+    }
+}
+
+/// Returns the standard deviation of the logarithm of the normalized entropy, from its interval.
+fn entropy_deviation(overall: &Overall) -> Option<f64> {
+    let [low, high] = overall.normalized_entropy_interval?;
+    // An interval of 95 % has 1.96 deviations on both sides.
+    (low > 0.0).then(|| (high / low).ln() / 3.92)
+}
+
+/// How far the logarithm of a figure moved.
+struct Move {
+    found: f64,
+    middle: f64,
+    /// Standard deviation of the moves before.
+    deviation: f64,
+    /// Factor of all bands that says how little is known of the deviation.
+    few: f64,
+}
+
+impl Move {
+    fn deviations(&self) -> f64 {
+        (self.found - self.middle) / self.deviation
+    }
+
+    /// Returns the jump whose distance was judged with other figures, if it is one.
+    fn jump(&self, name: &str, distance: f64) -> Option<Jump> {
+        let half = (self.found - self.middle).abs() / distance;
+        (distance > 1.0).then(|| Jump {
+            figure: name.to_owned(),
+            expected: [(self.middle - half).exp(), (self.middle + half).exp()],
+            found: self.found.exp(),
+            distance,
+            owner: Owner::Delivery,
+            action: CHANGED_LABELS,
+        })
     }
 }
 
@@ -413,6 +516,7 @@ mod tests {
             log_digests: vec![Some(number.to_string())],
             served_digest: String::new(),
             clicks: 10_000,
+            entropy_deviation: Some(0.002),
             figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
             distributions: BTreeMap::new(),
             jumped: false,
@@ -475,7 +579,8 @@ mod tests {
         };
         let moving: Vec<Day> = (0..9).map(|at| with(0.06, 0.86, at)).collect();
         assert_eq!(names(&with(0.17, 0.86, 99), &moving), [""; 0], "a large creative was born");
-        assert_eq!(names(&with(0.17, 0.89, 99), &moving), ["distance of creative"], "its ids were shifted");
+        let shifted = names(&with(0.17, 0.89, 99), &moving);
+        assert!(shifted.contains(&"distance of creative".to_owned()), "its ids were shifted");
         assert_eq!(names(&with(0.5, 0.86, 99), &moving), ["distance of creative"]);
         let mut unknown = with(0.17, 0.86, 99);
         unknown.figures.insert("unseen of creative".to_owned(), 0.5);
@@ -490,6 +595,40 @@ mod tests {
         let mut constant = with(0.06, 0.86, 99);
         constant.figures.insert("distinct of creative".to_owned(), 1.0);
         assert_eq!(names(&constant, &moving), ["distinct of creative"]);
+    }
+
+    fn with_clicks(ctr: f64, entropy: f64, number: i64) -> Day {
+        let mut day = day(1.0, 0.2, number);
+        day.window_us = Some([number * 86_400_000_000, (number + 1) * 86_400_000_000]);
+        day.figures.extend([("ctr".to_owned(), ctr), ("normalized_entropy".to_owned(), entropy)]);
+        day
+    }
+
+    #[test]
+    fn a_step_of_the_click_rate_and_a_small_rise_of_the_entropy_are_noticed_where_the_level_wanders() {
+        // The click rate has wandered from 0.16 to 0.2, by up to 4 % a day.
+        let wandering: Vec<Day> = (0..12_i32)
+            .map(|at| {
+                let ctr = 0.16 * (0.02 * f64::from(at) + if at % 2 == 0 { 0.015 } else { 0.0 }).exp();
+                with_clicks(ctr, 0.89 + if at % 3 == 0 { 0.002 } else { 0.0 }, i64::from(at))
+            })
+            .collect();
+        let last = wandering[11].figures["ctr"];
+        let on = |factor: f64, entropy: f64, number| names(&with_clicks(last * factor, entropy, number), &wandering);
+        assert_eq!(on(1.06, 0.89, 12), [""; 0]);
+        assert_eq!(on(1.19, 0.89, 12), ["ctr"], "a fifth of the negatives lost");
+        assert_eq!(on(0.8, 0.89, 12), ["ctr"], "a fifth of the clicks lost");
+        assert_eq!(on(1.08, 0.905, 12), ["ctr", "normalized_entropy"], "2 % of bots");
+        assert_eq!(on(1.0, 0.87, 12), [""; 0], "better is no fault");
+        assert_eq!(on(1.12, 0.89, 16), [""; 0], "days are missing before it");
+        assert_eq!(names(&with_clicks(last * 1.19, 0.89, 12), &wandering[9..]), [""; 0], "too few days");
+        // Every Saturday is such a step.
+        let weekly: Vec<Day> = (0..21_i32)
+            .map(|at| {
+                with_clicks(if at % 7 >= 5 { 0.23 } else { 0.2 }, if at % 7 >= 5 { 0.905 } else { 0.89 }, at.into())
+            })
+            .collect();
+        assert_eq!(names(&with_clicks(0.23, 0.905, 19), &weekly[..19]), [""; 0]);
     }
 
     #[test]

@@ -231,10 +231,9 @@ impl Judge<'_> {
         self.note("unlearned_rows", Answer::of(learned.is_empty()), words, action);
     }
 
-    /// Checks the calibration ratio by its interval. A file that is better than the served one in both normalized
-    /// entropy and calibration is not held back for its calibration. Where the clicks are too few to tell, a file that
-    /// is better in normalized entropy passes if its ratio itself is inside the outer bar, because the alternative is
-    /// the served file; the entropy has a check of its own, by its interval.
+    /// Checks the calibration ratio by its interval. The alternative to the file is what is served, so the file is not
+    /// held back for a calibration that is [no worse](is_no_worse_calibrated), and one whose normalized entropy is
+    /// surely lower has a wider bar: a click rate that moves overnight makes every model of the day before miss it.
     fn check_calibration(&mut self, model: &ModelEvaluation, baseline: Option<&ModelEvaluation>) {
         let (bar, outer_bar) = (self.settings.calibration_ratio, self.settings.proven_calibration_ratio);
         let expected =
@@ -250,20 +249,35 @@ impl Judge<'_> {
         let before = baseline.and_then(|baseline| baseline.overall.calibration);
         if let Some(before) = before {
             found.push_str(&format!("; {:.4} of what is served", before.ratio));
-            if answer != Answer::Passed && is_better(model, baseline, 0.0) {
-                found.push_str(", which is worse in both normalized entropy and calibration");
+            let [low, high] = self.settings.better_calibration_ratio;
+            let is_tolerable = calibration.is_some_and(|it| low <= it.low && it.high <= high);
+            if answer != Answer::Passed && self.is_no_worse(model, baseline) {
+                found.push_str(", which is no better in normalized entropy and calibration");
                 answer = Answer::Passed;
-            }
-            let is_inside = calibration.is_some_and(|it| outer_bar[0] <= it.ratio && it.ratio <= outer_bar[1]);
-            let tolerance = if is_inside { f64::INFINITY } else { SAME_CALIBRATION };
-            if matches!(answer, Answer::CannotTell { .. }) && is_better(model, baseline, tolerance) {
-                let and = if is_inside { "" } else { " and no better calibrated" };
-                found.push_str(&format!(", which is worse in normalized entropy{and}"));
+            } else if answer != Answer::Passed && is_tolerable && has_lower_entropy(model) {
+                found.push_str(&format!(", whose normalized entropy is surely higher: within {low} to {high}"));
                 answer = Answer::Passed;
             }
         }
         let action = "recalibrate the model on recent rows, then pack it again";
         self.note("calibration", answer, (expected, found), action);
+    }
+
+    /// Returns whether the file is no worse than the baseline in both normalized entropy and calibration, by intervals.
+    fn is_no_worse(&self, model: &ModelEvaluation, baseline: Option<&ModelEvaluation>) -> bool {
+        let entropy = self.entropy_answer(model) == Answer::Passed;
+        entropy && baseline.is_some_and(|baseline| is_no_worse_calibrated(model, baseline))
+    }
+
+    /// Answers whether the normalized entropy is low enough, compared with that of the baseline.
+    fn entropy_answer(&self, model: &ModelEvaluation) -> Answer {
+        let (bar, outer_bar) = (self.settings.max_entropy_rise, self.settings.proven_entropy_rise);
+        match model.comparison.as_ref().and_then(|comparison| comparison.normalized_entropy_change) {
+            Some(Difference { value, low, high }) => {
+                Figure { value, low, high, clicks: model.overall.telling_clicks() }.at_most(bar, outer_bar)
+            }
+            None => Answer::HeldBack,
+        }
     }
 
     /// Adds a check that holds back for every slice that is surely outside its limits, worst first, or one passed check
@@ -302,12 +316,7 @@ impl Judge<'_> {
             || "none, because there are no clicks".to_owned(),
             |it| format!("{:+.4} % ({:+.4} to {:+.4})", it.value * 100.0, it.low * 100.0, it.high * 100.0),
         );
-        let answer = match change {
-            Some(Difference { value, low, high }) => {
-                Figure { value, low, high, clicks: model.overall.telling_clicks() }.at_most(bar, outer_bar)
-            }
-            None => Answer::HeldBack,
-        };
+        let answer = self.entropy_answer(model);
         let [bar, outer_bar] = [bar, outer_bar].map(percent);
         let expected = format!("at most {outer_bar:+} % against the baseline, and not surely above {bar:+} %");
         let action = "train on more or newer rows, or prune less; omomi evaluate --baseline has details";
@@ -317,7 +326,7 @@ impl Judge<'_> {
         let shift = comparison.map(|comparison| comparison.population_stability_index);
         let mut found = shift.map_or_else(|| "none".to_owned(), |found| format!("{found:.5}"));
         let mut passed = shift.is_some_and(|found| found < max);
-        if !passed && shift.is_some() && is_better(model, Some(baseline), 0.0) {
+        if !passed && shift.is_some() && has_lower_entropy(model) && self.is_no_worse(model, Some(baseline)) {
             found.push_str(", for the better: in both normalized entropy and calibration");
             passed = true;
         }
@@ -440,18 +449,24 @@ fn days_of(model: &ModelEvaluation) -> Option<f64> {
     Some(((last_us as f64 - first_us as f64) / 86_400e6).max(1.0 / 24.0))
 }
 
-/// Calibration ratios that differ by less are the same. It only decides where the clicks are too few to tell: the
-/// alternative to the file is what is served.
+/// Calibration ratios that differ by less are the same.
 const SAME_CALIBRATION: f64 = 0.01;
 
-/// Returns whether the file is better than the baseline in normalized entropy, and also in calibration, as far as
-/// `tolerance`.
-fn is_better(model: &ModelEvaluation, baseline: Option<&ModelEvaluation>, tolerance: f64) -> bool {
-    let distance = |model: &ModelEvaluation| Some(model.overall.calibration?.ratio.ln().abs());
+/// Returns whether the whole interval of the change of the normalized entropy is below 0.
+fn has_lower_entropy(model: &ModelEvaluation) -> bool {
     let change = model.comparison.as_ref().and_then(|comparison| comparison.normalized_entropy_change);
-    let calibrations = distance(model).zip(baseline.and_then(distance));
-    change.is_some_and(|change| change.value < 0.0)
-        && calibrations.is_some_and(|(found, before)| found < before + tolerance)
+    change.is_some_and(|change| change.high < 0.0)
+}
+
+/// Returns whether the file is nowhere in its interval further from the right calibration than the baseline, as far as
+/// [`SAME_CALIBRATION`]. Both are judged on the same clicks, so chance moves both ratios together: the difference of
+/// their logarithms is that of their predictions, and the distance can grow only until the end of the interval.
+fn is_no_worse_calibrated(model: &ModelEvaluation, baseline: &ModelEvaluation) -> bool {
+    let Some((found, before)) = model.overall.calibration.zip(baseline.overall.calibration) else { return false };
+    [found.low, found.high].into_iter().all(|end| {
+        let (found, chance) = (end.ln(), (end / found.ratio).ln());
+        found.abs() <= (before.ratio.ln() + chance).abs() + SAME_CALIBRATION
+    })
 }
 
 fn calibration_words(calibration: Option<Calibration>) -> String {

@@ -8,6 +8,7 @@
 //! proven_entropy_rise = 0.01              # its upper end has to be at most this: 1 %
 //! calibration_ratio = [0.95, 1.05]        # probabilities divided by clicks: not surely outside
 //! proven_calibration_ratio = [0.9, 1.1]   # both ends have to be inside
+//! better_calibration_ratio = [0.8, 1.25]  # or inside of this, if the entropy is surely below the baseline's
 //! slice_calibration_ratio = [0.85, 1.15]  # not surely outside, for all slices together
 //! slice_min_clicks = 30                   # clicks of a slice, found or expected, so that it says something
 //! max_shift = 0.1                         # population stability index against the baseline's probabilities; must be below
@@ -55,6 +56,9 @@ pub struct GateSettings {
     pub calibration_ratio: [f64; 2],
     /// Calibration ratios inside of which the whole interval must be.
     pub proven_calibration_ratio: [f64; 2],
+    /// Calibration ratios inside of which the whole interval of a file must be whose normalized entropy is surely below
+    /// the baseline's.
+    pub better_calibration_ratio: [f64; 2],
     /// Calibration ratios of a slice outside of which its whole interval must not be.
     pub slice_calibration_ratio: [f64; 2],
     /// Minimum number of clicks, found or expected, of a slice that is checked.
@@ -100,6 +104,7 @@ impl Default for GateSettings {
             proven_entropy_rise: 0.01,
             calibration_ratio: [0.95, 1.05],
             proven_calibration_ratio: [0.9, 1.1],
+            better_calibration_ratio: [0.8, 1.25],
             slice_calibration_ratio: [0.85, 1.15],
             slice_min_clicks: 30,
             max_shift: 0.1,
@@ -148,6 +153,7 @@ impl GateSettings {
             "max_entropy_rise" => self.max_entropy_rise = place.number(value)?,
             "proven_entropy_rise" => self.proven_entropy_rise = place.number(value)?,
             "proven_calibration_ratio" => self.proven_calibration_ratio = place.ratios(value)?,
+            "better_calibration_ratio" => self.better_calibration_ratio = place.ratios(value)?,
             "history_band" => self.history_band = place.number(value)?,
             "history_bands" => {
                 let Some(table) = value.as_object() else {
@@ -207,6 +213,7 @@ mod tests {
                     slice_min_clicks = 5\nmax_shift = 6.5\nmax_unseen_rise = 7\nmax_weight = 8\nsize_ratio = [9, 9.5]\n\
                     training_rows_ratio = [10, 10.5]\nproven_entropy_rise = 11\nproven_calibration_ratio = [2, 12]\n\
                     first_max_entropy = 13\nfirst_max_unseen = 14\nfirst_min_weights = 15\nhistory_band = 16\n\
+                    better_calibration_ratio = [0.5, 19]\n\
                     history_bands = { ctr = 17, \"distance of site\" = 18 }\n";
         let expected = GateSettings {
             min_clicks: 1,
@@ -221,6 +228,7 @@ mod tests {
             training_rows_ratio: [10.0, 10.5],
             proven_entropy_rise: 11.0,
             proven_calibration_ratio: [2.0, 12.0],
+            better_calibration_ratio: [0.5, 19.0],
             first_max_entropy: 13.0,
             first_max_unseen: 14.0,
             first_min_weights: 15,

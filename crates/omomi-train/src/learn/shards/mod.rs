@@ -19,9 +19,9 @@
 //! WORK_DIR/
 //!     progress.jsonl               one ProgressEvent per line, from all commands, oldest first
 //!     round-01/
-//!         shard-0001.parquet       the state of a shard, and its provenance beside it
-//!         shard-0001.provenance.json
-//!         shard-0001.done.json     the marker, written last: what the state depends on, and its digest
+//!         shard-0001.parquet       the state of a shard
+//!         shard-0001.provenance.json   the copy of its provenance, for people
+//!         shard-0001.done.json     the marker, written last: what the state depends on, its digest, and what was noticed
 //!         shard-0001.stderr.txt    standard error of its processes
 //!         merged.parquet           the merged state, if another round or a recalibration follows
 //! ```
