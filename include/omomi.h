@@ -621,12 +621,13 @@ typedef struct {
 
 /// The contribution of one feature to the logit.
 typedef struct {
-  /// Its feature key.
+  /// Its feature key; 0 for a field without a value.
   uint64_t key;
-  /// Its weight on the logit scale; 0 for an unseen category.
+  /// What it adds, on the logit scale. An unseen category adds 0, unless the file has default weights.
   float weight;
-  /// 1 if the file has a weight for it, 0 for an unseen category.
-  uint32_t has_weight;
+  /// 1 if the file has a weight for the category, 0 for an unseen category, 2 for a field without a value (only if the
+  /// file has default weights).
+  uint32_t source;
   /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
   char name[OMOMI_NAME_CAPACITY_BYTES];
 } OmomiContribution;
