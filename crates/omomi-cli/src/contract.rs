@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use omomi::LoadMode;
-use omomi::contract::{Buckets, CategoryLimit, Contract, Field, FieldKind, OverLimit, Side};
+use omomi::contract::{Buckets, CategoryLimit, Contract, Field, FieldKind, OverLimit, Side, UnseenWeight};
 use omomi::weight_file::layout::MAGIC;
 use omomi_train::agreement::{ChangeKind, Difference, Language, Naming, compare, declaration};
 use omomi_train::learn::fill_quantiles;
@@ -289,10 +289,12 @@ fn reading_text(contract: &Contract, index: usize) -> String {
     column.into_iter().chain(nfc).chain(missing).collect()
 }
 
-/// Returns the meaning of a field. Below it come the unit, range and buckets of a number, and the limit of categories.
+/// Returns the meaning of a field. Below it come the unit, range and buckets of a number, the limit of categories, and
+/// whether unseen ones add nothing.
 fn meaning(field: &Field) -> String {
-    let meaning = meaning_of_value(field);
-    field.category_limit.map_or_else(|| meaning.clone(), |limit| format!("{meaning}\n{}", limit_text(limit)))
+    let limit = field.category_limit.map(|limit| format!("\n{}", limit_text(limit)));
+    let zero = (field.unseen == UnseenWeight::Zero).then(|| "\nunseen categories and missing values add 0".to_owned());
+    [meaning_of_value(field)].into_iter().chain(limit).chain(zero).collect()
 }
 
 fn limit_text(limit: CategoryLimit) -> String {

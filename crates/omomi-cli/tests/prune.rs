@@ -15,7 +15,7 @@ use omomi_train::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOpt
 
 use omomi::store::Store;
 use omomi::weight_file::table::Encoding;
-use omomi_train::learn::state::{StateReader, split_categories};
+use omomi_train::learn::state::{StateReader, UNSEEN_FIELD, split_categories};
 use omomi_train::learn::{Sampling, Settings, TrainOptions, provenance_path, train};
 use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 
@@ -117,13 +117,24 @@ fn rows(state: &Path) -> BTreeMap<(String, String), Row> {
     let mut reader = StateReader::open(state).unwrap();
     let mut rows = BTreeMap::new();
     while let Some(batch) = reader.next_batch().unwrap() {
-        for row in batch.rows().filter(|row| !row.is_bias()) {
+        for row in batch.rows().filter(|row| !row.is_bias() && !row.is_default()) {
             let place = (row.field.to_owned(), row.category.to_owned());
             let (impressions, last_seen_us, weight) = (row.impressions, row.last_seen_us, row.weight);
             rows.insert(place, Row { impressions, last_seen_us, weight });
         }
     }
     rows
+}
+
+/// What stands for the unseen categories of each field in a state.
+fn unseen_weights(state: &Path) -> BTreeMap<String, f64> {
+    let mut reader = StateReader::open(state).unwrap();
+    let mut weights = BTreeMap::new();
+    while let Some(batch) = reader.next_batch().unwrap() {
+        let rows = batch.rows().filter(|row| row.field == UNSEEN_FIELD);
+        weights.extend(rows.map(|row| (row.category.to_owned(), row.weight)));
+    }
+    weights
 }
 
 fn by_field<T: Copy>(others: Option<T>, named: &[(&str, T)]) -> ByField<T> {
@@ -414,9 +425,14 @@ fn bias_is_fitted_again_after_a_cut_by_magnitude() {
     let folder = tempfile::tempdir().unwrap();
     let measures = Measures { min_magnitude: Some(0.15), l1: Some(0.25), ..Measures::default() };
     let bill = trained.prune(folder.path(), measures.clone()).bill;
-    assert_eq!((bill.rule_after.l1, bill.rule_after.min_magnitude), (0.25, 0.15));
+    // A magnitude is the distance from what a server adds for a dropped category, which the rule does not know.
+    assert_eq!((bill.rule_after.l1, bill.rule_after.min_magnitude), (0.25, 0.0));
     let left = rows(&folder.path().join("pruned.parquet"));
-    assert!(left.values().all(|row| row.weight.abs() >= 0.15));
+    let unseen = unseen_weights(&folder.path().join("pruned.parquet"));
+    assert!(unseen.values().any(|weight| weight.abs() > 0.01), "{unseen:?}");
+    let of = |field: &str| unseen.get(field).copied().unwrap_or(0.0);
+    assert!(left.iter().all(|((field, _), row)| (row.weight - of(field)).abs() >= 0.15));
+    assert!(left.iter().any(|(_, row)| row.weight.abs() < 0.15), "near 0, but far from unseen categories");
     let quality = bill.total.held_out.unwrap();
     assert!((quality.after.calibration_ratio.unwrap() - 1.0).abs() < 1e-6);
     assert!((bill.rule_after.shift - bill.rule_before.shift).abs() > 1e-4, "{:?}", bill.rule_after);

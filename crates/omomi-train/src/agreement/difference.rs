@@ -138,6 +138,8 @@ impl Found {
         if old.category_limit != new.category_limit {
             self.add(ChangeKind::Nothing, name, "the limit of its categories".to_owned());
         }
+        let unseen = [old, new].map(|field| field.unseen.word());
+        self.step(ChangeKind::Nothing, name, "what unseen categories and missing values add", unseen[0], unseen[1]);
     }
 
     fn texts(&mut self, field: &Field, old_nfc: bool, new_nfc: bool) {

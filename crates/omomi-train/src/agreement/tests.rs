@@ -98,6 +98,10 @@ fn each_change_of_one_key_is_one_change_with_what_to_do() {
         one(Nothing, "hour", "the limit of its categories")
     );
     assert_eq!(
+        replaced("type = \"id\"", "type = \"id\"\nunseen = \"zero\""),
+        one(Nothing, "hour", "what unseen categories and missing values add: learned -> zero")
+    );
+    assert_eq!(
         replaced("[\"region\", \"hour\"]", "[\"region\", \"hour\"]\nmax_categories = 9"),
         one(Nothing, "region*hour", "the limit of its categories")
     );

@@ -77,15 +77,17 @@ fn group_names(model: &Model) -> Vec<String> {
     fields.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross))).collect()
 }
 
-/// Returns the largest magnitude of a weight. In a table with scales, a line does not tell which field a weight belongs
+/// Returns the largest magnitude of a weight, those of unseen categories and missing values included. In a table with scales, a line does not tell which field a weight belongs
 /// to. However, each scale is chosen so that the largest weight of its group is 127 times the scale.
 fn largest_weight(model: &Model, fields: &[FieldWeights]) -> f64 {
     let table = model.table();
+    let defaults = model.default_weights().iter().flat_map(|weights| [weights.unseen, weights.missing]);
+    let largest_default = defaults.map(f32::abs).fold(0.0, f32::max);
     if !table.encoding().has_scales() {
-        return f64::from(table.largest_magnitude());
+        return f64::from(table.largest_magnitude().max(largest_default));
     }
     let names = group_names(model);
     let has_weights = |name: &String| fields.iter().any(|field| field.field == *name && field.weight_count > 0);
     let scales = (0..names.len()).filter(|&group| has_weights(&names[group])).map(|group| table.scale(group));
-    f64::from(scales.fold(0.0, f32::max)) * 127.0
+    (f64::from(scales.fold(0.0, f32::max)) * 127.0).max(f64::from(largest_default))
 }

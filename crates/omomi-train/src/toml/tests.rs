@@ -169,6 +169,8 @@ fn category_limits_are_checked_and_stop_with_an_error_unless_the_contract_says_d
         ("max_categories = 0", "`max_categories` must be a whole number of at least 1, found 0"),
         ("max_categories = 1.5", "`max_categories` must be a whole number of at least 1, found 1.5"),
         ("over_max = \"drop\"", "`over_max` needs `max_categories`, which is missing"),
+        ("unseen = \"none\"", "`unseen` must be one of learned, zero, found `none`"),
+        ("unseen = 0", "`unseen` must be text, found a number"),
         ("max_categories = 9\nover_max = \"keep\"", "`over_max` must be one of error, drop, found `keep`"),
     ];
     for (added, expected) in cases {

@@ -82,7 +82,7 @@ fn a_recalibrated_state_predicts_the_observed_ctr_of_the_held_out_rows() {
     let folder = Folder::with_state();
     let report = recalibrate(&folder.options("state.parquet", "new.parquet"), &mut |_| ()).unwrap();
     assert!(report.before.calibration_ratio.unwrap() < 0.8, "{:?}", report.before);
-    assert!((report.after.calibration_ratio.unwrap() - 1.0).abs() < 1e-9, "{:?}", report.after);
+    assert!((report.after.calibration_ratio.unwrap() - 1.0).abs() < 1e-7, "{:?}", report.after);
     assert!(report.after.log_loss < report.before.log_loss);
 
     // A reader of the new state makes the same predictions.

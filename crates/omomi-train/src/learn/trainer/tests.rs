@@ -463,7 +463,7 @@ fn new_categories_that_click_less_than_the_others_are_predicted_as_such() {
     };
     let learned = calibration(CONTRACT);
     let zero = calibration(&CONTRACT.replace(r#""type""#, r#""unseen":"zero","type""#));
-    assert!((learned - 1.0).abs() < 0.2 && zero > 2.0, "{learned} instead of {zero}");
+    assert!((learned - 1.0).abs() < 0.5 && zero > 3.0, "{learned} instead of {zero}");
 }
 
 #[test]

@@ -24,7 +24,8 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         logs: vec![logs],
         held_out: Vec::new(),
         read: ReadOptions::default(),
-        settings: Settings::default(),
+        // With an l1, categories that were seen but have no weight would count as unseen, too.
+        settings: Settings { l1: 0.0, ..Settings::default() },
         sampling: Sampling::default(),
         start: None,
         passes: 1,
