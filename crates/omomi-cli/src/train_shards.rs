@@ -66,6 +66,16 @@ pub(crate) struct ShardFlags {
 }
 
 impl ShardFlags {
+    /// Whether this process trains a part of a larger training.
+    pub(crate) const fn is_part(&self) -> bool {
+        self.shard.is_some() || self.round.is_some() || self.for_parent
+    }
+
+    /// Whether the learning rate of the shards is given.
+    pub(crate) const fn has_alpha(&self) -> bool {
+        self.shard_alpha.is_some()
+    }
+
     /// Narrows `options` to one shard and one round, if they are given.
     pub(crate) fn narrow(&self, contract: &Contract, options: &mut TrainOptions) -> Result<(), TrainShardsError> {
         if let Some(shard) = self.shard {

@@ -12,6 +12,7 @@ use omomi::math;
 use omomi::prefetch::prefetch;
 
 use super::Settings;
+use super::iterates::IterateAverage;
 use super::optimizer::Coordinate;
 
 /// How many rows ahead coordinates are prefetched: they arrive while the rows in between are learned.
@@ -22,6 +23,8 @@ const ROWS_AHEAD: usize = 6;
 pub(super) struct Learner {
     settings: Settings,
     columns: Columns,
+    /// Average of the iterates of the bias.
+    pub(super) bias_average: IterateAverage,
 }
 
 /// Scratch columns for the features of one row. Each has room for the longest row so far.
@@ -35,27 +38,30 @@ struct Columns {
 
 impl Learner {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, columns: Columns::default() }
+        Self { settings, columns: Columns::default(), bias_average: IterateAverage::default() }
     }
 
-    /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates`. Adds each
-    /// prediction to `progressive`, if given.
+    /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates` and `averages`.
+    /// Adds each prediction to `progressive`, if given.
     pub(super) fn learn(
         &mut self,
         rows: &IndexedRows,
         bias: &mut Coordinate,
         coordinates: &mut [Coordinate],
+        averages: &mut [IterateAverage],
         mut progressive: Option<&mut Evaluator>,
     ) {
         for row in 0..rows.row_count().min(ROWS_AHEAD) {
-            fetch(rows, row, coordinates);
+            fetch(rows, row, coordinates, averages);
         }
         for row in 0..rows.row_count() {
-            fetch(rows, row + ROWS_AHEAD, coordinates);
+            fetch(rows, row + ROWS_AHEAD, coordinates, averages);
             let numbers = &rows.numbers[rows.range(row)];
             let (clicked, importance) = (rows.clicked[row], rows.importance[row]);
             let bias_weight = self.settings.bias_weight(bias.z, self.settings.curvature(bias.n));
             self.columns.read(&self.settings, numbers, coordinates);
+            self.bias_average.include(bias_weight);
+            self.columns.include(numbers, averages);
             let logit = self.columns.weight[..numbers.len()].iter().fold(bias_weight, |logit, weight| logit + weight);
             let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
             *bias = bias.updated_by_rows(bias_weight, gradient, importance, self.settings.alpha);
@@ -97,6 +103,14 @@ impl Columns {
         }
     }
 
+    /// Includes the weights before the row in the averages of their features.
+    #[inline]
+    fn include(&self, numbers: &[u32], averages: &mut [IterateAverage]) {
+        for (&number, &weight) in numbers.iter().zip(&self.weight) {
+            averages[number as usize].include(weight);
+        }
+    }
+
     /// Computes the coordinates after the row, like [`Coordinate::updated_by_rows`], but reuses the root.
     #[inline]
     fn update(&mut self, len: usize, gradient: f64, importance: f64, alpha: f64) {
@@ -119,9 +133,10 @@ impl Columns {
 }
 
 #[inline]
-fn fetch(rows: &IndexedRows, row: usize, coordinates: &[Coordinate]) {
+fn fetch(rows: &IndexedRows, row: usize, coordinates: &[Coordinate], averages: &[IterateAverage]) {
     for &number in rows.features(row).unwrap_or_default() {
         prefetch(coordinates.as_ptr().wrapping_add(number as usize));
+        prefetch(averages.as_ptr().wrapping_add(number as usize));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::log::RowBatch;
 use omomi::contract::Contract;
 
 use super::chunk_features::{ChunkFeatures, UNSEEN};
-use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US};
+use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US, Table};
 use super::last_day::{LastDay, SettledBias};
 use super::learner::Learner;
 use super::optimizer::Coordinate;
@@ -120,7 +120,8 @@ impl Trainer {
                 *bias = first_bias(settings, chunk.batch_sums);
             }
             let progressive = is_first.then_some(&mut *progressive);
-            learner.learn(chunk.rows, bias, &mut chunk.table.coordinates, progressive);
+            let Table { coordinates, averages, .. } = chunk.table;
+            learner.learn(chunk.rows, bias, coordinates, averages, progressive);
             if is_first {
                 last_day.add(chunk.rows, |number| number);
             }
@@ -132,6 +133,29 @@ impl Trainer {
     pub fn begin_next_pass(&mut self) {
         self.pass += 1;
         self.indexer.rewind();
+    }
+
+    /// Replaces each weight by the average of its last [iterates](super::iterates) of this run, which has less noise
+    /// than the last one. Call it at most once, after the last row and before [`settle_bias`](Self::settle_bias).
+    pub fn settle_weights(&mut self) {
+        let Self { settings, indexer, bias, learner, .. } = self;
+        let Table { coordinates, averages, .. } = &mut indexer.table;
+        for (coordinate, average) in coordinates.iter_mut().zip(averages) {
+            *coordinate = average.settled(*coordinate, settings);
+        }
+        *bias = learner.bias_average.settled_bias(*bias, settings);
+    }
+
+    /// Calls `view` with the model as it would be after a run that ends here, with [settled
+    /// weights](Self::settle_weights) and a [settled bias](Self::settle_bias). Training then goes on from the last
+    /// iterates.
+    pub(super) fn settled<T>(&mut self, view: impl FnOnce(&mut Self) -> T) -> T {
+        let (coordinates, bias) = (self.indexer.table.coordinates.clone(), self.bias);
+        self.settle_weights();
+        self.settle_bias();
+        let seen = view(self);
+        (self.indexer.table.coordinates, self.bias) = (coordinates, bias);
+        seen
     }
 
     /// Shifts the bias so that the model predicts as many clicks as the last 24 hours with rows had. Without this last

@@ -2,6 +2,7 @@
 
 use crate::evaluate::Evaluator;
 use crate::learn::feature_table::{FeatureCounts, NEVER_US};
+use crate::learn::iterates::IterateAverage;
 use crate::learn::learner::IndexedRows;
 use crate::learn::optimizer::Coordinate;
 use crate::learn::row_cache::RowCache;
@@ -62,21 +63,23 @@ impl Trainer {
         watch: &mut dyn FnMut(u64, &mut Evaluator),
     ) -> Result<(), TrainError> {
         // In the order of the cache, the coordinates that most rows need are next to each other.
-        let table = &mut self.indexer.table.coordinates;
-        let mut coordinates: Vec<Coordinate> = slots.0.iter().map(|&slot| table[slot as usize]).collect();
+        let table = &mut self.indexer.table;
+        let mut coordinates: Vec<Coordinate> = slots.0.iter().map(|&slot| table.coordinates[slot as usize]).collect();
+        let mut averages: Vec<IterateAverage> = slots.0.iter().map(|&slot| table.averages[slot as usize]).collect();
         let (mut rows, mut row_count) = (IndexedRows::default(), 0);
         cache.rewind()?;
         while cache.next_rows(&mut rows)? {
             let progressive = (self.pass == 1).then_some(&mut self.progressive);
-            self.learner.learn(&rows, &mut self.bias, &mut coordinates, progressive);
+            self.learner.learn(&rows, &mut self.bias, &mut coordinates, &mut averages, progressive);
             if self.pass == 1 {
                 self.last_day.add(&rows, |number| slots.0[number as usize]);
             }
             row_count += rows.row_count() as u64;
             watch(row_count, &mut self.progressive);
         }
-        for (&slot, coordinate) in slots.0.iter().zip(coordinates) {
-            table[slot as usize] = coordinate;
+        for (&slot, (coordinate, average)) in slots.0.iter().zip(coordinates.into_iter().zip(averages)) {
+            table.coordinates[slot as usize] = coordinate;
+            table.averages[slot as usize] = average;
         }
         Ok(())
     }

@@ -11,79 +11,146 @@ use crate::learn::{Settings, StateModel, TrainOptions, Trainer};
 use crate::log::{LogReader, RowBatch};
 use omomi::contract::Contract;
 
-use super::{Event, Trial, TuneError, TuneOptions};
+use super::{Event, HeldOutRows, Searched, Trial, TuneError, TuneOptions};
+
+/// A pass must lower the loss by this share of it to be worth its time.
+const MIN_GAIN: f64 = 1e-4;
+/// After so many passes without a gain, no further ones are tried.
+const MAX_IDLE_PASSES: u32 = 2;
 
 /// Learns the sample with `settings`. The states of shards are written to `folder`, which must be empty.
 pub(super) fn run(
     contract: &Contract,
+    options: &TuneOptions,
     sample: &Sample,
     settings: Settings,
-    passes: u32,
     folder: Option<&Path>,
 ) -> Result<Trial, TuneError> {
     let started = Instant::now();
-    let (metrics, nonzero_count) = match folder {
-        None => alone(contract, sample, settings, passes)?,
-        Some(folder) => merged(contract, sample, settings, passes, folder)?,
+    let mut trial = match folder {
+        None => alone(contract, options, sample, settings)?,
+        Some(folder) => merged(contract, options, sample, settings, folder)?,
     };
-    Ok(Trial { settings, metrics, nonzero_count, seconds: started.elapsed().as_secs_f64() })
+    trial.seconds = started.elapsed().as_secs_f64();
+    Ok(trial)
 }
 
-fn learned(contract: &Contract, batches: &[RowBatch], settings: Settings, passes: u32) -> Result<Trainer, TuneError> {
-    let mut trainer = Trainer::new(contract, settings)?;
-    for pass in 1..=passes {
-        if pass > 1 {
-            trainer.begin_next_pass();
-        }
-        for batch in batches {
-            trainer.learn(batch)?;
+/// Keeps the best number of passes.
+struct BestPasses {
+    best: Option<Trial>,
+}
+
+impl BestPasses {
+    /// Considers a trial with more passes than those before. Returns whether still more should be tried.
+    fn consider(&mut self, trial: Trial) -> bool {
+        match &self.best {
+            Some(best) if trial.metrics.log_loss >= best.metrics.log_loss * (1.0 - MIN_GAIN) => {
+                trial.passes < best.passes + MAX_IDLE_PASSES
+            }
+            _ => {
+                self.best = Some(trial);
+                true
+            }
         }
     }
-    Ok(trainer)
 }
 
-fn alone(contract: &Contract, sample: &Sample, settings: Settings, passes: u32) -> Result<(Metrics, u64), TuneError> {
-    let mut trainer = learned(contract, &sample.shards[0], settings, passes)?;
-    let metrics = if sample.held_out.is_empty() {
-        trainer.progressive_metrics()
-    } else {
-        evaluate(&sample.held_out, |batch, visit| trainer.predict(batch, visit))
-    };
-    Ok((metrics, trainer.nonzero_count()))
+fn learn(trainer: &mut Trainer, batches: &[RowBatch], pass: u32) -> Result<(), TuneError> {
+    if pass > 1 {
+        trainer.begin_next_pass();
+    }
+    batches.iter().try_for_each(|batch| trainer.learn(batch))?;
+    Ok(())
+}
+
+fn alone(
+    contract: &Contract,
+    options: &TuneOptions,
+    sample: &Sample,
+    settings: Settings,
+) -> Result<Trial, TuneError> {
+    let train = &options.train;
+    let mut trainer = Trainer::with_sampling(contract, settings, train.sampling)?;
+    let is_searched = options.searched.contains(&Searched::Passes) && !sample.held_out.is_empty();
+    let mut best = BestPasses { best: None };
+    for passes in 1..=train.passes.max(1) {
+        learn(&mut trainer, &sample.shards[0], passes)?;
+        if !is_searched && passes < train.passes {
+            continue;
+        }
+        let trial = |metrics: Metrics, nonzero_count: u64| Trial { settings, passes, metrics, nonzero_count, seconds: 0.0 };
+        let trial = if sample.held_out.is_empty() {
+            let metrics = trainer.progressive_metrics();
+            trainer.settled(|trainer| trial(metrics, trainer.nonzero_count()))
+        } else {
+            trainer.settled(|trainer| {
+                let metrics = evaluate(&sample.held_out, |batch, visit| trainer.predict(batch, visit));
+                trial(metrics, trainer.nonzero_count())
+            })
+        };
+        if !best.consider(trial) {
+            break;
+        }
+    }
+    Ok(best.best.unwrap_or_else(|| unreachable!("the last pass is considered")))
 }
 
 fn merged(
     contract: &Contract,
+    options: &TuneOptions,
     sample: &Sample,
     settings: Settings,
-    passes: u32,
     folder: &Path,
-) -> Result<(Metrics, u64), TuneError> {
-    let mut states = Vec::new();
-    for (index, batches) in sample.shards.iter().enumerate() {
-        let state = folder.join(format!("{index}.parquet"));
-        learned(contract, batches, settings, passes)?.write_state(&state, false)?;
-        states.push(state);
+) -> Result<Trial, TuneError> {
+    let train = &options.train;
+    let is_searched = options.searched.contains(&Searched::Passes);
+    let counts: Vec<u32> = if is_searched { (1..=train.passes.max(1)).collect() } else { vec![train.passes] };
+    let mut trainers = Vec::new();
+    for _ in &sample.shards {
+        trainers.push(Trainer::with_sampling(contract, settings, train.sampling)?);
     }
-    let state = folder.join("merged.parquet");
-    let options = AverageOptions {
-        states,
-        start: None,
-        rule: Rule::Curvature,
-        allow_uneven: true,
-        state: state.clone(),
-        replace: false,
-        arguments: Vec::new(),
-    };
-    let report = average(&options, &mut |_| ())?;
-    let model = StateModel::read(&state)?;
-    Ok((evaluate(&sample.held_out, |batch, visit| model.predict(batch, visit)), report.nonzero_count()))
+    let (mut best, mut learned) = (BestPasses { best: None }, 0);
+    for passes in counts {
+        for pass in learned + 1..=passes {
+            for (trainer, batches) in trainers.iter_mut().zip(&sample.shards) {
+                learn(trainer, batches, pass)?;
+            }
+        }
+        learned = passes;
+        let mut states = Vec::new();
+        for (index, trainer) in trainers.iter_mut().enumerate() {
+            let state = folder.join(format!("{index}.parquet"));
+            trainer.settled(|trainer| trainer.write_state(&state, true))?;
+            states.push(state);
+        }
+        let state = folder.join("merged.parquet");
+        let average_options = AverageOptions {
+            states,
+            start: None,
+            rule: Rule::Curvature,
+            allow_uneven: true,
+            state: state.clone(),
+            replace: true,
+            arguments: Vec::new(),
+        };
+        let report = average(&average_options, &mut |_| ())?;
+        let model = StateModel::read(&state)?;
+        let metrics = evaluate(&sample.held_out, |batch, visit| model.predict(batch, visit));
+        let trial = Trial { settings, passes, metrics, nonzero_count: report.nonzero_count(), seconds: 0.0 };
+        if !best.consider(trial) {
+            break;
+        }
+    }
+    Ok(best.best.unwrap_or_else(|| unreachable!("there is at least one number of passes")))
 }
 
 fn evaluate(held_out: &[RowBatch], predict: impl Fn(&RowBatch, &mut dyn FnMut(f64, bool))) -> Metrics {
     let mut evaluator = Evaluator::bounded();
     for batch in held_out {
-        predict(batch, &mut |logit, clicked| evaluator.add_logit(logit, clicked));
+        let mut importance = batch.importance.iter().flatten();
+        predict(batch, &mut |logit, clicked| {
+            evaluator.add_important_logit(logit, clicked, importance.next().copied().unwrap_or(1.0));
+        });
     }
     evaluator.metrics()
 }
@@ -101,13 +168,16 @@ impl Sample {
         options: &TuneOptions,
         watch: &mut dyn FnMut(&Event<'_>),
     ) -> Result<Self, TuneError> {
-        let TuneOptions { train, sharding, row_count, .. } = options;
+        let TuneOptions { sharding, row_count, .. } = options;
+        let mut train = options.train.clone();
+        let held_out_rows = options.held_out_rows.as_ref().filter(|_| train.held_out.is_empty());
+        train.read.extra_columns.extend(held_out_rows.and_then(HeldOutRows::column).cloned());
         let mut of_shards = Vec::new();
         match sharding {
-            None => of_shards.push(rows_of(contract, train, &train.logs, *row_count, watch)?),
+            None => of_shards.push(rows_of(contract, &train, &train.logs, *row_count, watch)?),
             Some(sharding) => {
                 let count = sharding.shard_count;
-                let split = sharding.split.clone().completed(contract, train, &mut |_| ())?;
+                let split = sharding.split.clone().completed(contract, &train, &mut |_| ())?;
                 for number in 1..=count {
                     let mut narrowed = train.clone();
                     split.narrow(OneOf { number, count }, contract, &mut narrowed)?;
@@ -116,10 +186,20 @@ impl Sample {
                 }
             }
         }
-        let held_out = match train.held_out.as_slice() {
+        let mut held_out = match train.held_out.as_slice() {
             [] => Vec::new(),
-            patterns => rows_of(contract, train, patterns, *row_count, watch)?,
+            patterns => rows_of(contract, &train, patterns, *row_count, watch)?,
         };
+        if let Some(rule) = held_out_rows {
+            for shard in &mut of_shards {
+                let (learned, of_shard) = rule.split(std::mem::take(shard));
+                *shard = learned;
+                held_out.extend(of_shard);
+            }
+            if held_out.is_empty() || of_shards.iter().any(Vec::is_empty) {
+                return Err(TuneError::NothingLeft { rule: rule.clone() });
+            }
+        }
         Ok(Self { shards: of_shards, held_out })
     }
 
