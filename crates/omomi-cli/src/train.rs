@@ -8,8 +8,9 @@ use crate::progress::ReadProgress;
 use clap::ArgAction;
 use omomi::contract::{Contract, TimeUnit};
 use omomi_train::evaluate::Metrics;
+use omomi_train::learn::recalibrate::{RecalibrateOptions, recalibrate};
 use omomi_train::learn::shards::train_for_parent;
-use omomi_train::learn::state::StateReader;
+use omomi_train::learn::state::{StateError, StateReader};
 use omomi_train::learn::tune::{self, SEARCH_PASSES, SEARCH_ROW_COUNT, search};
 use omomi_train::learn::{
     Account, Event, FieldFeatures, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions,
@@ -21,6 +22,7 @@ use crate::Failure;
 use crate::contract::read_contract;
 use crate::output::{note, say};
 use crate::progress::CountProgress;
+use crate::recalibrate::print_report;
 use crate::text::{figure, grouped, table, window_text};
 use crate::train_shards::{self, ShardFlags};
 
@@ -162,22 +164,75 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         again: arguments.again,
         arguments: std::env::args().skip(1).collect(),
     };
+    if !options.replace && options.state.exists() {
+        return Err(StateError::Exists { path: options.state }.into());
+    }
     if is_searched(arguments) {
         choose_settings(&contract, &mut options, arguments.quiet)?;
     }
+    let mut recalibrate_on: &[String] = &[];
     if let Some(shard_count) = arguments.shards.shards {
-        let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
-        return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
+        if arguments.shards.is_alone(&contract, &options)? {
+            note!(
+                "the logs are so small that one process learns them in seconds, and better than {shard_count} shards: \
+                 training in one process (--always-shard insists)"
+            );
+            recalibrate_on = arguments.shards.recalibrate_on();
+        } else {
+            let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
+            return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
+        }
+    }
+    if !recalibrate_on.is_empty() {
+        return train_and_recalibrate(&contract, options, recalibrate_on, arguments);
     }
     arguments.shards.narrow(&contract, &mut options)?;
     if arguments.shards.for_parent {
         train_for_parent(&contract, &options, &mut stdout())?;
         return Ok(());
     }
-    let relearning = CountProgress::new(arguments.quiet);
-    let mut watcher = Watcher { quiet: arguments.quiet, passes: options.passes, progress: None, relearning };
-    let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
-    say!("{}", describe(&account, &options).trim_end());
+    train_alone(&contract, &options, arguments.quiet)
+}
+
+/// Trains in this process, recalibrates the state, and leaves only the recalibrated one.
+fn train_and_recalibrate(
+    contract: &Contract,
+    options: TrainOptions,
+    recalibrate_on: &[String],
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let state = options.state.with_extension("before-recalibration.parquet");
+    let before = TrainOptions { state, replace: true, ..options.clone() };
+    let outcome = train_alone(contract, &before, arguments.quiet).and_then(|()| {
+        // It refuses logs that were learned.
+        let recalibrate_options = RecalibrateOptions {
+            state: before.state.clone(),
+            logs: recalibrate_on.to_vec(),
+            read: options.read.clone(),
+            out: options.state.clone(),
+            replace: options.replace,
+            arguments: options.arguments.clone(),
+        };
+        let report = recalibrate(&recalibrate_options, &mut |_| ())?;
+        print_report(&report);
+        if let Some(warning) = &report.warning {
+            note!("warning: {warning}");
+        }
+        say!("state      {}", options.state.display());
+        Ok(())
+    });
+    for path in [&before.state, &provenance_path(&before.state)] {
+        // Nothing is lost if it stays.
+        let _ = std::fs::remove_file(path);
+    }
+    outcome
+}
+
+fn train_alone(contract: &Contract, options: &TrainOptions, quiet: bool) -> Result<(), Failure> {
+    let relearning = CountProgress::new(quiet);
+    let mut watcher = Watcher { quiet, passes: options.passes, progress: None, relearning };
+    let account = train(contract, options, &mut |event| watcher.watch(&event))?;
+    say!("{}", describe(&account, options).trim_end());
     for warning in account.order_warnings.iter().chain(&account.unseen_warnings) {
         note!("warning: {warning}");
     }

@@ -6,6 +6,10 @@
 //! added to the bias. `z` and `d` do not change. So training continues from a recalibrated state as if it had not been
 //! recalibrated, and a second recalibration is applied on top of the first.
 //!
+//! A correction within its own error would make the model worse on other rows as often as better. So only what is
+//! beyond the error is applied: scale and shift, a shift, or nothing, by likelihood ratio tests at 95 %. A scale outside
+//! 0.4 to 2.5 is refused: no sound model needs one, but rows that do not belong to the model do.
+//!
 //! Rows that were used here are no longer held out: evaluated on them, a model looks better calibrated than it is. The
 //! provenance names their files under `recalibrations`.
 //!
@@ -31,7 +35,7 @@ use crate::learn::{
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, learned_logs};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 
-pub use platt::{PlattFault, PlattScaling};
+pub use platt::{Correction, PlattFault, PlattScaling};
 
 /// Options of [`recalibrate`].
 #[derive(Debug, Clone)]
@@ -72,8 +76,12 @@ pub enum Event<'a> {
 /// The outcome of [`recalibrate`].
 #[derive(Debug, Clone)]
 pub struct RecalibrateReport {
-    /// The fitted scale and shift.
+    /// The scale and shift that were applied: what is beyond the error of the fit. Their errors are those of the fit.
     pub scaling: PlattScaling,
+    /// How much of the fit was applied.
+    pub correction: Correction,
+    /// What is unusual about it.
+    pub warning: Option<String>,
     /// The weight rule of the new state.
     pub weight_rule: WeightRule,
     /// The files with the held-out rows.
@@ -148,7 +156,8 @@ pub fn recalibrate(
         watch(&Event::Read(&reader));
     }
     watch(&Event::Finished(&reader));
-    let scaling = platt::fit(&logits, &labels)?;
+    let (correction, scaling) = platt::applied(platt::fit(&logits, &labels)?, &logits, &labels)?;
+    let warning = platt::warning(&scaling, &logits);
     let metrics = |scale: f64, shift: f64| {
         let mut evaluator = Evaluator::exact();
         logits.iter().zip(&labels).for_each(|(logit, &clicked)| evaluator.add_logit(scale * logit + shift, clicked));
@@ -161,7 +170,8 @@ pub fn recalibrate(
     let learned = learned_logs(LearningStep::Recalibrate, &logs, None, None);
     let state_len_bytes = rewrite(options, weight_rule, learned, watch)?;
     let seconds = started.elapsed().as_secs_f64();
-    let report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes, seconds };
+    let report =
+        RecalibrateReport { scaling, correction, warning, weight_rule, logs, before, after, state_len_bytes, seconds };
     write_provenance(&options.out, with_recalibration(old_provenance, options, &report))
         .map_err(|error| StateError::io("write", &provenance_path, error))?;
     Ok(report)
@@ -224,6 +234,7 @@ fn with_recalibration(
     let scaling = report.scaling;
     let recalibration = json!({
         "logs": files_json(&report.logs),
+        "applied": report.correction.name(),
         "scale": scaling.scale,
         "shift": scaling.shift,
         "scale_error": scaling.scale_error,

@@ -21,6 +21,8 @@ pub const SEARCH_PASSES: u32 = 8;
 const ALPHAS: [f64; 4] = [0.05, 0.1, 0.2, 0.4];
 /// How many more are tried beyond the first or the last of them, each twice or half the one before.
 const MAX_MORE: usize = 2;
+/// Losses that differ by less than this share are equally good.
+const EQUAL_LOSS: f64 = 5e-4;
 /// Least clicks, and rows without a click, among the held-out rows.
 const MIN_OUTCOMES: f64 = 20.0;
 /// If the click rates of the learned and the held-out rows differ by more than this factor, the logs are not in order
@@ -51,9 +53,7 @@ pub struct Found {
 impl Found {
     /// Returns the search as JSON, for a provenance: without its duration, so that the same logs give the same text.
     pub(crate) fn to_json(&self) -> Value {
-        let trial = |trial: &Trial| {
-            json!({ "alpha": trial.settings.alpha, "passes": trial.passes, "log_loss": trial.metrics.log_loss })
-        };
+        let trial = |trial: &Trial| json!({ "alpha": trial.settings.alpha, "passes": trial.passes, "log_loss": trial.metrics.log_loss });
         json!({
             "rows": self.row_count,
             "held_out_rows": self.held_out_row_count,
@@ -102,7 +102,11 @@ pub fn search(
         thread_count: available_parallelism().map_or(1, usize::from),
         scratch: PathBuf::new(),
     };
-    let mut whole = Sample::read(contract, &options, watch)?;
+    let mut whole = match Sample::read(contract, &options, watch) {
+        // Training says what is missing.
+        Err(TuneError::NoRows) => return Ok(Err(NoSearch::FewOutcomes)),
+        read => read?,
+    };
     let batches = whole.shards.pop().unwrap_or_default();
     let Some((held_out, sample)) = split(batches) else { return Ok(Err(NoSearch::FewOutcomes)) };
     let runner = TrialRunner { contract, options: &options, sample: &sample, started };
@@ -116,11 +120,13 @@ pub fn search(
         trials.extend(tried);
         // The sort is stable.
         trials.sort_by(|one, other| one.metrics.log_loss.total_cmp(&other.metrics.log_loss));
-        let beyond = beyond(&trials).filter(|_| more < MAX_MORE);
-        let Some(alpha) = beyond else { break };
+        let Some(alpha) = beyond(&trials).filter(|_| more < MAX_MORE) else { break };
         next = vec![Settings { alpha, ..train.settings }];
     }
-    let best = &trials[0];
+    let min_loss = trials[0].metrics.log_loss;
+    // Among equally good trials, the one with the fewest passes takes the least time.
+    let good = trials.iter().filter(|trial| trial.metrics.log_loss <= min_loss * (1.0 + EQUAL_LOSS));
+    let best = good.min_by_key(|trial| trial.passes).unwrap_or(&trials[0]);
     Ok(Ok(Found {
         settings: best.settings,
         passes: best.passes,

@@ -63,12 +63,7 @@ fn learn(trainer: &mut Trainer, batches: &[RowBatch], pass: u32) -> Result<(), T
     Ok(())
 }
 
-fn alone(
-    contract: &Contract,
-    options: &TuneOptions,
-    sample: &Sample,
-    settings: Settings,
-) -> Result<Trial, TuneError> {
+fn alone(contract: &Contract, options: &TuneOptions, sample: &Sample, settings: Settings) -> Result<Trial, TuneError> {
     let train = &options.train;
     let mut trainer = Trainer::with_sampling(contract, settings, train.sampling)?;
     let is_searched = options.searched.contains(&Searched::Passes) && !sample.held_out.is_empty();
@@ -78,7 +73,8 @@ fn alone(
         if !is_searched && passes < train.passes {
             continue;
         }
-        let trial = |metrics: Metrics, nonzero_count: u64| Trial { settings, passes, metrics, nonzero_count, seconds: 0.0 };
+        let trial =
+            |metrics: Metrics, nonzero_count: u64| Trial { settings, passes, metrics, nonzero_count, seconds: 0.0 };
         let trial = if sample.held_out.is_empty() {
             let metrics = trainer.progressive_metrics();
             trainer.settled(|trainer| trial(metrics, trainer.nonzero_count()))
