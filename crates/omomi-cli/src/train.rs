@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     /// Logs to evaluate the final weights on; they must not be among --logs
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     held_out: Vec<String>,
-    /// Learning rate: a larger value learns faster, with more noise [default: searched; that of --start; 0.1 with
+    /// Learning rate: a larger value learns faster, with more noise [default: searched; that of --start; 0.2 with
     /// --no-search]
     #[arg(long)]
     alpha: Option<f64>,

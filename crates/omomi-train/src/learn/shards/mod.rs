@@ -43,16 +43,18 @@
 //! A shard sees only some of the rows of a rare category, so an average knows less than one run. With the learning rate
 //! of [`shard_alpha`], 8 random shards lost this much normalized entropy against one run over the same rows:
 //!
-//! | rows | click rate | passes | loss |
-//! | --- | --- | --- | --- |
-//! | 80,000 | 0.2 % | 3 | 0.10 % |
-//! | 80,000 | 2 % | 3 | 0.47 % |
-//! | 80,000 | 20 % | 3 | 0.39 % |
-//! | 1,000,000 | 0.2 % | 3 | 0.06 % |
-//! | 1,000,000 | 0.2 % | 1 (`alpha` 0.2) | 0.37 % |
+//! | rows | click rate | `alpha`, passes | 1 round | 2 rounds |
+//! | --- | --- | --- | --- | --- |
+//! | 100,000 | 0.2 % | 0.1, 3 | 0.10 % | 1.82 % |
+//! | 100,000 | 2 % | 0.1, 3 | 0.47 % | 0.19 % |
+//! | 100,000 | 20 % | 0.1, 3 | 0.39 % | 0.41 % |
+//! | 1,000,000 | 0.2 % | 0.1, 3 | 0.06 % | 0.11 % |
+//! | 1,000,000 | 0.2 % | 0.2, 1 | 0.37 % | 0.11 % |
+//! | 1,000,000 | 2 % | 0.1, 3 | 0.41 % | 0.21 % |
+//! | 1,000,000 | 2 % | 0.2, 1 | 0.67 % | 0.17 % |
 //!
 //! One process learns up to [`ALONE_ROW_COUNT`] rows in seconds, so `omomi train --shards` then trains in one process
-//! and loses nothing, unless `--always-shard` insists. Rounds do not help once there are several passes.
+//! and loses nothing, unless `--always-shard` insists. Larger logs are learned in two rounds.
 //!
 //! # Rounds
 //!
@@ -149,7 +151,7 @@ pub struct TrainShardsOptions {
 /// again if the `alpha` of the shards is `sqrt(k)` times as large.
 ///
 /// With several passes, or a large `alpha`, a shard comes close to the best weights for its own rows, and `sqrt(k)` lets
-/// it learn their noise by heart. The fourth root of `k` then loses least: on 80,000 rows in 8 shards and 3 passes, 0.1
+/// it learn their noise by heart. The fourth root of `k` then loses least: on 100,000 rows in 8 shards and 3 passes, 0.1
 /// to 0.5 % of normalized entropy, against 0.2 to 1.3 % with the square root and 0.9 to 2.3 % with the `alpha` of one
 /// run. So with one pass, the square root applies up to 0.3, and with several, the fourth root does.
 #[must_use]

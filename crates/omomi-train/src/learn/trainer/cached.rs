@@ -136,6 +136,8 @@ mod tests {
             by_cache.learn_cached(&mut cache, &slots, &mut |so_far, _| row_count = so_far).unwrap();
         }
         assert_eq!(row_count, cache.row_count());
+        by_batches.settle_weights();
+        by_cache.settle_weights();
         let settled = by_batches.settle_bias();
         assert!(settled.is_some_and(|settled| settled.shift != 0.0));
         assert_eq!(by_cache.settle_bias(), settled);
