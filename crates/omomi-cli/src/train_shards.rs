@@ -79,7 +79,8 @@ impl ShardFlags {
         self.shard.is_some() || self.round.is_some() || self.for_parent
     }
 
-    /// Whether one process should learn the logs instead. A start state or a rate for shards says that shards are meant.
+    /// Whether one process should learn the logs instead. A start state or a rate for shards says that shards are
+    /// meant.
     pub(crate) fn is_alone(&self, contract: &Contract, train: &TrainOptions) -> Result<bool, Failure> {
         if self.always_shard || self.has_alpha() || train.start.is_some() {
             return Ok(false);

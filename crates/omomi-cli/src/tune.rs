@@ -68,9 +68,9 @@ pub(crate) struct Arguments {
     /// Largest number of passes over the rows; their number, if --search does not name passes [default: 8, or 1]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     passes: Option<u32>,
-    /// Number of shards: judges their average, as `omomi train --shards` makes it in one round. The shards of the sample
-    /// have fewer rows than those of the logs, so on large logs, rather tune without it: `train --shards` derives the
-    /// rate of the shards from --alpha
+    /// Number of shards: judges their average, as `omomi train --shards` makes it in one round. The shards of the
+    /// sample have fewer rows than those of the logs, so on large logs, rather tune without it: `train --shards`
+    /// derives the rate of the shards from --alpha
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     shards: Option<u32>,
     /// How rows are assigned to shards: see omomi train --split

@@ -8,10 +8,10 @@
 //! average = average + (iterate - average) * 4 / (k + 3)    after k rows with the feature
 //! ```
 //!
-//! This is polynomial-decay averaging (Shamir and Zhang 2013, "Stochastic gradient descent for non-smooth optimization",
-//! there with eta = 3), counted for each feature on its own. So the length of the log need not be known, and a rare
-//! feature keeps its last weight nearly as it is: the first iterate counts in full, and after ten rows, the last one
-//! still counts 31 %. Averages over a span of the log that is the same for all features made models with rare
+//! This is polynomial-decay averaging (Shamir and Zhang 2013, "Stochastic gradient descent for non-smooth
+//! optimization", there with eta = 3), counted for each feature on its own. So the length of the log need not be known,
+//! and a rare feature keeps its last weight nearly as it is: the first iterate counts in full, and after ten rows, the
+//! last one still counts 31 %. Averages over a span of the log that is the same for all features made models with rare
 //! categories worse.
 //!
 //! The state stores no average. Its `z` is moved to where it gives the averaged weight, so averages of shards, rounds

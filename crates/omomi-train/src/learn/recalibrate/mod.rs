@@ -7,8 +7,8 @@
 //! recalibrated, and a second recalibration is applied on top of the first.
 //!
 //! A correction within its own error would make the model worse on other rows as often as better. So only what is
-//! beyond the error is applied: scale and shift, a shift, or nothing, by likelihood ratio tests at 95 %. A scale outside
-//! 0.4 to 2.5 is refused: no sound model needs one, but rows that do not belong to the model do.
+//! beyond the error is applied: scale and shift, a shift, or nothing, by likelihood ratio tests at 95 %. A scale
+//! outside 0.4 to 2.5 is refused: no sound model needs one, but rows that do not belong to the model do.
 //!
 //! Rows that were used here are no longer held out: evaluated on them, a model looks better calibrated than it is. The
 //! provenance names their files under `recalibrations`.

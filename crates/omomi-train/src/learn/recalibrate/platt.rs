@@ -16,8 +16,8 @@ const SHORT: f64 = 1e-10;
 /// Range in which the fit looks for a scale. Outside it, the classes can be separated, so that the best scale is
 /// infinite, or they are reversed.
 const SCALES: [f64; 2] = [0.1, 10.0];
-/// Range of plausible scales. Averages of shards and pruned models need 0.8 to 1.3. Beyond this range, rows and model do
-/// not belong together, or there are too few rows, and the probabilities of all other rows would be wrong.
+/// Range of plausible scales. Averages of shards and pruned models need 0.8 to 1.3. Beyond this range, rows and model
+/// do not belong together, or there are too few rows, and the probabilities of all other rows would be wrong.
 const PLAUSIBLE_SCALES: [f64; 2] = [0.4, 2.5];
 /// Range of scales, and largest correction of the mean logit, that pass without a warning. The latter is a calibration
 /// ratio of about 2.
@@ -186,8 +186,8 @@ pub(super) fn warning(scaling: &PlattScaling, logits: &[f64]) -> Option<String> 
     let is_usual = (USUAL_SCALES[0]..=USUAL_SCALES[1]).contains(&scale) && correction.abs() <= USUAL_CORRECTION;
     (!is_usual).then(|| {
         format!(
-            "the correction is unusually large (scale {scale:.3}, mean logit {correction:+.3}): expected scales from 0.7 \
-             to 1.4 and less than 0.7; check that the state and the held-out rows count rows alike (importance, \
+            "the correction is unusually large (scale {scale:.3}, mean logit {correction:+.3}): expected scales from \
+             0.7 to 1.4 and less than 0.7; check that the state and the held-out rows count rows alike (importance, \
              sampling) and are of the same kind"
         )
     })

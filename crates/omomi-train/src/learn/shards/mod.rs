@@ -150,10 +150,10 @@ pub struct TrainShardsOptions {
 /// are split into `k` parts, the roots of the parts sum to `sqrt(k)` times the root of the whole. The curvatures agree
 /// again if the `alpha` of the shards is `sqrt(k)` times as large.
 ///
-/// With several passes, or a large `alpha`, a shard comes close to the best weights for its own rows, and `sqrt(k)` lets
-/// it learn their noise by heart. The fourth root of `k` then loses least: on 100,000 rows in 8 shards and 3 passes, 0.1
-/// to 0.5 % of normalized entropy, against 0.2 to 1.3 % with the square root and 0.9 to 2.3 % with the `alpha` of one
-/// run. So with one pass, the square root applies up to 0.3, and with several, the fourth root does.
+/// With several passes, or a large `alpha`, a shard comes close to the best weights for its own rows, and `sqrt(k)`
+/// lets it learn their noise by heart. The fourth root of `k` then loses least: on 100,000 rows in 8 shards and 3
+/// passes, 0.1 to 0.5 % of normalized entropy, against 0.2 to 1.3 % with the square root and 0.9 to 2.3 % with the
+/// `alpha` of one run. So with one pass, the square root applies up to 0.3, and with several, the fourth root does.
 #[must_use]
 pub fn shard_alpha(alpha: f64, shard_count: u32, passes: u32) -> f64 {
     let root = f64::from(shard_count).sqrt();

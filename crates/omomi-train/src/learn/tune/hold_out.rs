@@ -1,5 +1,5 @@
-//! Cuts rows out of the sample, to judge settings on them: every n-th row, the last rows, or those with some values in a
-//! column.
+//! Cuts rows out of the sample, to judge settings on them: every n-th row, the last rows, or those with some values in
+//! a column.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,12 +1,12 @@
 //! Searches for the best settings of training within a budget: a coarse grid first, then smaller and smaller steps
 //! around the best.
 //!
-//! A trial learns a sample of the logs, which is held in memory. Its loss is the log loss of the held-out rows: those of
-//! held-out logs, or [some rows](HeldOutRows) of the sample. If passes are searched, the held-out rows are predicted
+//! A trial learns a sample of the logs, which is held in memory. Its loss is the log loss of the held-out rows: those
+//! of held-out logs, or [some rows](HeldOutRows) of the sample. If passes are searched, the held-out rows are predicted
 //! after each pass, and the best number of passes is kept. Without held-out rows, the loss is the progressive log loss:
-//! each row of the first pass is predicted before it is learned. With
-//! [shards](Sharding), the sample is split, each shard is learned, the states are [averaged](crate::learn::average),
-//! and the loss is that of the average. The best `alpha` for an average is larger than the best one for a single run.
+//! each row of the first pass is predicted before it is learned. With [shards](Sharding), the sample is split, each
+//! shard is learned, the states are [averaged](crate::learn::average), and the loss is that of the average. The best
+//! `alpha` for an average is larger than the best one for a single run.
 //!
 //! The search uses no randomness: the same logs, options and number of trials give the same result with any number of
 //! threads. With a time budget, the number of trials depends on the machine.
