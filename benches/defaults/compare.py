@@ -47,7 +47,8 @@ TARGET_PERCENT = 0.5
 
 def generated(options, folder, rows, click_rate, seed):
     run([options.omomi, "generate-log", "--rows", rows, "--click-rate", click_rate, "--seed", seed, "--out", folder])
-    log = pandas.read_parquet(folder / "part-000.parquet")
+    # Plain integers would become floats where values are missing.
+    log = pandas.read_parquet(folder / "part-000.parquet", dtype_backend="numpy_nullable")
     return log, (folder / "contract.toml").read_text()
 
 
@@ -120,7 +121,8 @@ def coded(log, contract):
             codes, _ = pandas.factorize(numpy.array([item for value in lists for item in value], dtype=object))
         else:
             if field["type"] == "number":
-                numbers, (least, most) = values.to_numpy(float), field["range"]
+                numbers = values.astype("Float64").to_numpy(float, na_value=numpy.nan)
+                least, most = field["range"]
                 codes = numpy.searchsorted(field["buckets"], numbers, side="right")
                 codes[~((numbers >= least) & (numbers <= most))] = -1
             else:

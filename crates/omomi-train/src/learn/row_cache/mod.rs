@@ -18,7 +18,7 @@ use super::Sampling;
 use super::row_indexer::LabelSums;
 
 pub(super) use reader::{Found, RowCache};
-pub(super) use writer::build;
+pub(super) use writer::{build, build_of_batches};
 #[cfg(test)]
 pub(super) use writer::cache_of_batches;
 

@@ -66,7 +66,7 @@ pub struct TuneOptions {
     pub held_out_rows: Option<HeldOutRows>,
     /// Number of parallel trials.
     pub thread_count: usize,
-    /// Folder for temporary states of shards.
+    /// Folder for temporary files: numbered rows, and states of shards.
     pub scratch: PathBuf,
 }
 
@@ -153,7 +153,10 @@ pub fn tune(
     if options.sharding.is_some() && options.train.held_out.is_empty() && options.held_out_rows.is_none() {
         return Err(TuneError::NothingHeldOut);
     }
-    let sample = Sample::read(contract, options, watch)?;
+    let mut sample = Sample::read(contract, options, watch)?;
+    if options.sharding.is_none() {
+        sample.number(contract, options.train.sampling, &options.scratch)?;
+    }
     let runner = TrialRunner { contract, options, sample: &sample, started };
     let mut design = Design::new(options.train.settings, &options.searched);
     let mut trials: Vec<Trial> = Vec::new();

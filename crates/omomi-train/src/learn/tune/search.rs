@@ -1,6 +1,6 @@
 //! The short search that `omomi train` runs by itself: which learning rate, and how many passes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Instant;
 
@@ -100,7 +100,8 @@ pub fn search(
         held_out_rows: None,
         budget: Budget::Trials(ALPHAS.len() + MAX_MORE),
         thread_count: available_parallelism().map_or(1, usize::from),
-        scratch: PathBuf::new(),
+        // The disk of the state needs free space anyway.
+        scratch: train.state.parent().map_or_else(PathBuf::new, Path::to_path_buf),
     };
     let mut whole = match Sample::read(contract, &options, watch) {
         // Training says what is missing.
@@ -108,7 +109,8 @@ pub fn search(
         read => read?,
     };
     let batches = whole.shards.pop().unwrap_or_default();
-    let Some((held_out, sample)) = split(batches) else { return Ok(Err(NoSearch::FewOutcomes)) };
+    let Some((held_out, mut sample)) = split(batches) else { return Ok(Err(NoSearch::FewOutcomes)) };
+    sample.number(contract, train.sampling, &options.scratch)?;
     let runner = TrialRunner { contract, options: &options, sample: &sample, started };
     let mut trials: Vec<Trial> = Vec::new();
     let mut next: Vec<Settings> = ALPHAS.map(|alpha| Settings { alpha, ..train.settings }).into();
@@ -158,7 +160,7 @@ fn split(batches: Vec<RowBatch>) -> Option<(HeldOutRows, Sample)> {
         let (learned, held_out) = rule.split(batches.clone());
         let (learned_rows, held_out_rows) = (Outcomes::of(&learned), Outcomes::of(&held_out));
         if learned_rows.are_enough() && held_out_rows.are_enough() && learned_rows.are_like(&held_out_rows) {
-            return Some((rule, Sample { shards: vec![learned], held_out }));
+            return Some((rule, Sample::of(vec![learned], held_out)));
         }
     }
     None

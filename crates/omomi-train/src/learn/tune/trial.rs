@@ -1,15 +1,19 @@
 //! Runs one trial: reads the sample into memory, once for all trials; learns it with some settings; and evaluates the
 //! result.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, Rule, average};
+use crate::learn::row_cache::{self, Found, RowCache};
 use crate::learn::shards::OneOf;
-use crate::learn::{Settings, StateModel, TrainOptions, Trainer};
+use crate::learn::{RowCacheError, Sampling, Settings, StateModel, TrainError, TrainOptions, Trainer};
 use crate::log::{LogReader, RowBatch};
 use omomi::contract::Contract;
+use omomi::store::Digest;
 
 use super::{Event, HeldOutRows, Searched, Trial, TuneError, TuneOptions};
 
@@ -66,10 +70,15 @@ fn learn(trainer: &mut Trainer, batches: &[RowBatch], pass: u32) -> Result<(), T
 fn alone(contract: &Contract, options: &TuneOptions, sample: &Sample, settings: Settings) -> Result<Trial, TuneError> {
     let train = &options.train;
     let mut trainer = Trainer::with_sampling(contract, settings, train.sampling)?;
+    let mut cache = sample.cache()?;
+    let slots = trainer.add_cached_features(&mut cache)?;
     let is_searched = options.searched.contains(&Searched::Passes) && !sample.held_out.is_empty();
     let mut best = BestPasses { best: None };
     for passes in 1..=train.passes.max(1) {
-        learn(&mut trainer, &sample.shards[0], passes)?;
+        if passes > 1 {
+            trainer.begin_next_pass();
+        }
+        trainer.learn_cached(&mut cache, &slots, &mut |_, _| ())?;
         if !is_searched && passes < train.passes {
             continue;
         }
@@ -156,6 +165,17 @@ pub(super) struct Sample {
     /// The batches of each shard. Without sharding, there is one shard with all rows.
     pub(super) shards: Vec<Vec<RowBatch>>,
     pub(super) held_out: Vec<RowBatch>,
+    /// The rows of the only shard, with their features numbered.
+    numbered: Option<NumberedRows>,
+}
+
+/// A row cache that is removed on drop.
+struct NumberedRows(PathBuf);
+
+impl Drop for NumberedRows {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 impl Sample {
@@ -196,7 +216,33 @@ impl Sample {
                 return Err(TuneError::NothingLeft { rule: rule.clone() });
             }
         }
-        Ok(Self { shards: of_shards, held_out })
+        Ok(Self::of(of_shards, held_out))
+    }
+
+    pub(super) const fn of(shards: Vec<Vec<RowBatch>>, held_out: Vec<RowBatch>) -> Self {
+        Self { shards, held_out, numbered: None }
+    }
+
+    /// Numbers the features of the rows once for all trials, in a file in `folder`.
+    pub(super) fn number(&mut self, contract: &Contract, sampling: Sampling, folder: &Path) -> Result<(), TuneError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".omomi-sample-{}-{number}.rows", std::process::id()));
+        let numbered = self.numbered.insert(NumberedRows(path));
+        row_cache::build_of_batches(contract, sampling, &self.shards[0], &numbered.0)?;
+        Ok(())
+    }
+
+    /// Opens the numbered rows.
+    fn cache(&self) -> Result<RowCache, TuneError> {
+        let path = self.numbered.as_ref().map_or_else(PathBuf::new, |numbered| numbered.0.clone());
+        match RowCache::find(&path, Digest::of(b"")).map_err(TrainError::from)? {
+            Found::Fresh(cache) => Ok(*cache),
+            _ => {
+                let problem = "it was removed or replaced while it was used".to_owned();
+                Err(TrainError::from(RowCacheError::Damaged { path, problem }).into())
+            }
+        }
     }
 
     pub(super) fn row_count(&self) -> u64 {
