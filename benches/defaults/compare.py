@@ -10,9 +10,9 @@ set by hand: Vowpal Wabbit and scikit-learn (L2-regularized logistic regression)
 omomi are packed, and scored by the library that serves.
 
 For each set, the table shows the normalized entropy (NE: log loss divided by that of the constant click rate) of each
-model, and how much less or more that of the defaults is, in percent of it, with a 95 % interval. Differences are
-paired: they are taken within 100 blocks of consecutive rows, and the interval comes from how they differ between
-blocks.
+model, how much less or more that of the defaults is, in percent of it, with a 95 % interval, and the bytes of its
+file. Three models turn one default off each: `--last-iterates`, `--no-search`, and `--l1 0`. Differences are paired:
+they are taken within 100 blocks of consecutive rows, and the interval comes from how they differ between blocks.
 
 The exit code is 1 if the defaults are worse than Vowpal Wabbit on a set, or more than 0.5 % worse than the best: if the
 lower end of the interval says so.
@@ -232,8 +232,13 @@ def compare(options, name, log, contract):
             seconds[key] = time.monotonic() - started
 
         timed("defaults", lambda: omomi(options, folder, "defaults", []))
+        timed("last iterates", lambda: omomi(options, folder, "last", ["--last-iterates"]))
         timed("no search", lambda: omomi(options, folder, "plain", ["--no-search"]))
+        timed("l1 0", lambda: omomi(options, folder, "l1", ["--l1", "0"]))
         timed("tune", lambda: omomi(options, folder, "tuned", best_of_tune(options, folder)))
+        names = dict(zip(("defaults", "last iterates", "no search", "l1 0", "tune"),
+                         ("defaults", "last", "plain", "l1", "tuned")))
+        sizes = {key: (folder / f"{name}.omomi").stat().st_size for key, name in names.items()}
         matrix, fields = coded(log, contract)
 
         def other(logits):
@@ -257,9 +262,10 @@ def compare(options, name, log, contract):
         if key != "defaults" and limit is not None and percent - error > limit:
             failed.append(f"{name}: the defaults are {percent:.2f} % worse than {key}")
         rows.append(dict(set=name, model=key, ne=means[key] / constant, calibration=calibration,
-                         percent=percent, error=error, seconds=seconds[key]))
+                         percent=percent, error=error, seconds=seconds[key], bytes=sizes.get(key)))
         print(f"{name:20} {key:13} NE {means[key] / constant:.4f}  calibration {calibration:.3f}  "
-              f"defaults {percent:+6.2f} % ± {error:.2f}  {seconds[key]:7.1f} s{'  (best)' if key == best else ''}",
+              f"defaults {percent:+6.2f} % ± {error:.2f}  {seconds[key]:7.1f} s  "
+              f"{sizes[key] if key in sizes else '':>9}{'  (best)' if key == best else ''}",
               flush=True)
     return rows, failed
 

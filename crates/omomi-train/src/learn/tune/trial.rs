@@ -165,16 +165,19 @@ pub(super) struct Sample {
     /// The batches of each shard. Without sharding, there is one shard with all rows.
     pub(super) shards: Vec<Vec<RowBatch>>,
     pub(super) held_out: Vec<RowBatch>,
-    /// The rows of the only shard, with their features numbered.
+    /// The rows of the only shard, with their features numbered. Its batches are then dropped.
     numbered: Option<NumberedRows>,
 }
 
 /// A row cache that is removed on drop.
-struct NumberedRows(PathBuf);
+struct NumberedRows {
+    path: PathBuf,
+    row_count: u64,
+}
 
 impl Drop for NumberedRows {
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -223,19 +226,20 @@ impl Sample {
         Self { shards, held_out, numbered: None }
     }
 
-    /// Numbers the features of the rows once for all trials, in a file in `folder`.
+    /// Numbers the features of the rows of the only shard once for all trials, in a file in `folder`.
     pub(super) fn number(&mut self, contract: &Contract, sampling: Sampling, folder: &Path) -> Result<(), TuneError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!(".omomi-sample-{}-{number}.rows", std::process::id()));
-        let numbered = self.numbered.insert(NumberedRows(path));
-        row_cache::build_of_batches(contract, sampling, &self.shards[0], &numbered.0)?;
+        let batches = self.shards.pop().unwrap_or_default();
+        let numbered = self.numbered.insert(NumberedRows { path, row_count: row_count(&batches) });
+        row_cache::build_of_batches(contract, sampling, &batches, &numbered.path)?;
         Ok(())
     }
 
     /// Opens the numbered rows.
     fn cache(&self) -> Result<RowCache, TuneError> {
-        let path = self.numbered.as_ref().map_or_else(PathBuf::new, |numbered| numbered.0.clone());
+        let path = self.numbered.as_ref().map_or_else(PathBuf::new, |numbered| numbered.path.clone());
         match RowCache::find(&path, Digest::of(b"")).map_err(TrainError::from)? {
             Found::Fresh(cache) => Ok(*cache),
             _ => {
@@ -246,7 +250,8 @@ impl Sample {
     }
 
     pub(super) fn row_count(&self) -> u64 {
-        self.shards.iter().map(|batches| row_count(batches)).sum()
+        let numbered = self.numbered.as_ref().map_or(0, |numbered| numbered.row_count);
+        self.shards.iter().map(|batches| row_count(batches)).fold(numbered, |sum, count| sum + count)
     }
 
     pub(super) fn held_out_row_count(&self) -> u64 {
