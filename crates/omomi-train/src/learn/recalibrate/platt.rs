@@ -139,10 +139,14 @@ pub(super) fn fit(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, Plat
         if is_no_worse(next_loss, min_loss) {
             (scale, shift, min_loss) = (scale + scale_step, shift + shift_step, next_loss);
         }
-        if !(SCALES[0]..=SCALES[1]).contains(&scale) {
+        // Steps on the way to a sound scale may be outside the range, but not as far as those to an infinite one.
+        if scale.abs() > 10.0 * SCALES[1] {
             return Err(PlattFault::Scale { scale });
         }
         if scale_step.abs() < SHORT && shift_step.abs() < SHORT || halvings == MAX_HALVINGS {
+            if !(SCALES[0]..=SCALES[1]).contains(&scale) {
+                return Err(PlattFault::Scale { scale });
+            }
             let [scale_error, shift_error] = Slope::at(scale, shift, logits, clicked).errors();
             return Ok(PlattScaling { scale, shift, scale_error, shift_error });
         }
@@ -311,6 +315,14 @@ mod tests {
             [of(1.0, 2.8), of(1.8, 1.0), of(0.9, -0.1), of(1.0, 0.0)],
             [Ok(true), Ok(true), Ok(false), Ok(false)]
         );
+    }
+
+    #[test]
+    fn a_step_outside_the_range_on_the_way_is_no_fault() {
+        // The first step from scale 1 and shift 0 overshoots to a scale of 0.007.
+        let (logits, clicked) = rows(20_000, 0.2, -1.0);
+        let found = fit(&logits, &clicked).unwrap();
+        assert!((found.scale - 0.2).abs() < 4.0 * found.scale_error, "{found:?}");
     }
 
     #[test]
