@@ -82,6 +82,8 @@ pub fn trained(folder: &Path) -> usize {
         settings: Settings::default(),
         sampling: Sampling::default(),
         start: None,
+        search: None,
+        last_iterates: false,
         passes: 1,
         cache: None,
         state: folder.join("state.parquet"),

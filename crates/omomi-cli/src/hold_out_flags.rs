@@ -19,6 +19,11 @@ impl HoldOutFlags {
         ReadOptions { hold_out, ..read }
     }
 
+    /// The rule in words.
+    pub(crate) fn rule(&self) -> Option<String> {
+        self.held_out_rows.as_ref().map(HoldOutRule::to_string)
+    }
+
     /// The flags of a command that reads like this one, with a space before each.
     pub(crate) fn words(&self, quoted: impl Fn(&str) -> String) -> String {
         let rule = self.held_out_rows.as_ref();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::csv_flags::CsvFlags;
 use crate::hold_out_flags::{HoldOutFlags, TimeFlags};
 use crate::importance_flags::ImportanceFlags;
-use crate::output::say;
+use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use crate::text::{bytes, figure, grouped, table};
 use omomi_train::evaluate::Metrics;
@@ -90,6 +90,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     })?;
     written.finish();
     print_report(&report);
+    if let Some(warning) = &report.warning {
+        note!("warning: {warning}");
+    }
     say!("state      {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
     say!("provenance {}", provenance_path(&arguments.out).display());
     Ok(())
@@ -107,6 +110,7 @@ pub(crate) fn print_report(report: &RecalibrateReport) {
     ];
     say!("{}\n", table(&["", "before", "after"], rows));
     let scaling = report.scaling;
+    say!("applied    {}", report.correction.name());
     say!("scale      {:.4} (standard error {:.4})", scaling.scale, scaling.scale_error);
     say!("shift      {:+.4} (standard error {:.4})", scaling.shift, scaling.shift_error);
 }

@@ -1,16 +1,19 @@
 //! `omomi train`: trains a model from logs and writes its training state.
 
 use std::io::stdout;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::csv_flags::CsvFlags;
 use crate::hold_out_flags::HoldOutFlags;
 use crate::importance_flags::ImportanceFlags;
 use crate::progress::ReadProgress;
 use clap::ArgAction;
-use omomi::contract::TimeUnit;
+use omomi::contract::{Contract, TimeUnit};
 use omomi_train::evaluate::Metrics;
+use omomi_train::learn::recalibrate::{RecalibrateOptions, recalibrate};
 use omomi_train::learn::shards::train_for_parent;
+use omomi_train::learn::state::{StateError, StateReader};
+use omomi_train::learn::tune::{self, SEARCH_PASSES, SEARCH_ROW_COUNT, search};
 use omomi_train::learn::{
     Account, Event, FieldFeatures, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions,
     provenance_path, train,
@@ -21,6 +24,7 @@ use crate::Failure;
 use crate::contract::read_contract;
 use crate::output::{note, say};
 use crate::progress::CountProgress;
+use crate::recalibrate::print_report;
 use crate::text::{figure, grouped, table, window_text};
 use crate::train_shards::{self, ShardFlags};
 
@@ -42,18 +46,27 @@ pub(crate) struct Arguments {
     /// Logs to evaluate the final weights on; they must not be among --logs
     #[arg(long, value_name = "PATTERN", num_args = 1.., conflicts_with = "held_out_rows")]
     held_out: Vec<String>,
-    /// Learning rate: a larger value learns faster, with more noise
-    #[arg(long, default_value_t = Settings::default().alpha)]
-    alpha: f64,
-    /// Damping: a larger value makes the first steps of a feature smaller
-    #[arg(long, default_value_t = Settings::default().beta)]
-    beta: f64,
-    /// L1 penalty: a weight is 0 while |z| is at most this. A larger value gives smaller files
-    #[arg(long, default_value_t = Settings::default().l1)]
-    l1: f64,
-    /// L2 penalty: pulls every weight toward 0
-    #[arg(long, default_value_t = Settings::default().l2)]
-    l2: f64,
+    /// Learning rate: a larger value learns faster, with more noise [default: searched; that of --start; 0.2 with
+    /// --no-search]
+    #[arg(long)]
+    alpha: Option<f64>,
+    /// Damping: a larger value makes the first steps of a feature smaller [default: that of --start, or 1]
+    #[arg(long)]
+    beta: Option<f64>,
+    /// L1 penalty: a weight is 0 while |z| is at most this. A larger value gives smaller files [default: that of
+    /// --start, or 1]
+    #[arg(long)]
+    l1: Option<f64>,
+    /// L2 penalty: pulls every weight toward 0 [default: that of --start, or 0]
+    #[arg(long)]
+    l2: Option<f64>,
+    /// Do not search for the learning rate and the number of passes. The search takes some seconds: it learns the first
+    /// 200,000 rows with a few settings. It is left out with --alpha, --passes or --start, and in a single shard
+    #[arg(long)]
+    no_search: bool,
+    /// Write the last weights that training went through, instead of averages of them, which have less noise
+    #[arg(long, action = ArgAction::Set, num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    last_iterates: bool,
     /// Share of the rows without a click to learn from, above 0 and at most 1; each counts 1/RATE. A smaller value is
     /// faster and costs little accuracy
     #[arg(long, value_name = "RATE", default_value_t = Sampling::default().negative_rate)]
@@ -79,9 +92,9 @@ pub(crate) struct Arguments {
     /// evidence
     #[arg(long, value_name = "COUNT", requires = "start", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     start_shares: u32,
-    /// Number of passes over the logs
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    passes: u32,
+    /// Number of passes over the logs [default: searched; 1 with --alpha, --start or --no-search]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    passes: Option<u32>,
     /// File that keeps the rows with numbered features, for further passes and for runs with other settings. It is
     /// written if it is missing or belongs to other logs. Otherwise it is read instead of the logs
     #[arg(long, value_name = "FILE", conflicts_with = "shards")]
@@ -122,6 +135,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
+    let settings = given_settings(arguments)?;
     let mut options = TrainOptions {
         logs: arguments.logs.clone(),
         held_out: arguments.held_out.clone(),
@@ -137,7 +151,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             }),
             KeptRows::Others,
         ),
-        settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
+        settings,
         sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
         start: arguments.start.clone().map(|state| StartOptions {
             state,
@@ -146,28 +160,90 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             forget_unseen_days: arguments.forget_unseen,
             shares: arguments.start_shares,
         }),
-        passes: arguments.passes,
+        // A start state has no passes of its own: one pass also counts what it has not seen.
+        passes: arguments.passes.unwrap_or(1),
+        search: None,
+        last_iterates: arguments.last_iterates,
         cache: arguments.cache.clone(),
         state: arguments.state.clone(),
         replace: arguments.force,
         again: arguments.again,
         arguments: std::env::args().skip(1).collect(),
     };
+    if !options.replace && options.state.exists() {
+        return Err(StateError::Exists { path: options.state }.into());
+    }
+    if is_searched(arguments) {
+        choose_settings(&contract, &mut options, arguments.quiet)?;
+    }
+    let mut recalibrate_on: &[String] = &[];
     if let Some(shard_count) = arguments.shards.shards {
-        let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
-        return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
+        if arguments.shards.is_alone(&contract, &options)? {
+            note!(
+                "the logs are so small that one process learns them in seconds, and better than {shard_count} shards: \
+                 training in one process (--always-shard insists)"
+            );
+            recalibrate_on = arguments.shards.recalibrate_on();
+        } else {
+            let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
+            return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
+        }
+    }
+    if !recalibrate_on.is_empty() {
+        return train_and_recalibrate(&contract, options, recalibrate_on, arguments);
     }
     arguments.shards.narrow(&contract, &mut options)?;
     if arguments.shards.for_parent {
         train_for_parent(&contract, &options, &mut stdout())?;
         return Ok(());
     }
-    let relearning = CountProgress::new(arguments.quiet);
-    let mut watcher = Watcher { quiet: arguments.quiet, passes: arguments.passes, progress: None, relearning };
-    let account = train(&contract, &options, &mut |event| watcher.watch(&event))?;
-    say!("{}", describe(&account, &arguments.state).trim_end());
+    train_alone(&contract, &options, arguments.quiet)
+}
+
+/// Trains in this process, recalibrates the state, and leaves only the recalibrated one.
+fn train_and_recalibrate(
+    contract: &Contract,
+    options: TrainOptions,
+    recalibrate_on: &[String],
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let state = options.state.with_extension("before-recalibration.parquet");
+    let before = TrainOptions { state, replace: true, ..options.clone() };
+    let outcome = train_alone(contract, &before, arguments.quiet).and_then(|()| {
+        // It refuses logs that were learned.
+        let recalibrate_options = RecalibrateOptions {
+            state: before.state.clone(),
+            logs: recalibrate_on.to_vec(),
+            read: options.read.clone(),
+            out: options.state.clone(),
+            replace: options.replace,
+            arguments: options.arguments.clone(),
+        };
+        let report = recalibrate(&recalibrate_options, &mut |_| ())?;
+        print_report(&report);
+        if let Some(warning) = &report.warning {
+            note!("warning: {warning}");
+        }
+        say!("state      {}", options.state.display());
+        Ok(())
+    });
+    for path in [&before.state, &provenance_path(&before.state)] {
+        // Nothing is lost if it stays.
+        let _ = std::fs::remove_file(path);
+    }
+    outcome
+}
+
+fn train_alone(contract: &Contract, options: &TrainOptions, quiet: bool) -> Result<(), Failure> {
+    let relearning = CountProgress::new(quiet);
+    let mut watcher = Watcher { quiet, passes: options.passes, progress: None, relearning };
+    let account = train(contract, options, &mut |event| watcher.watch(&event))?;
+    say!("{}", describe(&account, options).trim_end());
     for warning in account.order_warnings.iter().chain(&account.unseen_warnings) {
         note!("warning: {warning}");
+    }
+    if let Some(hint) = poor_model_hint(&account) {
+        note!("hint: {hint}");
     }
     if let Some(days) = account.lineage_days
         && account.start.is_some()
@@ -176,6 +252,85 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         note!("warning: the model was trained from nothing {days:.1} days ago; do so again every few weeks");
     }
     Ok(())
+}
+
+/// Returns the settings that were given, or else those of the start state, or else the defaults.
+fn given_settings(arguments: &Arguments) -> Result<Settings, Failure> {
+    let settings = match &arguments.start {
+        None => Settings::default(),
+        Some(start) => StateReader::open(start)?.metadata().settings,
+    };
+    Ok(Settings {
+        alpha: arguments.alpha.unwrap_or(settings.alpha),
+        beta: arguments.beta.unwrap_or(settings.beta),
+        l1: arguments.l1.unwrap_or(settings.l1),
+        l2: arguments.l2.unwrap_or(settings.l2),
+    })
+}
+
+/// Whether the learning rate and the passes are left to a search. A part of a larger training never searches: all its
+/// parts need the same settings.
+fn is_searched(arguments: &Arguments) -> bool {
+    let is_given = arguments.alpha.is_some() || arguments.passes.is_some() || arguments.start.is_some();
+    !(arguments.no_search || is_given || arguments.shards.is_part() || arguments.shards.has_alpha())
+}
+
+/// Searches for the learning rate and the number of passes, and announces both the search and its outcome.
+fn choose_settings(contract: &Contract, options: &mut TrainOptions, quiet: bool) -> Result<(), Failure> {
+    options.settings.check()?;
+    let mut reading = None::<ReadProgress>;
+    if !quiet {
+        note!(
+            "search: trying learning rates with up to {SEARCH_PASSES} passes on the first {} rows; --no-search leaves \
+             it out",
+            grouped(SEARCH_ROW_COUNT)
+        );
+    }
+    let outcome = search(contract, options, &mut |event| match event {
+        tune::Event::Read(reader) => {
+            reading.get_or_insert_with(|| ReadProgress::new("read the sample", reader, quiet)).update(reader)
+        }
+        _ => reading = None,
+    })?;
+    match outcome {
+        Ok(found) => {
+            (options.settings, options.passes) = (found.settings, found.passes);
+            if !quiet {
+                let passes = if found.passes == 1 { "1 pass".to_owned() } else { format!("{} passes", found.passes) };
+                note!(
+                    "search: alpha {} and {passes}, the best of {} learning rates, judged on {} rows ({}), in {:.1} s",
+                    found.settings.alpha,
+                    found.trials.len(),
+                    grouped(found.held_out_row_count),
+                    found.held_out,
+                    found.seconds
+                );
+                if found.is_at_edge {
+                    note!("search: better settings may be beyond those that were tried; omomi tune looks further");
+                }
+            }
+            options.search = Some(found);
+        }
+        Err(reason) if !quiet => {
+            let (alpha, passes) = (options.settings.alpha, options.passes);
+            note!("search: left out, because {reason}; alpha is {alpha}, passes: {passes}");
+        }
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+/// Normalized entropy from which on a model is hardly better than a constant.
+const POOR_ENTROPY: f64 = 0.99;
+
+/// Says what to try if a model is hardly better than predicting the click rate.
+fn poor_model_hint(account: &Account) -> Option<String> {
+    let metrics = account.held_out.as_ref().unwrap_or(&account.progressive);
+    let entropy = metrics.normalized_entropy.filter(|&entropy| entropy >= POOR_ENTROPY)?;
+    Some(format!(
+        "the model is hardly better than a constant (normalized entropy {entropy:.4}): omomi tune on the same logs \
+         looks for better settings; if it finds none, the fields say little about clicks"
+    ))
 }
 
 /// Shows progress on standard error.
@@ -250,9 +405,17 @@ fn window_line(window: &Metrics, so_far: &Metrics) -> String {
     )
 }
 
-fn describe(account: &Account, state: &Path) -> String {
+fn settings_text(options: &TrainOptions) -> String {
+    let Settings { alpha, beta, l1, l2 } = options.settings;
+    let searched = if options.search.is_some() { " (alpha and passes were searched)" } else { "" };
+    format!("alpha {alpha}, beta {beta}, l1 {l1}, l2 {l2}, passes {}{searched}", options.passes)
+}
+
+fn describe(account: &Account, options: &TrainOptions) -> String {
+    let state = options.state.as_path();
     let mut text = format!("{}\n\n{}\n\n", metrics_table(account), field_table(account));
     let mut line = |name: &str, value: String| text.push_str(&format!(" {name:<16}{value}\n"));
+    line("settings", settings_text(options));
     if let Some(window_us) = account.window_us {
         line("window", window_text(window_us));
     }

@@ -7,11 +7,12 @@ use omomi::contract::Contract;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
-    OneOf, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, narrow_to_round, shard_alpha,
-    train_shards,
+    ALONE_ROW_COUNT, OneOf, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, guessed_row_count,
+    narrow_to_round, shard_alpha, train_shards,
 };
 use omomi_train::learn::state::StateReader;
 use omomi_train::learn::{TrainOptions, provenance_path};
+use omomi_train::log::LogReader;
 
 use crate::Failure;
 use crate::output::{note, say};
@@ -38,18 +39,25 @@ pub(crate) struct ShardFlags {
     /// shards that are missing [default: the path of the state, with the extension .shards]
     #[arg(long, value_name = "DIR", requires = "shards")]
     work_dir: Option<PathBuf>,
-    /// Number of rounds: each round learns its part of the rows, and its average is the start of the next round
-    #[arg(long, value_name = "R", requires = "shards", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: u32,
+    /// Number of rounds: each round learns its part of the rows, and its average is the start of the next round. Two
+    /// lose about half as much against one run as one, and decode the logs twice [default: 2; 1 with a --rule that
+    /// averages finished weights]
+    #[arg(long, value_name = "R", requires = "shards", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
     /// How to average a feature: see omomi average --rule
     #[arg(long, value_name = "RULE", requires = "shards", default_value_t = Rule::Curvature)]
     rule: Rule,
     /// Also accept shards with less than half or more than twice the median number of rows
     #[arg(long, requires = "shards")]
     allow_uneven: bool,
-    /// Learning rate of the shards [default: that of --start, or --alpha times the square root of the number of shards]
+    /// Learning rate of the shards [default: that of --start, or --alpha times the square root of the number of shards,
+    /// up to 0.3; times the fourth root with several passes]
     #[arg(long, value_name = "ALPHA", requires = "shards")]
     shard_alpha: Option<f64>,
+    /// Train in shards even if the logs have fewer than some 2 million rows, which one process learns in seconds, and
+    /// better
+    #[arg(long, requires = "shards")]
+    always_shard: bool,
     /// Logs to recalibrate the merged state on: they must not be among --logs. Evaluate on other logs
     #[arg(long, value_name = "PATTERN", requires = "shards", num_args = 1..)]
     recalibrate_on: Vec<String>,
@@ -66,6 +74,32 @@ pub(crate) struct ShardFlags {
 }
 
 impl ShardFlags {
+    /// Whether this process trains a part of a larger training.
+    pub(crate) const fn is_part(&self) -> bool {
+        self.shard.is_some() || self.round.is_some() || self.for_parent
+    }
+
+    /// Whether one process should learn the logs instead. A start state or a rate for shards says that shards are
+    /// meant.
+    pub(crate) fn is_alone(&self, contract: &Contract, train: &TrainOptions) -> Result<bool, Failure> {
+        if self.always_shard || self.has_alpha() || train.start.is_some() {
+            return Ok(false);
+        }
+        let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
+        reader.check_repeatable()?;
+        Ok(guessed_row_count(reader.files()) <= ALONE_ROW_COUNT)
+    }
+
+    /// The logs to recalibrate on.
+    pub(crate) fn recalibrate_on(&self) -> &[String] {
+        &self.recalibrate_on
+    }
+
+    /// Whether the learning rate of the shards is given.
+    pub(crate) const fn has_alpha(&self) -> bool {
+        self.shard_alpha.is_some()
+    }
+
     /// Narrows `options` to one shard and one round, if they are given.
     pub(crate) fn narrow(&self, contract: &Contract, options: &mut TrainOptions) -> Result<(), TrainShardsError> {
         if let Some(shard) = self.shard {
@@ -92,7 +126,7 @@ pub(crate) fn run(
         (Some(alpha), _) => alpha,
         // Evidence is counted by the learning rate, so shards go on with that of the start state.
         (None, Some(start)) => StateReader::open(&start.state)?.metadata().settings.alpha,
-        (None, None) => shard_alpha(train.settings.alpha, shard_count),
+        (None, None) => shard_alpha(train.settings.alpha, shard_count, train.passes),
     };
     let core_count = || available_parallelism().map_or(1, usize::from);
     let options = TrainShardsOptions {
@@ -101,7 +135,7 @@ pub(crate) fn run(
         split: flags.split.clone(),
         process_count: flags.processes.map_or_else(core_count, |count| count as usize),
         retry_count: flags.retries,
-        round_count: flags.rounds,
+        round_count: flags.rounds.unwrap_or(if flags.rule == Rule::Curvature { 2 } else { 1 }),
         rule: flags.rule,
         allow_uneven: flags.allow_uneven,
         recalibrate_on: flags.recalibrate_on.clone(),
@@ -111,7 +145,8 @@ pub(crate) fn run(
     };
     let mut progress = ShardsProgress::new(quiet);
     let account = train_shards(contract, &options, &mut |event| progress.watch(event))?;
-    for warning in &account.warnings {
+    let of_recalibration = account.recalibration.iter().filter_map(|report| report.warning.as_ref());
+    for warning in account.warnings.iter().chain(of_recalibration) {
         note!("warning: {warning}");
     }
     print(&account, &options);
@@ -137,7 +172,10 @@ fn print(account: &ShardsAccount, options: &TrainShardsOptions) {
         let (scale, shift) = (report.scaling.scale, report.scaling.shift);
         line(
             "recalibrated",
-            format!("scale {scale:.4}, shift {shift:+.4}; calibration ratio {ratios} on the same rows"),
+            format!(
+                "{}: scale {scale:.4}, shift {shift:+.4}; calibration ratio {ratios} on the same rows",
+                report.correction.name()
+            ),
         );
     }
     line("time", format!("{:.1} s", account.seconds));

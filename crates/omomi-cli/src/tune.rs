@@ -12,7 +12,9 @@ use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use omomi::contract::TimeUnit;
 use omomi_train::learn::shards::Split;
-use omomi_train::learn::tune::{Budget, Event, Searched, Sharding, Trial, TuneOptions, TuneReport, tune};
+use omomi_train::learn::tune::{
+    Budget, Event, HeldOutRows, SEARCH_PASSES, Searched, Sharding, Trial, TuneOptions, TuneReport, tune,
+};
 use omomi_train::learn::{Sampling, Settings, TrainOptions};
 use omomi_train::log::{KeptRows, ReadOptions};
 use serde_json::{Value, json};
@@ -21,11 +23,11 @@ use crate::Failure;
 use crate::contract::read_contract;
 use crate::text::{figure, grouped, table};
 
-/// Search for the alpha, l1 and l2 with the lowest log loss, within a budget
+/// Search for the alpha, l1 and number of passes with the lowest log loss, within a budget
 ///
 /// Tries a coarse grid around the initial settings, then ever smaller steps around the best. Each trial trains on the
-/// first rows of the logs. The log loss is that of the --held-out rows; without them, each row is predicted before it
-/// is learned. Prints all trials, best first, and the command to train with.
+/// first rows of the logs, except those that are held out to judge the settings on. Prints all trials, best first, with
+/// the log loss and the calibration of the held-out rows, and the command to train with.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Path of the contract.toml
@@ -34,7 +36,8 @@ pub(crate) struct Arguments {
     /// Logs to learn from, as paths or quoted patterns
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
-    /// Logs to judge the settings on; afterwards they are no longer held out: evaluate on others
+    /// Logs to judge the settings on; afterwards they are no longer held out: evaluate on others [default: the last
+    /// fifth of the rows of --logs, or those of --held-out-rows]
     #[arg(long, value_name = "PATTERN", num_args = 1.., conflicts_with = "held_out_rows")]
     held_out: Vec<String>,
     /// Largest number of rows to learn, and to hold out: the first rows of each; all are kept in memory
@@ -46,8 +49,8 @@ pub(crate) struct Arguments {
     /// Time limit in minutes, instead of --budget
     #[arg(long, value_name = "MINUTES", conflicts_with = "budget")]
     minutes: Option<f64>,
-    /// Settings to search: alpha, l1, l2, beta
-    #[arg(long, value_name = "SETTING", value_delimiter = ',', default_value = "alpha,l1,l2")]
+    /// Settings to search: alpha, l1, passes, l2, beta
+    #[arg(long, value_name = "SETTING", value_delimiter = ',', default_value = "alpha,l1,passes")]
     search: Vec<Searched>,
     /// Initial learning rate; with --shards, the rate of the shards
     #[arg(long, default_value_t = Settings::default().alpha)]
@@ -67,10 +70,12 @@ pub(crate) struct Arguments {
     /// Seed of --negative-rate
     #[arg(long, value_name = "NUMBER", default_value_t = Sampling::default().seed)]
     sample_seed: u64,
-    /// Number of passes over the rows
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    passes: u32,
-    /// Number of shards: judges their average, as `omomi train --shards` makes it; needs --held-out
+    /// Largest number of passes over the rows; their number, if --search does not name passes [default: 8, or 1]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    passes: Option<u32>,
+    /// Number of shards: judges their average, as `omomi train --shards` makes it in one round. The shards of the
+    /// sample have fewer rows than those of the logs, so on large logs, rather tune without it: `train --shards`
+    /// derives the rate of the shards from --alpha
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     shards: Option<u32>,
     /// How rows are assigned to shards: see omomi train --split
@@ -122,12 +127,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         _ => {}
     })?;
-    let command = command(arguments, &report.trials[0].settings);
+    let command = command(arguments, &report.trials[0]);
     if let Some(path) = &arguments.json {
         let text = format!("{:#}\n", to_json(arguments, &report, &command));
         fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    print(&report, &command);
+    print(arguments, &report, &command);
     Ok(())
 }
 
@@ -139,6 +144,7 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
                 .map_err(|_| format!("expected a number of minutes, found {minutes}"))?,
         ),
     };
+    let is_passes_searched = arguments.search.contains(&Searched::Passes);
     Ok(TuneOptions {
         train: TrainOptions {
             logs: arguments.logs.clone(),
@@ -158,8 +164,10 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
             settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
             sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
             start: None,
+            search: None,
+            last_iterates: false,
             cache: None,
-            passes: arguments.passes,
+            passes: arguments.passes.unwrap_or(if is_passes_searched { SEARCH_PASSES } else { 1 }),
             state: PathBuf::new(),
             replace: false,
             again: false,
@@ -168,6 +176,7 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
         searched: arguments.search.clone(),
         sharding: arguments.shards.map(|shard_count| Sharding { shard_count, split: arguments.split.clone() }),
         row_count: arguments.rows,
+        held_out_rows: Some(DEFAULT_HELD_OUT),
         budget,
         thread_count: arguments
             .threads
@@ -176,16 +185,26 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
     })
 }
 
-fn words(trial: &Trial) -> String {
-    let Settings { alpha, beta, l1, l2 } = trial.settings;
-    format!("alpha {alpha}, beta {beta}, l1 {l1}, l2 {l2}")
+/// Which rows of the sample are held out, if neither --held-out nor --held-out-rows says so.
+const DEFAULT_HELD_OUT: HeldOutRows = HeldOutRows::Last(20.0);
+
+/// The rule by which rows of the logs are held out; `None` if other logs are.
+fn held_out_rule(arguments: &Arguments) -> Option<String> {
+    let rule = || arguments.hold_out.rule().unwrap_or_else(|| DEFAULT_HELD_OUT.to_string());
+    arguments.held_out.is_empty().then(rule)
 }
 
-fn print(report: &TuneReport, command: &str) {
+fn words(trial: &Trial) -> String {
+    let Settings { alpha, beta, l1, l2 } = trial.settings;
+    format!("alpha {alpha}, beta {beta}, l1 {l1}, l2 {l2}, passes {}", trial.passes)
+}
+
+fn print(arguments: &Arguments, report: &TuneReport, command: &str) {
     let row = |trial: &Trial| {
         let (Settings { alpha, beta, l1, l2 }, metrics) = (trial.settings, &trial.metrics);
         let mut row: Vec<String> = [alpha, beta, l1, l2].map(|number| number.to_string()).into();
         row.extend([
+            trial.passes.to_string(),
             format!("{:.6}", metrics.log_loss),
             figure(metrics.normalized_entropy),
             figure(metrics.auc),
@@ -195,11 +214,14 @@ fn print(report: &TuneReport, command: &str) {
         ]);
         row
     };
-    let header = ["alpha", "beta", "l1", "l2", "log loss", "NE", "AUC", "calibration", "weights", "seconds"];
+    let header = ["alpha", "beta", "l1", "l2", "passes", "log loss", "NE", "AUC", "calibration", "weights", "seconds"];
     say!("{}\n", table(&header, report.trials.iter().map(row).collect()));
     let judged = match report.held_out_row_count {
         0 => "each row predicted before it was learned".to_owned(),
-        count => format!("judged on {} held-out rows", grouped(count)),
+        count => match held_out_rule(arguments) {
+            Some(rule) => format!("judged on {} of the rows ({rule})", grouped(count)),
+            None => format!("judged on {} held-out rows", grouped(count)),
+        },
     };
     say!(" {} trials on {} rows, {judged}, in {:.1} s", report.trials.len(), grouped(report.row_count), report.seconds);
     if !report.converged {
@@ -208,22 +230,22 @@ fn print(report: &TuneReport, command: &str) {
     say!("\n Train with\n   {command}");
 }
 
-/// Returns the command that trains with `settings`.
-fn command(arguments: &Arguments, settings: &Settings) -> String {
-    let Settings { alpha, beta, l1, l2 } = settings;
+/// Returns the command that trains with the settings of the best trial.
+fn command(arguments: &Arguments, best: &Trial) -> String {
+    let Settings { alpha, beta, l1, l2 } = best.settings;
     let mut command = format!("omomi train --contract {} --logs", quoted(&arguments.contract.display().to_string()));
     for pattern in &arguments.logs {
         command.push_str(&format!(" {}", quoted(pattern)));
     }
     let alpha_flag = if let Some(count) = arguments.shards {
-        command.push_str(&format!(" --shards {count} --split {}", quoted(&arguments.split.to_string())));
+        command.push_str(&format!(" --shards {count} --split {} --rounds 1", quoted(&arguments.split.to_string())));
         "--shard-alpha"
     } else {
         "--alpha"
     };
     command.push_str(&format!(" {alpha_flag} {alpha} --beta {beta} --l1 {l1} --l2 {l2}"));
-    if arguments.passes > 1 {
-        command.push_str(&format!(" --passes {}", arguments.passes));
+    if best.passes > 1 {
+        command.push_str(&format!(" --passes {}", best.passes));
     }
     if let Some(column) = &arguments.time_column {
         command.push_str(&format!(" --time-column {}", quoted(column)));
@@ -269,6 +291,7 @@ fn to_json(arguments: &Arguments, report: &TuneReport, command: &str) -> Value {
             "beta": beta,
             "l1": l1,
             "l2": l2,
+            "passes": trial.passes,
             "log_loss": metrics.log_loss,
             "normalized_entropy": metrics.normalized_entropy,
             "auc": metrics.auc,
@@ -283,6 +306,7 @@ fn to_json(arguments: &Arguments, report: &TuneReport, command: &str) -> Value {
         "held_out": arguments.held_out,
         "rows": report.row_count,
         "held_out_rows": report.held_out_row_count,
+        "held_out_rule": held_out_rule(arguments),
         "loss": if report.held_out_row_count > 0 { "held_out" } else { "progressive" },
         "negative_rate": arguments.negative_rate,
         "shards": arguments.shards,

@@ -58,22 +58,120 @@ fn trained(folder: &Path, report: &Value, more: &str) -> (String, Value) {
 fn the_first_trial_is_the_best_and_training_with_its_settings_gives_its_loss() {
     let folder = logs();
     let folder = folder.path();
-    let report = tuned(folder, "--budget 14");
+    let report = tuned(folder, "--budget 14 --held-out logs/part-003.parquet");
     let losses = losses(&report);
     assert_eq!(losses.len(), 14);
     assert!(losses.is_sorted());
-    assert_eq!((&report["rows"], &report["loss"]), (&Value::from(9_000), &Value::from("progressive")));
-    let (_, provenance) = trained(folder, &report, "");
+    assert_eq!((&report["rows"], &report["loss"]), (&Value::from(9_000), &Value::from("held_out")));
+    let (_, provenance) = trained(folder, &report, "--held-out logs/part-003.parquet");
     let best = &report["trials"][0];
-    for setting in ["alpha", "beta", "l1", "l2"] {
+    for setting in ["alpha", "beta", "l1", "l2", "passes"] {
         assert_eq!(provenance["settings"][setting], best[setting], "{setting}");
     }
-    assert_eq!(provenance["metrics"]["progressive"]["log_loss"], best["log_loss"]);
+    assert_eq!(provenance["metrics"]["held_out"]["log_loss"], best["log_loss"]);
     assert_eq!(provenance["nonzero"], best["nonzero"]);
     // The start settings were tried too, and a log with so few rows needs other settings.
-    let is_start = |trial: &&Value| trial["alpha"] == 0.05 && trial["l1"] == 1.0 && trial["l2"] == 0.0;
+    let is_start = |trial: &&Value| trial["alpha"] == 0.2 && trial["l1"] == 1.0 && trial["l2"] == 0.0;
     let start = report["trials"].as_array().unwrap().iter().find(is_start).unwrap();
     assert!(losses[0] < start["log_loss"].as_f64().unwrap());
+    assert!(best["passes"].as_u64().unwrap() > 1, "{best}");
+}
+
+#[test]
+fn tune_holds_out_rows_by_any_rule_and_learns_the_others() {
+    let folder = logs();
+    let folder = folder.path();
+    for (rule, held_out) in
+        [("every 5", 1_800..=1_800), ("last 10%", 900..=900), ("hash of user_id 20%", 1_200..=2_400)]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_omomi"))
+            .current_dir(folder)
+            .args(["tune", "--quiet", "--budget", "1", "--json", "tuned.json", "--held-out-rows", rule])
+            .args(LOGS.split_whitespace())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&fs::read(folder.join("tuned.json")).unwrap()).unwrap();
+        let of = |key: &str| report[key].as_u64().unwrap();
+        assert!(held_out.contains(&of("held_out_rows")), "{rule}: {}", of("held_out_rows"));
+        assert_eq!(of("rows") + of("held_out_rows"), 9_000);
+        assert_eq!(report["held_out_rule"], rule);
+        assert!(report["trials"][0]["calibration_ratio"].as_f64().unwrap() > 0.5);
+    }
+}
+
+#[test]
+fn training_searches_unless_settings_are_given_and_later_days_keep_what_was_found() {
+    let folder = logs();
+    let folder = folder.path();
+    let provenance = |arguments: &str| -> Value {
+        let output = omomi(folder, &format!("train {LOGS} --state out.parquet --force {arguments}"));
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{error}");
+        let text = fs::read(folder.join("out.provenance.json")).unwrap();
+        let mut provenance: Value = serde_json::from_slice(&text).unwrap();
+        provenance["stderr"] = Value::from(error);
+        provenance
+    };
+    let found = provenance("");
+    let said = found["stderr"].as_str().unwrap();
+    assert!(said.contains("search: trying") && said.contains("--no-search leaves it out"), "{said}");
+    let trials = found["search"]["trials"].as_array().unwrap();
+    assert!(trials.len() >= 4 && found["search"]["held_out"] == "last 20%", "{}", found["search"]);
+    // The best trial, or one that is as good in fewer passes.
+    let chosen = |trial: &&Value| {
+        let settings = &found["settings"];
+        trial["alpha"] == settings["alpha"] && trial["passes"] == settings["passes"]
+    };
+    let loss = |trial: &Value| trial["log_loss"].as_f64().unwrap();
+    let chosen = trials.iter().find(chosen).expect("a trial with the settings of the state");
+    assert!(loss(chosen) <= loss(&trials[0]) * 1.0005);
+    let bytes = fs::read(folder.join("out.parquet")).unwrap();
+    provenance("--quiet");
+    assert!(bytes == fs::read(folder.join("out.parquet")).unwrap(), "another run gave other bytes");
+
+    for (given, alpha, passes) in [
+        ("--no-search", 0.2, 1),
+        ("--alpha 0.3", 0.3, 1),
+        ("--passes 2", 0.2, 2),
+        ("--shard 1/2 --split random", 0.2, 1),
+    ] {
+        let found = provenance(given);
+        assert_eq!((&found["settings"]["alpha"], &found["settings"]["passes"]), (&alpha.into(), &passes.into()));
+        assert!(found["search"].is_null() && !found["stderr"].as_str().unwrap().contains("search:"), "{given}");
+    }
+
+    fs::copy(folder.join("out.parquet"), folder.join("shard.parquet")).unwrap();
+    let first = provenance("--alpha 0.25 --l1 0.5 --passes 3");
+    fs::copy(folder.join("out.parquet"), folder.join("day.parquet")).unwrap();
+    let next =
+        "train --contract logs/contract.toml --logs logs/part-003.parquet --start day.parquet --state next.parquet";
+    succeed(folder, &format!("{next} --quiet"));
+    let text = fs::read(folder.join("next.provenance.json")).unwrap();
+    let next: Value = serde_json::from_slice(&text).unwrap();
+    for setting in ["alpha", "beta", "l1", "l2"] {
+        assert_eq!(next["settings"][setting], first["settings"][setting]);
+    }
+    assert_eq!(next["settings"]["passes"], 1);
+}
+
+#[test]
+fn small_logs_are_learned_in_one_process_unless_shards_are_insisted_on() {
+    let folder = logs();
+    let folder = folder.path();
+    let flags = "--no-search --state out.parquet --force";
+    let output = omomi(folder, &format!("train {LOGS} --shards 3 --recalibrate-on logs/part-003.parquet {flags}"));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && error.contains("training in one process (--always-shard insists)"), "{error}");
+    let text = fs::read(folder.join("out.provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(provenance["recalibrations"].as_array().map(Vec::len), Some(1), "{provenance}");
+    assert!(provenance["shards"].is_null());
+    assert!(!folder.join("out.before-recalibration.parquet").exists());
+    succeed(folder, &format!("train {LOGS} --shards 3 --always-shard {flags} --quiet"));
+    let text = fs::read(folder.join("out.provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(provenance["shards"].as_array().map(Vec::len), Some(3));
 }
 
 #[test]
@@ -107,10 +205,12 @@ fn invalid_searches_are_rejected() {
         let output = omomi(folder, &format!("tune {LOGS} {arguments}"));
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
-    let (code, error) = fail("--shards 3");
-    assert!(code == Some(1) && error.contains("expected --held-out logs, found none"), "{error}");
+    let (code, error) = fail("--held-out-rows fifth");
+    assert!(code == Some(2) && error.contains("expected 'every 5', 'last 10%' or 'hash of COLUMN 10%'"), "{error}");
+    let (code, error) = fail("--held-out-rows=last%0.001");
+    assert!(code == Some(2), "{error}");
     let (code, error) = fail("--search gamma");
-    assert!(code == Some(2) && error.contains("expected alpha, l1, l2 or beta, found `gamma`"), "{error}");
+    assert!(code == Some(2) && error.contains("expected alpha, l1, l2, beta or passes, found `gamma`"), "{error}");
     let (code, error) = fail("--minutes=-1");
     assert!(code == Some(1) && error.contains("expected a number of minutes, found -1"), "{error}");
 }

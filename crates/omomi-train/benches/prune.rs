@@ -102,6 +102,8 @@ fn learn(logs: &[String], l1: f64, state: &Path) -> Result<(), Box<dyn Error>> {
         settings: Settings { l1, ..Settings::default() },
         start: None,
         sampling: Sampling::default(),
+        search: None,
+        last_iterates: false,
         cache: None,
         passes: 1,
         state: state.to_owned(),

@@ -56,6 +56,8 @@ impl Run<'_> {
             sampling: Sampling::default(),
             start: None,
             passes,
+            search: None,
+            last_iterates: false,
             cache,
             state: self.folder.join("state.parquet"),
             replace: true,

@@ -55,6 +55,8 @@ impl Run {
             sampling: Sampling::default(),
             start: None,
             passes: 1,
+            search: None,
+            last_iterates: false,
             cache: None,
             state: state.clone(),
             replace: true,

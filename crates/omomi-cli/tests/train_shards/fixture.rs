@@ -74,6 +74,8 @@ impl Fixture {
                 settings: Settings { alpha: 0.1, ..Settings::default() },
                 start: None,
                 sampling: Sampling::default(),
+                search: None,
+                last_iterates: false,
                 cache: None,
                 passes: 1,
                 state: self.path("merged.parquet"),

@@ -62,6 +62,8 @@ impl Logs {
             settings: Settings { l1: 0.0, ..Settings::default() },
             start: None,
             sampling: Sampling::default(),
+            search: None,
+            last_iterates: false,
             cache: None,
             passes: 1,
             state: self.path("state.parquet"),

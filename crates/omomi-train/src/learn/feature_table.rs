@@ -5,6 +5,7 @@ use omomi::contract::{Buckets, Contract, FieldKind, UnseenWeight};
 use omomi::feature;
 
 use super::TrainError;
+use super::iterates::IterateAverage;
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::optimizer::Coordinate;
 use super::state::{MISSING_FIELD, UNSEEN_FIELD, default_key, join_category};
@@ -42,9 +43,10 @@ impl FeatureCounts {
 
 /// The features by number, in the order in which they were first seen. Frequent features are therefore near the front.
 ///
-/// Memory per feature: every row touches `coordinates` (16 bytes), `counts` (24) and the index (19 to 29). Only writing
-/// the state reads the group (2) and the origin (8, plus 8 for an id or a number, the length of a text, or 4 per member
-/// of a cross). That is about 80 bytes per feature, and up to twice as much while an array grows.
+/// Memory per feature: every row touches `coordinates` and `averages` (16 bytes each), `counts` (24) and the index (19
+/// to 29). Only writing the state reads the group (2) and the origin (8, plus 8 for an id or a number, the length of a
+/// text, or 4 per member of a cross). That is about 100 bytes per feature, and up to twice as much while an array
+/// grows.
 ///
 /// Two features whose 64-bit keys are equal share one coordinate and the name of the first, just as they share one
 /// weight when serving. A row that has both moves the coordinate once. Among 10 million features, the probability of
@@ -53,6 +55,8 @@ impl FeatureCounts {
 pub(super) struct Table {
     index: KeyIndex,
     pub(super) coordinates: Vec<Coordinate>,
+    /// Averages of the weights that the coordinates went through in this run.
+    pub(super) averages: Vec<IterateAverage>,
     pub(super) counts: Vec<FeatureCounts>,
     pub(super) groups: Vec<u16>,
     origins: Vec<u8>,
@@ -72,6 +76,7 @@ impl Table {
         Self {
             index: KeyIndex::new(),
             coordinates: Vec::new(),
+            averages: Vec::new(),
             counts: Vec::new(),
             groups: Vec::new(),
             origins: Vec::new(),
@@ -118,6 +123,7 @@ impl Table {
         }
         let number = self.index.insert(key);
         self.coordinates.push(Coordinate::default());
+        self.averages.push(IterateAverage::default());
         self.counts.push(FeatureCounts::NONE);
         self.groups.push(group);
         self.default_count += usize::from(group >= self.first_default_group);

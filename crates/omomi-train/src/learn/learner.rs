@@ -12,6 +12,7 @@ use omomi::math;
 use omomi::prefetch::prefetch;
 
 use super::Settings;
+use super::iterates::IterateAverage;
 use super::optimizer::Coordinate;
 
 /// No coordinate.
@@ -48,6 +49,8 @@ pub(super) struct Learner {
     /// For each group, the impressions and clicks of such features since
     /// [`take_unseen_counts`](Self::take_unseen_counts).
     unseen_counts: Vec<[f64; 2]>,
+    /// Average of the iterates of the bias.
+    pub(super) bias_average: IterateAverage,
 }
 
 /// Scratch columns for the features of one row. Each has room for the longest row so far.
@@ -61,11 +64,12 @@ struct Columns {
 
 impl Learner {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, columns: Columns::default(), unseen: Vec::new(), unseen_counts: Vec::new() }
+        let (unseen, unseen_counts) = (Vec::new(), Vec::new());
+        Self { settings, columns: Columns::default(), unseen, unseen_counts, bias_average: IterateAverage::default() }
     }
 
-    /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates`. Adds each
-    /// prediction to `progressive`, if given, and then also counts unseen features.
+    /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates` and `averages`.
+    /// Adds each prediction to `progressive`, if given, and then also counts unseen features.
     ///
     /// A feature that no row had before is what a server meets as unseen. So the row has the feature that stands for the
     /// unseen ones of its group as well: once for each that it stands for. Features that rows had and whose weight is 0
@@ -77,15 +81,16 @@ impl Learner {
         rows: &IndexedRows,
         bias: &mut Coordinate,
         coordinates: &mut [Coordinate],
+        averages: &mut [IterateAverage],
         defaults: &Defaults<'_>,
         mut progressive: Option<&mut Evaluator>,
     ) {
         let learns_unseen = defaults.unseen.iter().any(|&number| number != NONE);
         for row in 0..rows.row_count().min(ROWS_AHEAD) {
-            fetch(rows, row, coordinates);
+            fetch(rows, row, coordinates, averages);
         }
         for row in 0..rows.row_count() {
-            fetch(rows, row + ROWS_AHEAD, coordinates);
+            fetch(rows, row + ROWS_AHEAD, coordinates, averages);
             let numbers = &rows.numbers[rows.range(row)];
             let (clicked, importance) = (rows.clicked[row], rows.importance[row]);
             let bias_weight = self.settings.bias_weight(bias.z, self.settings.curvature(bias.n));
@@ -95,8 +100,13 @@ impl Learner {
                 self.columns.lift_missing(&self.settings, numbers, defaults);
                 self.find_unseen(numbers, coordinates, defaults);
             }
+            self.bias_average.include(bias_weight);
+            self.columns.include(numbers, averages);
             logit = self.columns.weight[..numbers.len()].iter().fold(logit, |logit, weight| logit + weight);
-            logit = self.unseen.iter().fold(logit, |logit, unseen| logit + unseen.weight);
+            for unseen in &self.unseen {
+                averages[unseen.number as usize].include(unseen.weight);
+                logit += unseen.weight;
+            }
             let gradient = math::sigmoid(logit) - f64::from(u8::from(clicked));
             *bias = bias.updated_by_rows(bias_weight, gradient, importance, self.settings.alpha);
             if rows.repeats[row] {
@@ -183,6 +193,14 @@ impl Columns {
         }
     }
 
+    /// Includes the weights before the row in the averages of their features.
+    #[inline]
+    fn include(&self, numbers: &[u32], averages: &mut [IterateAverage]) {
+        for (&number, &weight) in numbers.iter().zip(&self.weight) {
+            averages[number as usize].include(weight);
+        }
+    }
+
     /// Computes the coordinates after the row, like [`Coordinate::updated_by_rows`], but reuses the root.
     #[inline]
     fn update(&mut self, len: usize, gradient: f64, importance: f64, alpha: f64) {
@@ -205,9 +223,10 @@ impl Columns {
 }
 
 #[inline]
-fn fetch(rows: &IndexedRows, row: usize, coordinates: &[Coordinate]) {
+fn fetch(rows: &IndexedRows, row: usize, coordinates: &[Coordinate], averages: &[IterateAverage]) {
     for &number in rows.features(row).unwrap_or_default() {
         prefetch(coordinates.as_ptr().wrapping_add(number as usize));
+        prefetch(averages.as_ptr().wrapping_add(number as usize));
     }
 }
 

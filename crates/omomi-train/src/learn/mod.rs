@@ -14,12 +14,13 @@
 //!
 //! # Limits
 //!
-//! One process holds at most 2^32 - 1 features. Each takes about 80 bytes plus its text. The value of a number field
+//! One process holds at most 2^32 - 1 features. Each takes about 100 bytes plus its text. The value of a number field
 //! enters the model only as its bucket.
 
 pub mod average;
 mod chunk_features;
 pub(crate) mod feature_table;
+mod iterates;
 mod key_index;
 mod last_day;
 mod learner;

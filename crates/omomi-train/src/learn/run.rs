@@ -16,6 +16,7 @@ use omomi::contract::Contract;
 
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::StateReader;
+use super::tune::Found;
 use super::{
     FieldFeatures, FileUnseen, Sampling, Settings, SettledBias, TrainError, Trainer, files_json, lasting, metrics_json,
     refuse_existing_state, start_json, unseen_warnings, utc, window_json, write_provenance,
@@ -38,6 +39,12 @@ pub struct TrainOptions {
     pub start: Option<StartOptions>,
     /// Number of passes over the logs, at least 1.
     pub passes: u32,
+    /// What the [search](super::tune::search) found that chose the learning rate and the passes, for the provenance;
+    /// `None` if they were given.
+    pub search: Option<Found>,
+    /// Whether the weights are the last ones that training went through, instead of [averages](Trainer::settle_weights)
+    /// of them.
+    pub last_iterates: bool,
     /// File of the row cache, which keeps the rows with their features numbered, so that learning them again takes a
     /// fraction of the time. The first run builds it. It is rebuilt when the logs, the contract, or the options for
     /// reading or sampling change; otherwise it is only read. With `None`, a run of several passes uses a temporary
@@ -264,6 +271,9 @@ fn train_with(
     {
         return Err(TrainError::CopyOfLog { path, copy });
     }
+    if !options.last_iterates {
+        trainer.settle_weights();
+    }
     let settled_bias = trainer.settle_bias();
     let learn_seconds = started.elapsed().as_secs_f64();
     let part = (!options.read.parts.is_empty()).then(|| "a part of the rows".to_owned());
@@ -453,7 +463,9 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
             "l1": settings.l1,
             "l2": settings.l2,
             "passes": options.passes,
+            "iterates": if options.last_iterates { "last" } else { "averaged" },
         },
+        "search": options.search.as_ref().map(Found::to_json),
         "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
         "importance_column": options.read.importance_column,
         "hold_out": options.read.hold_out.as_ref().map(|hold_out| hold_out.rule.to_string()),

@@ -13,7 +13,7 @@ use crate::log::RowBatch;
 use omomi::contract::Contract;
 
 use super::chunk_features::{ChunkFeatures, UNSEEN};
-use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US};
+use super::feature_table::{FeatureCounts, FeatureGroup, NEVER_US, Table};
 use super::last_day::{LastDay, SettledBias};
 use super::learner::{Defaults, Learner, NONE};
 use super::optimizer::Coordinate;
@@ -133,10 +133,10 @@ impl Trainer {
                 *bias = first_bias(settings, chunk.batch_sums);
             }
             let progressive = is_first.then_some(&mut *progressive);
-            let table = chunk.table;
-            let defaults = Defaults { groups: &table.groups, unseen: unseen_numbers, missing_group };
-            learner.learn(chunk.rows, bias, &mut table.coordinates, &defaults, progressive);
-            count_unseen(learner, &mut table.counts, unseen_numbers);
+            let Table { coordinates, averages, groups, counts, .. } = chunk.table;
+            let defaults = Defaults { groups, unseen: unseen_numbers, missing_group };
+            learner.learn(chunk.rows, bias, coordinates, averages, &defaults, progressive);
+            count_unseen(learner, counts, unseen_numbers);
             if is_first {
                 last_day.add(chunk.rows, |number| number);
             }
@@ -148,6 +148,34 @@ impl Trainer {
     pub fn begin_next_pass(&mut self) {
         self.pass += 1;
         self.indexer.rewind();
+    }
+
+    /// Replaces each weight by the average of its last [iterates](super::iterates) of this run, which has less noise
+    /// than the last one. Call it at most once, after the last row and before [`settle_bias`](Self::settle_bias).
+    pub fn settle_weights(&mut self) {
+        let missing_group = self.missing_group();
+        let Self { settings, indexer, bias, learner, unseen_numbers, .. } = self;
+        let Table { coordinates, averages, groups, .. } = &mut indexer.table;
+        // No threshold applies to what stands for unseen categories and missing values.
+        let of_defaults = Settings { l1: 0.0, ..*settings };
+        let is_unseen = |number: usize| unseen_numbers.iter().any(|&unseen| unseen as usize == number);
+        for (number, (coordinate, average)) in coordinates.iter_mut().zip(averages).enumerate() {
+            let is_default = groups[number] == missing_group || is_unseen(number);
+            *coordinate = average.settled(*coordinate, if is_default { &of_defaults } else { settings });
+        }
+        *bias = learner.bias_average.settled_bias(*bias, settings);
+    }
+
+    /// Calls `view` with the model as it would be after a run that ends here, with [settled
+    /// weights](Self::settle_weights) and a [settled bias](Self::settle_bias). Training then goes on from the last
+    /// iterates.
+    pub(super) fn settled<T>(&mut self, view: impl FnOnce(&mut Self) -> T) -> T {
+        let (coordinates, bias) = (self.indexer.table.coordinates.clone(), self.bias);
+        self.settle_weights();
+        self.settle_bias();
+        let seen = view(self);
+        (self.indexer.table.coordinates, self.bias) = (coordinates, bias);
+        seen
     }
 
     /// Shifts the bias so that the model predicts as many clicks as the last 24 hours with rows had. Without this last

@@ -200,7 +200,7 @@ pub const ACCIDENTS: &[Accident] = &[
     pipeline("an old baseline", Mishap::OldBaseline),
     pipeline("another file published meanwhile", Mishap::OvertakenPublication),
     pipeline("trained from nothing on few rows", Mishap::FewTrainingRows),
-    pipeline("alpha of 5 instead of 0.05", Mishap::WildLearningRate),
+    pipeline("alpha of 5 instead of 0.2", Mishap::WildLearningRate),
     pipeline("alpha of 0.5 in a run that goes on", Mishap::OtherLearningRate),
     harmless(rows("times in milliseconds", |rows, _| rows.iter_mut().for_each(|row| row.time_us /= 1_000))),
     harmless(rows("rows in another order", |rows, random| {

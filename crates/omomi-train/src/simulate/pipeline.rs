@@ -332,6 +332,8 @@ impl Pipeline {
                 shares: 1,
             }),
             passes: 1,
+            search: None,
+            last_iterates: false,
             cache: None,
             state: state.to_owned(),
             replace: true,

@@ -6,6 +6,10 @@
 //! added to the bias. `z` and `d` do not change. So training continues from a recalibrated state as if it had not been
 //! recalibrated, and a second recalibration is applied on top of the first.
 //!
+//! A correction within its own error would make the model worse on other rows as often as better. So only what is
+//! beyond the error is applied: scale and shift, a shift, or nothing, by likelihood ratio tests at 95 %. A scale
+//! outside 0.4 to 2.5 is refused: no sound model needs one, but rows that do not belong to the model do.
+//!
 //! Rows that were used here are no longer held out: evaluated on them, a model looks better calibrated than it is. The
 //! lineage of the state names them, and the provenance says under `recalibrations` what was fitted.
 //!
@@ -33,7 +37,7 @@ use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 use omomi::error::Owner;
 
 use platt::Rows;
-pub use platt::{PlattFault, PlattScaling};
+pub use platt::{Correction, PlattFault, PlattScaling};
 
 /// Options of [`recalibrate`].
 #[derive(Debug, Clone)]
@@ -75,8 +79,12 @@ pub enum Event<'a> {
 /// The outcome of [`recalibrate`].
 #[derive(Debug, Clone)]
 pub struct RecalibrateReport {
-    /// The fitted scale and shift.
+    /// The scale and shift that were applied: what is beyond the error of the fit. Their errors are those of the fit.
     pub scaling: PlattScaling,
+    /// How much of the fit was applied.
+    pub correction: Correction,
+    /// What is unusual about it.
+    pub warning: Option<String>,
     /// The weight rule of the new state.
     pub weight_rule: WeightRule,
     /// The files with the held-out rows.
@@ -169,7 +177,8 @@ pub fn recalibrate(
     }
     watch(&Event::Finished(&reader));
     let rows = Rows { logits: &logits, clicked: &labels, importance: importances.as_deref() };
-    let scaling = platt::fit(rows)?;
+    let (correction, scaling) = platt::applied(platt::fit(rows)?, rows)?;
+    let warning = platt::warning(&scaling, rows);
     let metrics = |scale: f64, shift: f64| {
         let mut evaluator = Evaluator::of_rows(importances.is_some());
         for (logit, clicked, importance) in rows.iter() {
@@ -183,7 +192,9 @@ pub fn recalibrate(
     let logs = reader.files().to_vec();
     let used_rows = hold_out.map(|hold_out| hold_out.used_rows());
     let learned = learned_logs(LearningStep::Recalibrate, &logs, None, used_rows.as_deref());
-    let mut report = RecalibrateReport { scaling, weight_rule, logs, before, after, state_len_bytes: 0, seconds: 0.0 };
+    let (state_len_bytes, seconds) = (0, 0.0);
+    let mut report =
+        RecalibrateReport { scaling, correction, warning, weight_rule, logs, before, after, state_len_bytes, seconds };
     let (finished, metadata) = rewrite(options, &report, learned, watch)?;
     report.state_len_bytes = finished.len_bytes;
     report.seconds = started.elapsed().as_secs_f64();
@@ -223,6 +234,7 @@ fn add_recalibration(provenance: &mut Map<String, Value>, options: &RecalibrateO
     let scaling = report.scaling;
     let recalibration = json!({
         "importance_column": options.read.importance_column,
+        "applied": report.correction.name(),
         "scale": scaling.scale,
         "shift": scaling.shift,
         "scale_error": scaling.scale_error,

@@ -13,9 +13,19 @@ const MAX_STEPS: u32 = 100;
 const MAX_HALVINGS: u32 = 30;
 /// The fit ends after a step that is shorter than this in both scale and shift.
 const SHORT: f64 = 1e-10;
-/// Range of credible scales. Outside it, rows and model do not belong together, or the classes can be separated, so
-/// that the best scale is infinite.
+/// Range in which the fit looks for a scale. Outside it, the classes can be separated, so that the best scale is
+/// infinite, or they are reversed.
 const SCALES: [f64; 2] = [0.1, 10.0];
+/// Range of plausible scales. Averages of shards and pruned models need 0.8 to 1.3. Beyond this range, rows and model
+/// do not belong together, or there are too few rows, and the probabilities of all other rows would be wrong.
+const PLAUSIBLE_SCALES: [f64; 2] = [0.4, 2.5];
+/// Range of scales, and largest correction of the mean logit, that pass without a warning. The latter is a calibration
+/// ratio of about 2.
+const USUAL_SCALES: [f64; 2] = [0.7, 1.4];
+const USUAL_CORRECTION: f64 = 0.7;
+/// Twice the gain in log loss over all rows up to which chance explains a second parameter, and both parameters: the
+/// 95 % quantiles of chi-squared with 1 and 2 degrees of freedom (Wilks 1938, likelihood ratios).
+const CHANCE_GAINS: [f64; 2] = [3.84, 5.99];
 
 /// A linear map of the logit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,6 +38,29 @@ pub struct PlattScaling {
     pub scale_error: f64,
     /// Standard error of `shift`.
     pub shift_error: f64,
+}
+
+/// How much of the fitted scale and shift is beyond their own error, and thus applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Correction {
+    /// Nothing: chance explains the difference from scale 1 and shift 0.
+    Nothing,
+    /// A shift only: chance explains the scale.
+    Shift,
+    /// Scale and shift.
+    Both,
+}
+
+impl Correction {
+    /// Returns the word for this correction, as in the provenance.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Shift => "shift",
+            Self::Both => "scale and shift",
+        }
+    }
 }
 
 /// Why no credible scale and shift can be fitted.
@@ -50,6 +83,18 @@ pub enum PlattFault {
     Constant {
         /// The logit of every row.
         logit: f64,
+    },
+    /// The best scale can be fitted, but no sound model needs it.
+    #[error(
+        "expected a scale from 0.4 to 2.5 for the logit, found {scale:.3} (shift {shift:+.3}), which is implausible: \
+         check that the state and the held-out rows belong together, that both count rows alike (importance, \
+         sampling), and that there are enough rows"
+    )]
+    Implausible {
+        /// The fitted scale.
+        scale: f64,
+        /// The fitted shift.
+        shift: f64,
     },
     /// The best scale is not credible.
     #[error(
@@ -78,6 +123,11 @@ impl Rows<'_> {
         let rows = self.logits.iter().zip(self.clicked).enumerate();
         rows.map(move |(row, (&logit, &clicked))| (logit, clicked, importance(row)))
     }
+
+    /// The log loss of all rows, each counted by its importance, if their logits are corrected.
+    fn loss(&self, scale: f64, shift: f64) -> f64 {
+        self.iter().map(|(logit, clicked, importance)| importance * log_loss(scale * logit + shift, clicked)).sum()
+    }
 }
 
 /// Fits scale and shift to rows.
@@ -90,10 +140,7 @@ pub(super) fn fit(rows_to_fit: Rows<'_>) -> Result<PlattScaling, PlattFault> {
     if logits.iter().all(|&logit| logit == logits[0]) {
         return Err(PlattFault::Constant { logit: logits[0] });
     }
-    let loss = |scale: f64, shift: f64| -> f64 {
-        let loss = |(logit, clicked, importance)| importance * log_loss(scale * logit + shift, clicked);
-        rows_to_fit.iter().map(loss).sum()
-    };
+    let loss = |scale: f64, shift: f64| rows_to_fit.loss(scale, shift);
     // False if the loss is NaN.
     let is_no_worse = |next_loss: f64, min_loss: f64| next_loss <= min_loss;
     let (mut scale, mut shift) = (1.0, 0.0);
@@ -114,15 +161,75 @@ pub(super) fn fit(rows_to_fit: Rows<'_>) -> Result<PlattScaling, PlattFault> {
         if is_no_worse(next_loss, min_loss) {
             (scale, shift, min_loss) = (scale + scale_step, shift + shift_step, next_loss);
         }
-        if !(SCALES[0]..=SCALES[1]).contains(&scale) {
+        // Steps on the way to a sound scale may be outside the range, but not as far as those to an infinite one.
+        if scale.abs() > 10.0 * SCALES[1] {
             return Err(PlattFault::Scale { scale });
         }
         if scale_step.abs() < SHORT && shift_step.abs() < SHORT || halvings == MAX_HALVINGS {
+            if !(SCALES[0]..=SCALES[1]).contains(&scale) {
+                return Err(PlattFault::Scale { scale });
+            }
             let [scale_error, shift_error] = Slope::at(scale, shift, rows_to_fit).errors();
             return Ok(PlattScaling { scale, shift, scale_error, shift_error });
         }
     }
     Err(PlattFault::Scale { scale })
+}
+
+/// Returns what of the scaling that was fitted to `rows` to apply, and how much that is. A row of importance 10 is not
+/// ten rows, so gains of rows with an importance are divided by how much wider it makes the error of a shift.
+///
+/// # Errors
+///
+/// Returns [`PlattFault::Implausible`] if the scale is beyond its error and outside the plausible range.
+pub(super) fn applied(scaling: PlattScaling, rows: Rows<'_>) -> Result<(Correction, PlattScaling), PlattFault> {
+    let shift = fit_shift(rows);
+    let widened = Slope::at(1.0, shift, rows).widening();
+    let loss = |scale: f64, shift: f64| rows.loss(scale, shift) / widened;
+    let (as_is, shifted, both) = (loss(1.0, 0.0), loss(1.0, shift), loss(scaling.scale, scaling.shift));
+    if 2.0 * (shifted - both) > CHANCE_GAINS[0] && 2.0 * (as_is - both) > CHANCE_GAINS[1] {
+        let PlattScaling { scale, shift, .. } = scaling;
+        if !(PLAUSIBLE_SCALES[0]..=PLAUSIBLE_SCALES[1]).contains(&scale) {
+            return Err(PlattFault::Implausible { scale, shift });
+        }
+        return Ok((Correction::Both, scaling));
+    }
+    if 2.0 * (as_is - shifted) > CHANCE_GAINS[0] {
+        return Ok((Correction::Shift, PlattScaling { scale: 1.0, shift, ..scaling }));
+    }
+    Ok((Correction::Nothing, PlattScaling { scale: 1.0, shift: 0.0, ..scaling }))
+}
+
+/// Says what is unusual about a scale and a shift that are applied.
+pub(super) fn warning(scaling: &PlattScaling, rows: Rows<'_>) -> Option<String> {
+    let PlattScaling { scale, shift, .. } = *scaling;
+    let (sum, weight) = rows
+        .iter()
+        .fold((0.0, 0.0), |(sum, weight), (logit, _, importance)| (sum + importance * logit, weight + importance));
+    let mean = sum / weight;
+    let correction = (scale - 1.0) * mean + shift;
+    let is_usual = (USUAL_SCALES[0]..=USUAL_SCALES[1]).contains(&scale) && correction.abs() <= USUAL_CORRECTION;
+    (!is_usual).then(|| {
+        format!(
+            "the correction is unusually large (scale {scale:.3}, mean logit {correction:+.3}): expected scales from \
+             0.7 to 1.4 and less than 0.7; check that the state and the held-out rows count rows alike (importance, \
+             sampling) and are of the same kind"
+        )
+    })
+}
+
+/// Fits a shift alone: Newton's method in one variable, in which the loss is convex.
+fn fit_shift(rows: Rows<'_>) -> f64 {
+    let mut shift = 0.0;
+    for _ in 0..MAX_STEPS {
+        let slope = Slope::at(1.0, shift, rows);
+        let step = (slope.shift / slope.shift_shift).clamp(-1.0, 1.0);
+        shift -= step;
+        if step.abs() < SHORT {
+            break;
+        }
+    }
+    shift
 }
 
 /// First and second derivatives of the log loss with respect to scale and shift.
@@ -158,6 +265,11 @@ impl Slope {
             slope.shift_shift += curvature;
         }
         slope
+    }
+
+    /// Returns by how much importance widens the variance of a shift, against rows that count once each.
+    fn widening(&self) -> f64 {
+        self.products.map_or(1.0, |[.., shift_shift]| shift_shift / self.shift_shift)
     }
 
     fn determinant(&self) -> f64 {
@@ -196,8 +308,12 @@ mod tests {
 
     use super::*;
 
+    fn all<'a>(logits: &'a [f64], clicked: &'a [bool]) -> Rows<'a> {
+        Rows { logits, clicked, importance: None }
+    }
+
     fn fit_once(logits: &[f64], clicked: &[bool]) -> Result<PlattScaling, PlattFault> {
-        fit(Rows { logits, clicked, importance: None })
+        fit(all(logits, clicked))
     }
 
     /// Returns rows whose true logit is `scale` times the predicted one plus `shift`.
@@ -224,6 +340,44 @@ mod tests {
             assert!((sum / clicks - 1.0).abs() < 1e-9, "{}", sum / clicks);
             assert_eq!(fit_once(&logits, &clicked), Ok(found));
         }
+    }
+
+    #[test]
+    fn a_correction_within_its_own_error_is_left_out() {
+        let of = |count: usize, scale: f64, shift: f64| {
+            let (logits, clicked) = rows(count, scale, shift);
+            let (correction, scaling) = applied(fit_once(&logits, &clicked).unwrap(), all(&logits, &clicked)).unwrap();
+            (correction, scaling.scale, scaling.shift)
+        };
+        assert_eq!(of(20_000, 1.0, 0.0), (Correction::Nothing, 1.0, 0.0));
+        assert_eq!(of(200, 1.05, 0.1).0, Correction::Nothing);
+        let (correction, scale, shift) = of(20_000, 1.0, 0.3);
+        assert!(correction == Correction::Shift && scale == 1.0 && (shift - 0.3).abs() < 0.1, "{shift}");
+        let (correction, scale, _) = of(20_000, 0.8, 0.0);
+        assert!(correction == Correction::Both && (scale - 0.8).abs() < 0.1, "{scale}");
+    }
+
+    #[test]
+    fn an_implausible_scale_is_refused_and_an_unusual_one_is_warned_of() {
+        let of = |scale: f64, shift: f64| {
+            let (logits, clicked) = rows(20_000, scale, shift);
+            let applied = applied(fit_once(&logits, &clicked).unwrap(), all(&logits, &clicked));
+            applied.map(|(_, scaling)| warning(&scaling, all(&logits, &clicked)).is_some())
+        };
+        assert!(matches!(of(3.6, 6.0), Err(PlattFault::Implausible { .. })));
+        assert!(matches!(of(0.2, -1.0), Err(PlattFault::Implausible { .. })));
+        assert_eq!(
+            [of(1.0, 2.8), of(1.8, 1.0), of(0.9, -0.1), of(1.0, 0.0)],
+            [Ok(true), Ok(true), Ok(false), Ok(false)]
+        );
+    }
+
+    #[test]
+    fn a_step_outside_the_range_on_the_way_is_no_fault() {
+        // The first step from scale 1 and shift 0 overshoots to a scale of 0.007.
+        let (logits, clicked) = rows(20_000, 0.2, -1.0);
+        let found = fit_once(&logits, &clicked).unwrap();
+        assert!((found.scale - 0.2).abs() < 4.0 * found.scale_error, "{found:?}");
     }
 
     #[test]

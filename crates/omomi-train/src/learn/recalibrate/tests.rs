@@ -49,6 +49,8 @@ impl Folder {
             settings: Settings::default(),
             start: None,
             sampling: Sampling::default(),
+            search: None,
+            last_iterates: false,
             cache: None,
             passes: 1,
             state: folder.path("state.parquet"),

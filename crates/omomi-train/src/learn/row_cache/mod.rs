@@ -19,9 +19,9 @@ use super::Sampling;
 use super::row_indexer::LabelSums;
 
 pub(super) use reader::{Found, RowCache};
-pub(super) use writer::build;
 #[cfg(test)]
 pub(super) use writer::cache_of_batches;
+pub(super) use writer::{build, build_of_batches};
 
 // Offsets and sizes in a row cache, as specified in `FORMAT.md`.
 

@@ -192,6 +192,18 @@ pub(in crate::learn) fn build(
     builder.finish(contract, digest, log_row_counts, (reader.rows_read(), reader.bad_row_count()))
 }
 
+/// Builds a cache of batches that are in memory. Its digest is that of nothing, so it must not be reused.
+pub(in crate::learn) fn build_of_batches(
+    contract: &Contract,
+    sampling: Sampling,
+    batches: &[RowBatch],
+    path: &Path,
+) -> Result<(), TrainError> {
+    let mut builder = Builder::new(contract, sampling, path)?;
+    batches.iter().try_for_each(|batch| builder.push(batch))?;
+    builder.finish(contract, Digest::of(b""), Vec::new(), (0, 0))
+}
+
 /// Builds a cache from batches, for tests that learn from it.
 #[cfg(test)]
 pub(in crate::learn) fn cache_of_batches(
@@ -200,9 +212,7 @@ pub(in crate::learn) fn cache_of_batches(
     batches: &[RowBatch],
     path: &Path,
 ) -> super::RowCache {
-    let mut builder = Builder::new(contract, sampling, path).unwrap();
-    batches.iter().for_each(|batch| builder.push(batch).unwrap());
-    builder.finish(contract, Digest::of(b""), Vec::new(), (0, 0)).unwrap();
+    build_of_batches(contract, sampling, batches, path).unwrap();
     let super::Found::Fresh(cache) = super::RowCache::find(path, Digest::of(b"")).unwrap() else { panic!("no cache") };
     *cache
 }

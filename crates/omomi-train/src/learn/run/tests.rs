@@ -38,6 +38,8 @@ impl Folder {
             sampling: Sampling::default(),
             start: None,
             passes: 2,
+            search: None,
+            last_iterates: false,
             cache: None,
             state: self.path("out.parquet"),
             replace: false,

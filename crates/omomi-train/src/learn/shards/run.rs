@@ -279,6 +279,8 @@ impl<'a> Plan<'a> {
             sampling,
             start: _,
             passes,
+            search: _,
+            last_iterates,
             cache: _,
             state: _,
             replace: _,
@@ -319,6 +321,9 @@ impl<'a> Plan<'a> {
         arguments.push(("--csv-cell-lines", max_cell_lines.to_string()));
         arguments.extend(time_column.iter().map(|column| ("--time-column", column.clone())));
         arguments.extend(time_unit.iter().map(|unit| ("--time-unit", unit.word().to_owned())));
+        if *last_iterates {
+            arguments.push(("--last-iterates", "true".to_owned()));
+        }
         if *any_time {
             arguments.push(("--any-time", "true".to_owned()));
         }

@@ -2,6 +2,7 @@
 
 use crate::evaluate::Evaluator;
 use crate::learn::feature_table::{FeatureCounts, NEVER_US};
+use crate::learn::iterates::IterateAverage;
 use crate::learn::learner::{Defaults, IndexedRows, NONE};
 use crate::learn::optimizer::Coordinate;
 use crate::learn::row_cache::RowCache;
@@ -68,6 +69,7 @@ impl Trainer {
         let unseen_slots = || self.unseen_numbers.iter().copied().filter(|&number| number != NONE);
         let all_slots = || slots.0.iter().copied().chain(unseen_slots());
         let mut coordinates: Vec<Coordinate> = all_slots().map(|slot| table.coordinates[slot as usize]).collect();
+        let mut averages: Vec<IterateAverage> = all_slots().map(|slot| table.averages[slot as usize]).collect();
         let groups: Vec<u16> = all_slots().map(|slot| table.groups[slot as usize]).collect();
         let mut next = u32::try_from(slots.0.len()).expect("features have numbers of 32 bits");
         let place = |&number: &u32| {
@@ -80,15 +82,16 @@ impl Trainer {
         cache.rewind()?;
         while cache.next_rows(&mut rows)? {
             let progressive = (self.pass == 1).then_some(&mut self.progressive);
-            self.learner.learn(&rows, &mut self.bias, &mut coordinates, &defaults, progressive);
+            self.learner.learn(&rows, &mut self.bias, &mut coordinates, &mut averages, &defaults, progressive);
             if self.pass == 1 {
                 self.last_day.add(&rows, |number| slots.0[number as usize]);
             }
             row_count += rows.row_count() as u64;
             watch(row_count, &mut self.progressive);
         }
-        for (slot, coordinate) in all_slots().zip(coordinates) {
+        for (slot, (coordinate, average)) in all_slots().zip(coordinates.into_iter().zip(averages)) {
             table.coordinates[slot as usize] = coordinate;
+            table.averages[slot as usize] = average;
         }
         count_unseen(&mut self.learner, &mut table.counts, &self.unseen_numbers);
         Ok(())
@@ -146,6 +149,8 @@ mod tests {
             by_cache.learn_cached(&mut cache, &slots, &mut |so_far, _| row_count = so_far).unwrap();
         }
         assert_eq!(row_count, cache.row_count());
+        by_batches.settle_weights();
+        by_cache.settle_weights();
         let settled = by_batches.settle_bias();
         assert!(settled.is_some_and(|settled| settled.shift != 0.0));
         assert_eq!(by_cache.settle_bias(), settled);

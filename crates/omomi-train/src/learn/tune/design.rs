@@ -16,6 +16,8 @@ pub enum Searched {
     L2,
     /// The damping of the first steps.
     Beta,
+    /// The number of passes. Each trial tries them one after the other.
+    Passes,
 }
 
 /// Distance between the lines of the coarse grid, in powers of 2.
@@ -26,7 +28,7 @@ const LAST_STEP: f64 = 0.25;
 
 impl Searched {
     /// All settings, in the order in which they are searched.
-    pub const ALL: [Self; 4] = [Self::Alpha, Self::L1, Self::L2, Self::Beta];
+    pub const ALL: [Self; 5] = [Self::Alpha, Self::L1, Self::L2, Self::Beta, Self::Passes];
 
     /// Returns the name of the setting, which is also the name of its flag.
     #[must_use]
@@ -36,6 +38,7 @@ impl Searched {
             Self::L1 => "l1",
             Self::L2 => "l2",
             Self::Beta => "beta",
+            Self::Passes => "passes",
         }
     }
 
@@ -43,7 +46,7 @@ impl Searched {
     /// negligible beside any curvature.
     const fn floor(self) -> Option<f64> {
         match self {
-            Self::Alpha | Self::Beta => None,
+            Self::Alpha | Self::Beta | Self::Passes => None,
             Self::L1 => Some(-4.0),
             Self::L2 => Some(0.0),
         }
@@ -55,6 +58,8 @@ impl Searched {
             Self::L1 => settings.l1,
             Self::L2 => settings.l2,
             Self::Beta => settings.beta,
+            // It is no setting of the optimizer.
+            Self::Passes => 1.0,
         }
     }
 
@@ -75,6 +80,7 @@ impl Searched {
             Self::L1 => Settings { l1: value, ..settings },
             Self::L2 => Settings { l2: value, ..settings },
             Self::Beta => Settings { beta: value, ..settings },
+            Self::Passes => settings,
         }
     }
 
@@ -94,7 +100,7 @@ impl FromStr for Searched {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::ALL.into_iter().find(|searched| searched.name() == text);
-        named.ok_or_else(|| format!("expected alpha, l1, l2 or beta, found `{text}`"))
+        named.ok_or_else(|| format!("expected alpha, l1, l2, beta or passes, found `{text}`"))
     }
 }
 
@@ -117,7 +123,7 @@ pub(super) struct Design {
 
 impl Design {
     pub(super) fn new(start: Settings, searched: &[Searched]) -> Self {
-        let mut searched = searched.to_vec();
+        let mut searched: Vec<Searched> = searched.iter().copied().filter(|&one| one != Searched::Passes).collect();
         searched.sort_unstable();
         searched.dedup();
         Self { searched, given: vec![start], begun: false, step: FIRST_STEP, best: None }

@@ -1,13 +1,17 @@
 //! Searches for the best settings of training within a budget: a coarse grid first, then smaller and smaller steps
 //! around the best.
 //!
-//! A trial learns a sample of the logs, which is held in memory. Its loss is the log loss of the held-out rows. Without
-//! held-out rows, it is the progressive log loss: each row of the first pass is predicted before it is learned. With
-//! [shards](Sharding), the sample is split, each shard is learned, the states are [averaged](crate::learn::average),
-//! and the loss is that of the average. The best `alpha` for an average is larger than the best one for a single run.
+//! A trial learns a sample of the logs, which is held in memory. Its loss is the log loss of the held-out rows: those
+//! of held-out logs, or [some rows](HeldOutRows) of the sample. If passes are searched, the held-out rows are predicted
+//! after each pass, and the best number of passes is kept. Without held-out rows, the loss is the progressive log loss:
+//! each row of the first pass is predicted before it is learned. With [shards](Sharding), the sample is split, each
+//! shard is learned, the states are [averaged](crate::learn::average), and the loss is that of the average. The best
+//! `alpha` for an average is larger than the best one for a single run.
 //!
 //! The search uses no randomness: the same logs, options and number of trials give the same result with any number of
 //! threads. With a time budget, the number of trials depends on the machine.
+//!
+//! [`search`] is the short search that `omomi train` runs by itself.
 //!
 //! # Limits
 //!
@@ -16,6 +20,8 @@
 //! of trials shows what that costs.
 
 mod design;
+mod hold_out;
+mod search;
 mod trial;
 
 use std::fs;
@@ -37,6 +43,8 @@ use omomi::contract::Contract;
 use omomi::error::Owner;
 
 pub use design::Searched;
+pub use hold_out::HeldOutRows;
+pub use search::{Found, NoSearch, SEARCH_PASSES, SEARCH_ROW_COUNT, search};
 
 use design::Design;
 use trial::Sample;
@@ -45,7 +53,7 @@ use trial::Sample;
 #[derive(Debug, Clone)]
 pub struct TuneOptions {
     /// Options of training: logs, held-out logs, how they are read, passes, and the settings at which the search
-    /// begins. No state is written.
+    /// begins. If passes are [searched](Searched::Passes), `passes` is the largest number. No state is written.
     pub train: TrainOptions,
     /// Settings to search; the others keep their values.
     pub searched: Vec<Searched>,
@@ -55,9 +63,11 @@ pub struct TuneOptions {
     pub row_count: u64,
     /// When to stop.
     pub budget: Budget,
+    /// Which rows of the sample are held out, if there are no held-out logs. `None` to judge by the progressive loss.
+    pub held_out_rows: Option<HeldOutRows>,
     /// Number of parallel trials.
     pub thread_count: usize,
-    /// Folder for temporary states of shards.
+    /// Folder for temporary files: numbered rows, and states of shards.
     pub scratch: PathBuf,
 }
 
@@ -101,6 +111,8 @@ pub enum Event<'a> {
 pub struct Trial {
     /// The settings.
     pub settings: Settings,
+    /// Number of passes: the best one, if passes are searched.
+    pub passes: u32,
     /// Metrics of the held-out rows, or of the rows of the first pass if none are held out.
     pub metrics: Metrics,
     /// Number of weights that are not 0, without the bias. It determines the size of the weight file.
@@ -140,10 +152,15 @@ pub fn tune(
     if options.searched.is_empty() {
         return Err(TuneError::NothingToSearch);
     }
-    if options.sharding.is_some() && options.train.held_out.is_empty() && options.train.read.hold_out.is_none() {
+    let train = &options.train;
+    let holds_out = !train.held_out.is_empty() || train.read.hold_out.is_some() || options.held_out_rows.is_some();
+    if options.sharding.is_some() && !holds_out {
         return Err(TuneError::NothingHeldOut);
     }
-    let sample = Sample::read(contract, options, watch)?;
+    let mut sample = Sample::read(contract, options, watch)?;
+    if options.sharding.is_none() {
+        sample.number(contract, options.train.sampling, &options.scratch)?;
+    }
     let runner = TrialRunner { contract, options, sample: &sample, started };
     let mut design = Design::new(options.train.settings, &options.searched);
     let mut trials: Vec<Trial> = Vec::new();
@@ -232,13 +249,12 @@ impl TrialRunner<'_> {
     }
 
     fn try_one(&self, settings: Settings, number: usize) -> Result<Trial, TuneError> {
-        let passes = self.options.train.passes;
         if self.options.sharding.is_none() {
-            return trial::run(self.contract, self.sample, settings, passes, None);
+            return trial::run(self.contract, self.options, self.sample, settings, None);
         }
         let name = format!("omomi-tune-{}-{number}", std::process::id());
         let folder = ScratchFolder::make(&self.options.scratch.join(name))?;
-        trial::run(self.contract, self.sample, settings, passes, Some(&folder.0))
+        trial::run(self.contract, self.options, self.sample, settings, Some(&folder.0))
     }
 }
 
@@ -263,7 +279,7 @@ impl Drop for ScratchFolder {
 #[non_exhaustive]
 pub enum TuneError {
     /// The options name no setting to search.
-    #[error("expected at least one setting to search (alpha, l1, l2 or beta), found none")]
+    #[error("expected at least one setting to search (alpha, l1, l2, beta or passes), found none")]
     NothingToSearch,
     /// A search with shards has no held-out logs. An average has no progressive loss, because its rows are learned
     /// before it exists.
@@ -272,6 +288,12 @@ pub enum TuneError {
     /// The logs, the held-out logs or a shard have no rows.
     #[error("expected rows in the logs, in every shard and in the held-out logs; one of them has none")]
     NoRows,
+    /// The rule of the held-out rows leaves nothing to learn, or holds out nothing.
+    #[error("expected some rows to learn and some to hold out by the rule `{rule}`; take another rule or more rows")]
+    NothingLeft {
+        /// The rule.
+        rule: HeldOutRows,
+    },
     /// The folder for states of shards cannot be created.
     #[error("cannot create the folder {}", .path.display())]
     Scratch {
@@ -306,7 +328,7 @@ impl TuneError {
             Self::Shards(error) => error.owner(),
             Self::Train(error) => error.owner(),
             Self::Average(error) => error.owner(),
-            Self::NothingToSearch | Self::NothingHeldOut => Owner::Ml,
+            Self::NothingToSearch | Self::NothingHeldOut | Self::NothingLeft { .. } => Owner::Ml,
         }
     }
 }

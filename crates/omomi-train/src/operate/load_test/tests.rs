@@ -29,6 +29,8 @@ fn trained(folder: &Path) -> (Arc<Model>, String) {
         sampling: Sampling::default(),
         start: None,
         passes: 1,
+        search: None,
+        last_iterates: false,
         cache: None,
         state: folder.join("state.parquet"),
         replace: false,
