@@ -14,10 +14,10 @@
 //! | `last_seen` | timestamp, microseconds UTC | time of the last row with the feature; null if the log had no times |
 //! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
-//! Two kinds of rows stand for what serving meets without a weight. In the field `(unseen)` there is a row for each field
-//! of the contract, whose name is its category: the weight of an unseen category, learned from the rows that are the
-//! first to have a category, which their impressions count. In `(missing)` there is one for each field that some row
-//! leaves empty. `l1` does not apply to them. `SELECT * FROM state WHERE field = '(unseen)'` lists them.
+//! Two kinds of rows stand for what serving meets without a weight. In the field `(unseen)` there is a row for each
+//! field of the contract, whose name is its category: the weight of an unseen category, learned from the rows that are
+//! the first to have a category, which their impressions count. In `(missing)` there is one for each field that some
+//! row leaves empty. `l1` does not apply to them. `SELECT * FROM state WHERE field = '(unseen)'` lists them.
 //!
 //! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
 //! Training again with equal logs and settings gives equal bytes: the file contains no path, no time of day and nothing
