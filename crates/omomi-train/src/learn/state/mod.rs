@@ -35,6 +35,8 @@ use thiserror::Error;
 
 use omomi::feature;
 
+use crate::learn::WeightRule;
+
 pub(crate) use metadata::widest;
 pub use metadata::{Difference, Metadata, Start};
 pub use reader::{StateBatch, StateReader};
@@ -100,6 +102,18 @@ impl StateRow<'_> {
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.field == UNSEEN_FIELD || self.field == MISSING_FIELD
+    }
+
+    /// Returns the weight of this row by `rule`.
+    #[must_use]
+    pub fn weight_by(&self, rule: &WeightRule) -> f64 {
+        if self.is_bias() {
+            rule.bias_weight(self.z, self.d)
+        } else if self.is_default() {
+            rule.default_weight(self.z, self.d)
+        } else {
+            rule.feature_weight(self.z, self.d)
+        }
     }
 }
 
