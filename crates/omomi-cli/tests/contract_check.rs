@@ -47,7 +47,8 @@ fn check_text(text: &str) -> (Output, String) {
 
 #[test]
 fn category_limits_are_printed_with_what_happens_above_them() {
-    let limited = GOOD.replace("many = true", "many = true\nmax_categories = 1_000\nover_max = \"drop\"\nunseen = \"zero\"");
+    let limited =
+        GOOD.replace("many = true", "many = true\nmax_categories = 1_000\nover_max = \"drop\"\nunseen = \"zero\"");
     let limited = limited.replace("\"creative_id\"]", "\"creative_id\"]\nmax_categories = 20_000_000");
     let (output, _) = check_text(&limited);
     let text = String::from_utf8(output.stdout).unwrap();
