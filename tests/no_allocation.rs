@@ -2,6 +2,7 @@
 //! the allocator serves the whole process.
 
 #[path = "scoring/small_model.rs"]
+#[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -87,8 +87,8 @@ pub struct OmomiContribution {
     pub key: u64,
     /// What it adds, on the logit scale. An unseen category adds 0, unless the file has default weights.
     pub weight: f32,
-    /// 1 if the file has a weight for the category, 0 for an unseen category, 2 for a field without a value (only if the
-    /// file has default weights).
+    /// 1 if the file has a weight for the category, 0 for an unseen category, 2 for a field without a value (only if
+    /// the file has default weights).
     pub source: u32,
     /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
     pub name: [c_char; OMOMI_NAME_CAPACITY_BYTES],

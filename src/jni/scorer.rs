@@ -158,8 +158,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_closeScorer<'local>(
     });
 }
 
-/// Explains the logit that the first model gives to a candidate: names, feature keys, weights, the logit followed by the
-/// bias, and the sources of the weights.
+/// Explains the logit that the first model gives to a candidate: names, feature keys, weights, the logit followed by
+/// the bias, and the sources of the weights.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_explain<'local>(
     env: EnvUnowned<'local>,

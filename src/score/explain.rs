@@ -1,7 +1,7 @@
 //! Explains why a candidate gets its probability.
 
 use super::block::{Block, RowView};
-use super::row_scorer::{Reader, Term};
+use super::row_scorer::{Reader, Term, WeightSource};
 use crate::error::{Error, RowProblem};
 use crate::math::sigmoid;
 
@@ -30,30 +30,6 @@ pub struct Contribution {
     pub weight: f32,
     /// Where the weight is from.
     pub source: WeightSource,
-}
-
-/// Where a weight is from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
-pub enum WeightSource {
-    /// The file has no weight for the category: its field's weight for unseen categories, or 0.
-    Unseen = 0,
-    /// The file has it for this category.
-    Found = 1,
-    /// The field has no value: its weight for that, which only files with default weights have.
-    Missing = 2,
-}
-
-impl WeightSource {
-    /// Returns the word for this source: `unseen`, `found` or `missing`.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Unseen => "unseen",
-            Self::Found => "found",
-            Self::Missing => "missing",
-        }
-    }
 }
 
 /// Explains the candidate whose row is `row`.

@@ -32,9 +32,10 @@ use std::time::Duration;
 
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub use counts::RequestCounts;
-pub use explain::{Contribution, Explanation, WeightSource};
+pub use explain::{Contribution, Explanation};
 pub use model::{GoldenReport, Model};
 pub use request::{Answer, Request, RowMut};
+pub use row_scorer::WeightSource;
 
 pub(crate) use block::forget_answers;
 use block::{Block, RowView};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::Model;
 use super::block::{Block, RowView, Single};
-use super::explain::WeightSource;
 use super::plan::{KeyPlan, Plan, PlannedCross, PlannedField, Use};
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
@@ -23,6 +22,30 @@ pub(super) struct RowKeys {
 impl RowKeys {
     pub(super) fn of(&self, field: usize) -> &[u64] {
         &self.fields[field]
+    }
+}
+
+/// Where a weight is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum WeightSource {
+    /// The file has no weight for the category: its field's weight for unseen categories, or 0.
+    Unseen = 0,
+    /// The file has it for this category.
+    Found = 1,
+    /// The field has no value: its weight for that, which only files with default weights have.
+    Missing = 2,
+}
+
+impl WeightSource {
+    /// Returns the word for this source: `unseen`, `found` or `missing`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unseen => "unseen",
+            Self::Found => "found",
+            Self::Missing => "missing",
+        }
     }
 }
 

@@ -50,7 +50,7 @@ int calls_every_inline_function(const OmomiScorer *scorer, const OmomiLiveScorer
   omomi_set_texts(row, slots[5], texts, 2);
   omomi_set_text_values(row, slots[6], values, 2);
   omomi_request_set_candidate(&request, 1, 7);
-  omomi_request_set_candidates(&request, NULL, 0);
+  omomi_request_set_candidates(&request, &index, 1);
   sum += omomi_request_filled_count(&request) + omomi_request_tail_used_bytes(&request);
   if (omomi_request_refusal(&request) != OMOMI_STATUS_OK)
     omomi_request_forget_refusal(&request);

@@ -12,6 +12,7 @@ mod live;
 mod other_header;
 mod python;
 #[path = "../scoring/small_model.rs"]
+#[expect(dead_code, reason = "shared with other tests, which use the rest")]
 mod small_model;
 #[path = "../live/world.rs"]
 #[expect(dead_code, reason = "shared with the live tests, which use the rest")]

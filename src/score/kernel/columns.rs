@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use super::super::block::{RowView, Single, load, read_text_values};
 use super::super::plan::{Column, KeyPlan, Plan, PlannedField, Reading};
 use super::context::Context;
-use super::{Bits, CHUNK, Job, OF_SCORER, Running, Work, each_place, is_set, ones, set};
+use super::{Bits, CHUNK, Job, OF_SCORER, Running, Work, each_place, fill_in_unseen, is_set, ones, set};
 use crate::error::{Error, RowProblem};
 use crate::feature::{cross_step, feature_key};
 use crate::memory::{Lanes, array, filled, with_room};
@@ -452,14 +452,6 @@ impl ManyColumn {
 
     fn keys_of(&self, place: usize) -> &[u64] {
         &self.keys[self.range(place)]
-    }
-}
-
-/// Multiplies weights by `scale`, and replaces NaN by `unseen`.
-#[inline(always)]
-pub(super) fn fill_in_unseen(weights: &mut [f32], scale: f32, unseen: f32) {
-    for weight in weights {
-        *weight = if weight.is_nan() { unseen } else { *weight * scale };
     }
 }
 

@@ -57,6 +57,14 @@ fn each_place(bits: &Bits, mut each: impl FnMut(usize)) {
     }
 }
 
+/// Multiplies weights by `scale`, and replaces NaN by `unseen`.
+#[inline(always)]
+fn fill_in_unseen(weights: &mut [f32], scale: f32, unseen: f32) {
+    for weight in weights {
+        *weight = if weight.is_nan() { unseen } else { *weight * scale };
+    }
+}
+
 fn ones(bits: &Bits) -> u64 {
     bits.iter().map(|word| u64::from(word.count_ones())).sum()
 }

@@ -77,8 +77,9 @@ fn group_names(model: &Model) -> Vec<String> {
     fields.chain(contract.crosses().iter().map(|cross| contract.cross_name(cross))).collect()
 }
 
-/// Returns the largest magnitude of a weight, those of unseen categories and missing values included. In a table with scales, a line does not tell which field a weight belongs
-/// to. However, each scale is chosen so that the largest weight of its group is 127 times the scale.
+/// Returns the largest magnitude of a weight, those of unseen categories and missing values included. In a table with
+/// scales, a line does not tell which field a weight belongs to. However, each scale is chosen so that the largest
+/// weight of its group is 127 times the scale.
 fn largest_weight(model: &Model, fields: &[FieldWeights]) -> f64 {
     let table = model.table();
     let defaults = model.default_weights().iter().flat_map(|weights| [weights.unseen, weights.missing]);

@@ -33,8 +33,8 @@ pub struct Account {
     /// All features of the candidate and its context. Those with a weight come first, by falling magnitude; the others
     /// follow in contract order.
     pub features: Vec<Feature>,
-    /// What stands for the unseen categories and missing values among the features, and on how many training rows it was
-    /// learned. Empty without a state.
+    /// What stands for the unseen categories and missing values among the features, and on how many training rows it
+    /// was learned. Empty without a state.
     pub defaults: Vec<DefaultEvidence>,
     /// Fields of the contract that have no value.
     pub missing: Vec<String>,

@@ -105,7 +105,8 @@ impl ChunkFeatures {
         }
     }
 
-    /// Fills `rows` with the features of the chunk, row by row: those of missing values are the last of a row. The caller adds the importances.
+    /// Fills `rows` with the features of the chunk, row by row: those of missing values are the last of a row. The
+    /// caller adds the importances.
     pub(super) fn fill_rows(&mut self, clicked: &[bool], rows: &mut IndexedRows) {
         rows.clear();
         rows.clicked.extend_from_slice(clicked);

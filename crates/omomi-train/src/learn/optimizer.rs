@@ -19,7 +19,6 @@
 //! So training gives the same bits on every platform.
 
 use super::TrainError;
-use super::state::StateRow;
 
 /// Settings of the optimizer. States that were trained with different settings cannot be averaged.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -205,18 +204,6 @@ impl WeightRule {
     #[must_use]
     pub fn default_weight(&self, z: f64, d: f64) -> f64 {
         self.scale * weight(z, d, 0.0, self.l2)
-    }
-
-    /// Returns the weight of a row of a training state.
-    #[must_use]
-    pub fn weight_of(&self, row: &StateRow<'_>) -> f64 {
-        if row.is_bias() {
-            self.bias_weight(row.z, row.d)
-        } else if row.is_default() {
-            self.default_weight(row.z, row.d)
-        } else {
-            self.feature_weight(row.z, row.d)
-        }
     }
 
     /// Returns the weight of the bias.

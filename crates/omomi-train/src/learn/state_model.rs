@@ -183,8 +183,8 @@ impl StateModel {
         self.bias_weight
     }
 
-    /// Calls `visit` with the logit of each row and whether it was clicked. Unseen categories and missing values add what
-    /// stands for them.
+    /// Calls `visit` with the logit of each row and whether it was clicked. Unseen categories and missing values add
+    /// what stands for them.
     ///
     /// `batch` must have been read with the contract of the state.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
@@ -194,10 +194,10 @@ impl StateModel {
         });
     }
 
-    /// Calls `visit` for each row with the numbers of its features, in contract order, and whether it was clicked. If the
-    /// state has [defaults](Self::defaults), two numbers for each field follow after those of the features: one stands
-    /// for each unseen category, and one for the missing value. Other features that the state does not have are left
-    /// out.
+    /// Calls `visit` for each row with the numbers of its features, in contract order, and whether it was clicked. If
+    /// the state has [defaults](Self::defaults), two numbers for each field follow after those of the features: one
+    /// stands for each unseen category, and one for the missing value. Other features that the state does not have are
+    /// left out.
     ///
     /// `batch` must have been read with the contract of the state.
     pub fn each_row(&self, batch: &RowBatch, mut visit: impl FnMut(&[u32], bool)) {

@@ -275,8 +275,8 @@ impl Trainer {
         extend_lineage(&mut self.lineage, logs);
     }
 
-    /// Returns the number of features that were seen, without the bias and without those that stand for unseen categories
-    /// and missing values.
+    /// Returns the number of features that were seen, without the bias and without those that stand for unseen
+    /// categories and missing values.
     #[must_use]
     pub fn feature_count(&self) -> usize {
         self.indexer.table.len() - self.indexer.table.default_count

@@ -1,8 +1,9 @@
 //! Packs a training state into a weight file.
 //!
-//! [`pack`] drops weights that are 0 after the l1 threshold (a server treats them like unseen categories), rounds the others to an encoding, measures on held-out
-//! rows what the rounding costs, and chooses golden requests from those rows. The file gets its name only after it is
-//! complete and verified. If packing fails, there is no new file, and a file that already has the name is not touched.
+//! [`pack`] drops weights that are 0 after the l1 threshold (a server treats them like unseen categories), rounds the
+//! others to an encoding, measures on held-out rows what the rounding costs, and chooses golden requests from those
+//! rows. The file gets its name only after it is complete and verified. If packing fails, there is no new file, and a
+//! file that already has the name is not touched.
 
 mod draft;
 mod fixture;

@@ -21,7 +21,8 @@ pub struct Measures {
     pub min_impressions: ByField<u64>,
     /// Sets weights to 0 whose evidence `|z|` is at most this. Must be at least the l1 of the state.
     pub l1: Option<f64>,
-    /// Drops raw weights that are nearer than this to what an unseen category of the field adds. Must be at least the minimum magnitude of the state.
+    /// Drops raw weights that are nearer than this to what an unseen category of the field adds. Must be at least the
+    /// minimum magnitude of the state.
     pub min_magnitude: Option<f64>,
     /// The budget: most bytes of the weight file.
     pub max_bytes: Option<u64>,

@@ -54,7 +54,7 @@ fn write_state(
     let mut number = 0;
     while let Some(batch) = reader.next_batch()? {
         for row in batch.rows() {
-            let weight = rule.weight_of(&row);
+            let weight = row.weight_by(rule);
             if row.is_bias() || row.is_default() {
                 writer.push(&StateRow { weight, ..row })?;
                 continue;

@@ -62,8 +62,8 @@ const _: () = assert!(RING >= GROUPS_AHEAD + 2 && RING.is_power_of_two() && CHUN
 trait LineReader {
     type Format: LineFormat;
 
-    /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0, or NaN if `MARKED`. Returns a
-    /// mask of the keys that have a weight, bit `i` for `weights[i]`, because a weight itself may be 0.
+    /// Writes to `weights[i]` the weight that line `i` of `located` has for tag `i`, or 0, or NaN if `MARKED`. Returns
+    /// a mask of the keys that have a weight, bit `i` for `weights[i]`, because a weight itself may be 0.
     ///
     /// # Safety
     ///

@@ -290,7 +290,7 @@ fn merge_into(
             None => Common::whole_in_each(0.0, settings.curvature(0.0)),
         };
         (merged.z, merged.d) = average_of(options.rule, &parts, common, state_count);
-        merged.weight = weight_rule.weight_of(&merged);
+        merged.weight = merged.weight_by(&weight_rule);
         if !merged.is_default() {
             spread.add(merged.field, &parts, merged.weight);
         }

@@ -222,7 +222,7 @@ fn rewrite(
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
     while let Some(batch) = reader.next_batch()? {
         for row in batch.rows() {
-            writer.push(&StateRow { weight: weight_rule.weight_of(&row), ..row })?;
+            writer.push(&StateRow { weight: row.weight_by(&weight_rule), ..row })?;
         }
         row_count += batch.row_count() as u64;
         watch(&Event::Written { row_count, of });

@@ -14,10 +14,10 @@
 //! | `last_seen` | timestamp, microseconds UTC | time of the last row with the feature; null if the log had no times |
 //! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
-//! Two kinds of rows stand for what serving meets without a weight. In the field `(unseen)` there is a row for each field
-//! of the contract, whose name is its category: the weight of an unseen category, learned from the rows that are the
-//! first to have a category, which their impressions count. In `(missing)` there is one for each field that some row
-//! leaves empty. `l1` does not apply to them. `SELECT * FROM state WHERE field = '(unseen)'` lists them.
+//! Two kinds of rows stand for what serving meets without a weight. In the field `(unseen)` there is a row for each
+//! field of the contract, whose name is its category: the weight of an unseen category, learned from the rows that are
+//! the first to have a category, which their impressions count. In `(missing)` there is one for each field that some
+//! row leaves empty. `l1` does not apply to them. `SELECT * FROM state WHERE field = '(unseen)'` lists them.
 //!
 //! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
 //! They include the provenance: state and provenance are one file, which is replaced at once, so they always belong to
@@ -36,6 +36,8 @@ use omomi::error::Owner;
 use thiserror::Error;
 
 use omomi::feature;
+
+use crate::learn::WeightRule;
 
 pub(crate) use metadata::widest;
 pub use metadata::{Difference, Metadata, Start};
@@ -105,6 +107,18 @@ impl StateRow<'_> {
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.field == UNSEEN_FIELD || self.field == MISSING_FIELD
+    }
+
+    /// Returns the weight of this row by `rule`.
+    #[must_use]
+    pub fn weight_by(&self, rule: &WeightRule) -> f64 {
+        if self.is_bias() {
+            rule.bias_weight(self.z, self.d)
+        } else if self.is_default() {
+            rule.default_weight(self.z, self.d)
+        } else {
+            rule.feature_weight(self.z, self.d)
+        }
     }
 }
 

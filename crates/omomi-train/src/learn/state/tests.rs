@@ -198,6 +198,28 @@ fn fields_that_the_contract_does_not_have_are_rejected_by_the_reader() {
 }
 
 #[test]
+fn rows_that_stand_for_unseen_categories_have_the_name_of_a_field_and_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str, row: StateRow<'_>| {
+        let path = folder.path().join(name);
+        write(&path, &[BIAS, row]).unwrap();
+        StateReader::open(&path).unwrap().next_batch().err().map(|error| message(&error, &path))
+    };
+    for (index, field) in [UNSEEN_FIELD, MISSING_FIELD].into_iter().enumerate() {
+        let key = default_key(field, "a");
+        let row = StateRow { field, category: "a", key, ..ROW };
+        assert!(row.is_default() && !row.is_bias());
+        assert_eq!(read(&format!("{index}.parquet"), row), None);
+        let other = read(&format!("{index}-cross.parquet"), StateRow { category: "a*b", ..row }).unwrap();
+        let expected = format!("expected a field of the contract in `{field}`, found `a*b`");
+        assert!(other.ends_with(&expected), "{other}");
+        let other = read(&format!("{index}-key.parquet"), StateRow { key: key ^ 1, ..row }).unwrap();
+        let expected = format!("expected the key {key} for `a` in `{field}`, found {}", key ^ 1);
+        assert!(other.ends_with(&expected), "{other}");
+    }
+}
+
+#[test]
 fn files_that_are_not_a_state_are_rejected_and_the_error_names_what_is_missing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.parquet");

@@ -167,7 +167,8 @@ impl EncodedWeights {
                 let scales = std::mem::take(&mut weights.scales);
                 weights.round(|entry| {
                     let scale = scales[usize::from(entry.group)];
-                    let number = (entry.weight / scale).round_ties_even().clamp(-I8_MAX, I8_MAX);
+                    // An i8 has no negative zero, so a small negative weight must not become one: adding 0 makes it 0.
+                    let number = (entry.weight / scale).round_ties_even().clamp(-I8_MAX, I8_MAX) + 0.0;
                     (number, number * scale)
                 });
                 weights.scales = scales;
@@ -327,6 +328,11 @@ mod tests {
                 assert_eq!(encoded.rounding().zero_count, 2 - count as u64);
                 assert_eq!(encoded.rounding().largest_error, f64::from(error));
             }
+            let negative =
+                EncodedWeights::encode_with(defaults(small), self::entries(&[-small, large], 1), encoding, 1);
+            let stored = negative.unwrap().entries()[0].weight;
+            let is_negative = encoding == Encoding::F16;
+            assert!(stored == 0.0 && stored.is_sign_negative() == is_negative, "an i8 has no negative zero");
         }
     }
 
