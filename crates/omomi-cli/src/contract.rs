@@ -1,5 +1,7 @@
 //! `omomi contract`: checks a contract and shows it, completes it from logs, and tells a server's team what to declare.
 
+mod draft;
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io::Read;
@@ -40,6 +42,11 @@ enum Command {
         /// Path of the contract.toml
         file: PathBuf,
     },
+    /// Draft a contract from logs: a field for each column, with guesses, and what was found as comments
+    ///
+    /// People must then fill in what each field means and the units of numbers; `omomi contract check` says where they are
+    /// missing. Columns that tell the label, name the row, or are constant, empty or times are left out, with the reason.
+    Draft(draft::Arguments),
     /// Find the bucket edges for `buckets = { quantiles = N }` in logs, and print the completed contract
     ///
     /// All other text of the contract stays as it is.
@@ -121,6 +128,7 @@ impl std::error::Error for Differs {}
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Check { file } => check(file),
+        Command::Draft(arguments) => draft::run(arguments),
         Command::Quantiles { file, logs, many_separator, csv, max_bad_rows } => {
             let options = ReadOptions {
                 many_separator: *many_separator,

@@ -25,6 +25,7 @@ mod inspect;
 mod output;
 mod owner;
 mod pack;
+mod predict;
 mod profile;
 mod progress;
 mod prune;
@@ -70,6 +71,7 @@ enum Command {
     Pack(pack::Arguments),
     Fixture(fixture::Arguments),
     Evaluate(evaluate::Arguments),
+    Predict(predict::Arguments),
     Gate(Box<gate::Arguments>),
     Profile(Box<profile::Arguments>),
     Report(report::Arguments),
@@ -158,6 +160,7 @@ fn run(command: Command) -> u8 {
         Command::On(arguments) => control::run_switch(&arguments, Scoring::On),
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),

@@ -13,6 +13,7 @@
 //! | --- | --- |
 //! | [`agreement`] | turns a contract into a server's declaration, and says what a new contract changes for the server |
 //! | [`log`] | reads rows from logs, and generates logs whose true probabilities are known |
+//! | [`draft`] | drafts a contract from logs: surveys columns, and guesses their fields |
 //! | [`evaluate`] | measures predictions: log loss, normalized entropy, AUC and calibration, with confidence intervals |
 //! | [`learn`] | trains: rows to a state, in one process or many; averages, recalibrates and tunes |
 //! | [`pack`] | makes a weight file from a state: the table, the golden requests, the signature |
@@ -35,6 +36,7 @@
 //!     log
 //!     lineage
 //!     evaluate
+//!     draft
 //!     learn
 //!     pack
 //!     operate
@@ -44,6 +46,7 @@
 //! ```
 
 pub mod agreement;
+pub mod draft;
 pub mod evaluate;
 pub mod judge;
 pub mod learn;

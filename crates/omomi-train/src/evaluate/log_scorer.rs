@@ -9,7 +9,7 @@ use crate::log::{Categories, LogError, LogReader, RowBatch};
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::{Error, Owner};
 use omomi::request::{Capacity, FieldSlot, RequestLayout, Schema};
-use omomi::score::{Answer, Model, Request, Scorer};
+use omomi::score::{Answer, Model, Request, RequestCounts, Scorer};
 
 /// Capacity for the texts and lists of one log row, in bytes.
 const TAIL_LEN_BYTES: usize = 1 << 20;
@@ -70,6 +70,11 @@ impl LogScorer {
     /// Returns the answer of model `model` for the last scored row.
     pub(super) fn answer(&self, model: usize) -> Answer {
         self.request.answer_of(model, 0)
+    }
+
+    /// Returns the counts of the first model for the last scored row.
+    pub(super) fn counts(&self) -> RequestCounts {
+        self.request.counts()
     }
 }
 

@@ -34,6 +34,7 @@ mod histogram;
 mod log_scorer;
 mod made_up;
 mod metrics;
+mod predictions;
 mod run;
 mod slices;
 
@@ -48,4 +49,5 @@ pub use log_scorer::{EvaluateError, evaluate, evaluate_each};
 pub(crate) use made_up::evaluation_of_predictions;
 pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};
+pub use predictions::{PredictError, PredictOptions, PredictedRows, PredictionOutput, write_predictions};
 pub use run::{By, EvaluateOptions, evaluate_files};

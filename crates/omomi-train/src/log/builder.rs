@@ -61,6 +61,8 @@ pub(super) struct BatchBuilder {
     pub(super) times: TimeReader,
     /// Reads texts in the label column.
     pub(super) label_texts: LabelTexts,
+    /// Whether the label is read. Without it, every row counts as not clicked.
+    has_label: bool,
     /// Of the row under construction.
     row_clicked: Option<bool>,
     row_time_us: Option<i64>,
@@ -109,6 +111,7 @@ impl BatchBuilder {
         Self {
             times,
             label_texts: LabelTexts::new(reading),
+            has_label: wanted.has(Target::Label),
             row_count_limit,
             clicked: Vec::new(),
             time_us: wanted.has(Target::Time).then(Vec::new),
@@ -226,7 +229,9 @@ impl BatchBuilder {
     /// Finishes the row, whose cells came from a line of `line_len` bytes. Fields without a cell are missing values.
     /// After an error the row is still open, and the caller must discard it.
     pub(super) fn finish_row(&mut self, line_len: usize) -> Result<(), (Target, RowFault)> {
-        let clicked = self.row_clicked.ok_or((Target::Label, RowFault::Missing { expected: EXPECTED_LABEL }))?;
+        let unlabeled = (!self.has_label).then_some(false);
+        let missing = (Target::Label, RowFault::Missing { expected: EXPECTED_LABEL });
+        let clicked = self.row_clicked.or(unlabeled).ok_or(missing)?;
         if self.importance.is_some() && self.row_importance.is_none() {
             return Err((Target::Importance, RowFault::Missing { expected: EXPECTED_IMPORTANCE }));
         }
@@ -271,8 +276,11 @@ impl BatchBuilder {
         Ok(())
     }
 
-    /// Updates the length bound after rows were appended directly to the columns.
-    pub(super) fn finish_rows(&mut self) {
+    /// Counts `count` rows that were appended directly to the columns, and updates the length bound.
+    pub(super) fn finish_rows(&mut self, count: usize) {
+        if !self.has_label {
+            self.clicked.extend(std::iter::repeat_n(false, count));
+        }
         let lens = self.columns.iter().map(ColumnBuilder::len).chain(self.extra.iter().map(ExtraBuilder::len));
         self.length_bound = self.length_bound.max(lens.sum());
     }

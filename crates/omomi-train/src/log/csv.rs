@@ -56,6 +56,11 @@ impl CsvReader {
         Ok(Some(Self { file: file.to_owned(), records, header, places, partitions, many_separator, row: 0 }))
     }
 
+    /// The names of all columns of the file.
+    pub(super) fn header(&self) -> &[String] {
+        &self.header
+    }
+
     /// How many rows were read, bad rows included.
     pub(super) fn row(&self) -> u64 {
         self.row

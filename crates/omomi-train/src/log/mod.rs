@@ -50,6 +50,7 @@
 
 mod batch;
 mod builder;
+mod columns;
 mod csv;
 mod csv_records;
 mod error;
@@ -82,6 +83,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
+pub use columns::{ColumnForm, log_columns};
 pub(crate) use csv::other_format;
 pub use csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 pub use error::{BadRow, LogError, RowFault};
@@ -266,6 +268,32 @@ impl LogReader {
     /// missing or has the wrong type. Keys of JSON lines are not checked here: [`next_batch`](Self::next_batch) checks
     /// them at the end of the log.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
+        let (wanted, part_filter, options) = Self::wanted(contract, patterns, options)?;
+        Self::open_wanted(wanted, part_filter, patterns, options)
+    }
+
+    /// Opens the logs like [`open`](Self::open), but does not read the label: every row counts as not clicked. For
+    /// logs of impressions whose clicks are not known.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`open`](Self::open).
+    pub fn open_unlabeled(
+        contract: &Contract,
+        patterns: &[impl AsRef<str>],
+        options: ReadOptions,
+    ) -> Result<Self, LogError> {
+        let (wanted, part_filter, options) = Self::wanted(contract, patterns, options)?;
+        Self::open_wanted(wanted.without_label(), part_filter, patterns, options)
+    }
+
+    /// Returns the columns to read, which of their rows to return, and the options with a time instead of a share of
+    /// the last rows.
+    fn wanted(
+        contract: &Contract,
+        patterns: &[impl AsRef<str>],
+        options: ReadOptions,
+    ) -> Result<(Wanted, PartFilter, ReadOptions), LogError> {
         let mut options = options;
         if let Some(hold_out) = &options.hold_out {
             // A time column is what a share of the last rows needs, and the message says so.
@@ -276,7 +304,7 @@ impl LogReader {
         let extra_columns: Vec<String> = options.extra_columns.iter().chain(part_filter.columns()).cloned().collect();
         let wanted = Wanted::new(contract, options.time_column.as_deref(), &extra_columns)?
             .with_importance(options.importance_column.as_deref())?;
-        Self::open_wanted(wanted, part_filter, patterns, options)
+        Ok((wanted, part_filter, options))
     }
 
     fn open_wanted(

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, Fields};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
@@ -176,6 +176,11 @@ impl ParquetReader {
         }))
     }
 
+    /// The columns of the file.
+    pub(super) fn fields(&self) -> &Fields {
+        self.metadata.schema().fields()
+    }
+
     /// How many rows the file has according to its footer.
     pub(super) fn row_count(&self) -> u64 {
         self.row_count
@@ -226,7 +231,7 @@ impl ParquetReader {
                     fault,
                 })?;
             }
-            batch.finish_rows();
+            batch.finish_rows(end - decoded.next_row);
             decoded.next_row = end;
         }
         Ok(true)

@@ -33,6 +33,11 @@ impl Partitions {
         Self { found: found.collect(), cells: Vec::new() }
     }
 
+    /// The names of the columns.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.found.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Reads `target` from the path if a folder names `column`. Returns whether one does.
     pub(super) fn take(&mut self, column: &str, target: Target) -> bool {
         let Some((_, text)) = self.found.iter().find(|(name, _)| name == column) else { return false };

@@ -1,10 +1,11 @@
 //! The columns of a log that are read: the fields of the contract, the label, and the columns that the options name.
 //! All other columns are skipped.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LogError;
-use omomi::contract::{Contract, Field, Reading};
+use omomi::contract::{Contract, Field, FieldKind, FieldReading, LogPolicy, Reading, Side, UnseenWeight};
 
 /// The purpose of a column that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +61,36 @@ impl Wanted {
         }
         self.columns.push((column.to_owned(), Target::Importance));
         Ok(self)
+    }
+
+    /// Reads no column, to look at the columns that there are.
+    pub(super) fn nothing() -> Self {
+        Self { fields: Vec::new(), reading: Reading::default(), columns: Vec::new(), extra_count: 0 }
+    }
+
+    /// Reads columns that hold lists, of texts (true) or of integers, and extra columns.
+    pub(super) fn lists(lists: &BTreeMap<String, bool>, extra_columns: &[String]) -> Self {
+        let field = |(name, &are_texts): (&String, &bool)| Field {
+            name: name.clone(),
+            side: Side::Context,
+            kind: if are_texts { FieldKind::Text } else { FieldKind::Id },
+            many: true,
+            meaning: String::new(),
+            log: LogPolicy::Plain,
+            category_limit: None,
+            unseen: UnseenWeight::Zero,
+        };
+        let reading = Reading { fields: vec![FieldReading::default(); lists.len()], ..Reading::default() };
+        let fields = lists.keys().enumerate().map(|(index, name)| (name.clone(), Target::Field(index)));
+        let extra = extra_columns.iter().enumerate().map(|(index, name)| (name.clone(), Target::Extra(index)));
+        let columns = fields.chain(extra).collect();
+        Self { fields: lists.iter().map(field).collect(), reading, columns, extra_count: extra_columns.len() }
+    }
+
+    /// Removes the label: every row then counts as not clicked.
+    pub(super) fn without_label(mut self) -> Self {
+        self.columns.retain(|(_, target)| *target != Target::Label);
+        self
     }
 
     /// Removes the fields of the contract, so that only the other columns are read.
