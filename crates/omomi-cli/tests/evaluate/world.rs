@@ -27,7 +27,7 @@ impl World {
 
     pub fn train(&self, contract: &str, logs: &str, state: &str) {
         self.succeed(&format!(
-            "train --contract {contract} --logs {logs} --time-column timestamp --state {state} --quiet"
+            "train --no-search --contract {contract} --logs {logs} --time-column timestamp --state {state} --quiet"
         ));
     }
 
