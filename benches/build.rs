@@ -14,7 +14,7 @@ use omomi::feature::{feature_key, field_seed};
 use omomi::weight_file::table::Encoding;
 use omomi::{Instructions, LoadMode, Model};
 use omomi_train::learn::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
-use omomi_train::learn::{Settings, WeightRule, provenance_path};
+use omomi_train::learn::{Settings, WeightRule};
 use omomi_train::log::ReadOptions;
 use omomi_train::pack::table::{BuildOptions, BuiltTable, EncodedWeights, Entry, build_with, popularity_of};
 use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
@@ -190,6 +190,7 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         effective_rows: count as u64,
         importance_column: None,
         lineage: Vec::new(),
+        provenance: serde_json::Map::new(),
         clicks: count as u64 / 10,
         passes: 1,
         start: None,
@@ -202,7 +203,6 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         writer.push(&row("creative_id", &category, key, z_and_d(key), impressions_of(key, count)))?;
     }
     writer.finish()?;
-    fs::write(provenance_path(path), "{}")?;
     Ok(())
 }
 

@@ -328,8 +328,7 @@ mod tests {
                 assert_eq!(encoded.rounding().zero_count, 2 - count as u64);
                 assert_eq!(encoded.rounding().largest_error, f64::from(error));
             }
-            let negative =
-                EncodedWeights::encode_with(defaults(small), self::entries(&[-small, large], 1), encoding, 1);
+            let negative = EncodedWeights::encode_with(defaults(small), entries(&[-small, large], 1), encoding, 1);
             let stored = negative.unwrap().entries()[0].weight;
             let is_negative = encoding == Encoding::F16;
             assert!(stored == 0.0 && stored.is_sign_negative() == is_negative, "an i8 has no negative zero");
