@@ -98,7 +98,7 @@ fn a_run_that_is_killed_leaves_a_whole_state_and_the_same_command_runs_again() {
         seen[usize::from(found.rows > 20_500)] += 1;
         if step % 2 == 0 {
             // A copy for people that is missing or of another run changes nothing.
-            fs::write(provenance_path(&folder.path("state.parquet")), "{").unwrap();
+            fs::write(provenance_path(folder.path("state.parquet")), "{").unwrap();
         }
         let (succeeded, said) = finish(folder.train("other", &["--force"]).spawn().unwrap());
         assert!(succeeded, "after {delay:?}: {said}");

@@ -92,7 +92,7 @@ fn pack(world: &World, state: &str, generation: u64) {
 
 fn evaluated(world: &World, file: &str, rest: &str) -> Evaluation {
     world.succeed(&format!("evaluate {file} {READ} --json eval.json --force {rest}"));
-    Evaluation::read(&world.path("eval.json")).unwrap()
+    Evaluation::read(world.path("eval.json")).unwrap()
 }
 
 #[track_caller]

@@ -1,6 +1,5 @@
 //! A generated log, and weight files trained on parts of it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -37,8 +37,8 @@ use thiserror::Error;
 
 use omomi::feature;
 
-pub(crate) use metadata::widest;
 pub use metadata::{Difference, Metadata, Start};
+pub(crate) use metadata::{other_reading, widest};
 pub use reader::{StateBatch, StateReader};
 pub(crate) use writer::FinishedState;
 pub use writer::StateWriter;
