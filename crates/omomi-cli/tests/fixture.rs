@@ -64,7 +64,7 @@ fn unseen_categories_and_missing_values_add_what_the_list_says() {
     let folder = tempfile::tempdir().unwrap();
     let list = "bias = -2.0\n[unseen]\nsite_id = -0.5\nregion = 0.25\n[missing]\nregion = 0.125\nhour = 1.0\n";
     assert!(fixture(folder.path(), list).status.success());
-    let model = omomi::Model::load(folder.path().join("fixture.omomi"), omomi::LoadMode::Map).unwrap();
+    let model = Model::load(folder.path().join("fixture.omomi"), LoadMode::Map).unwrap();
     let of = |name: &str| {
         let field = model.contract().fields().iter().position(|field| field.name == name).unwrap();
         let weights = model.default_weights()[field];
