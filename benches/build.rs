@@ -191,6 +191,7 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         importance_column: None,
         lineage: Vec::new(),
         provenance: serde_json::Map::new(),
+        log_dialect: None,
         clicks: count as u64 / 10,
         passes: 1,
         start: None,

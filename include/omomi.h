@@ -535,8 +535,8 @@ typedef struct {
   uint64_t key;
   /// What it adds, on the logit scale. An unseen category adds 0, unless the file has default weights.
   float weight;
-  /// 1 if the file has a weight for the category, 0 for an unseen category, 2 for a field without a value (only if the
-  /// file has default weights).
+  /// 1 if the file has a weight for the category, 0 for an unseen category, 2 for a field without a value (only if
+  /// the file has default weights).
   uint32_t source;
   /// Name of the field, or of the cross ("media_id*creative_id"), with a null byte at its end.
   char name[OMOMI_NAME_CAPACITY_BYTES];

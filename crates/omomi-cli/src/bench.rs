@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use omomi::request::MAX_CANDIDATES;
 use omomi::{LoadMode, Model};
-use omomi_train::log::{LogReader, ReadOptions, contract_of};
+use omomi_train::log::{LogDialect, LogReader, ReadOptions, contract_of};
 use omomi_train::operate::load_test::{
     Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, RowSource, Run, measure,
 };
@@ -62,9 +62,6 @@ pub(crate) struct Arguments {
     /// Logs whose rows become contexts and candidates: Parquet, CSV or JSON lines, as paths or quoted patterns
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     logs: Vec<String>,
-    /// Character between the categories of a `many` field in a CSV cell of the logs
-    #[arg(long, value_name = "CHAR", default_value_t = ReadOptions::default().many_separator)]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     /// Number of unusable log rows to skip before the command fails
@@ -175,12 +172,8 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
     if arguments.logs.is_empty() {
         return Ok(Rotation::synthetic(model, spec)?);
     }
-    let options = ReadOptions {
-        many_separator: arguments.many_separator,
-        csv: arguments.csv.dialect(),
-        max_bad_rows: arguments.max_bad_rows,
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions { max_bad_rows: arguments.max_bad_rows, ..ReadOptions::default() };
+    let options = arguments.csv.applied_to(options).with_trained(LogDialect::of_model(model));
     let mut reader = LogReader::open(&contract_of(model), &arguments.logs, options)?;
     say_noticed(&reader);
     Ok(Rotation::from_log(model, &mut reader, spec)?)

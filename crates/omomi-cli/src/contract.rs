@@ -19,6 +19,7 @@ use serde_json::json;
 
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
+use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, one_line, print_exactly, say};
 use crate::progress::say_noticed;
 use crate::refusal::print_json;
@@ -56,11 +57,10 @@ enum Command {
         /// Logs to read: Parquet, CSV or JSON lines, as paths or quoted patterns
         #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
         logs: Vec<String>,
-        /// Character between the categories of a `many` field in a CSV cell
-        #[arg(long, value_name = "CHAR", default_value_t = '|')]
-        many_separator: char,
         #[command(flatten)]
         csv: CsvFlags,
+        #[command(flatten)]
+        importance: ImportanceFlags,
         /// Number of unusable log rows to skip before the command fails
         #[arg(long, value_name = "N", default_value_t = 0)]
         max_bad_rows: u64,
@@ -129,13 +129,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Check { file } => check(file),
         Command::Draft(arguments) => draft::run(arguments),
-        Command::Quantiles { file, logs, many_separator, csv, max_bad_rows } => {
-            let options = ReadOptions {
-                many_separator: *many_separator,
-                csv: csv.dialect(),
-                max_bad_rows: *max_bad_rows,
-                ..ReadOptions::default()
-            };
+        Command::Quantiles { file, logs, csv, importance, max_bad_rows } => {
+            let options = ReadOptions { max_bad_rows: *max_bad_rows, ..ReadOptions::default() };
+            let options = csv.applied_to(importance.applied_to(options));
             let filled = fill_quantiles(&read(file)?, logs, options, &mut say_noticed);
             let filled = filled.map_err(|error| format!("{}: {error}", file.display()))?;
             print_exactly(filled.as_bytes());

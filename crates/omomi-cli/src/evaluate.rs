@@ -70,9 +70,6 @@ pub(crate) struct LogArguments {
     /// Seed of the bootstrap: the same seed gives the same intervals
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHAR", default_value_t = '|')]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     #[command(flatten)]
@@ -101,15 +98,13 @@ impl LogArguments {
             baseline: baseline.cloned(),
             logs: self.logs.clone(),
             read: self.hold_out.applied_to(
-                self.importance.applied_to(ReadOptions {
-                    many_separator: self.many_separator,
-                    csv: self.csv.dialect(),
+                self.csv.applied_to(self.importance.applied_to(ReadOptions {
                     max_bad_rows: self.max_bad_rows,
                     time_column: self.time_column.clone(),
                     time_unit: self.time_unit,
                     any_time: self.any_time,
                     ..ReadOptions::default()
-                }),
+                })),
                 KeptRows::HeldOut,
             ),
             by,
@@ -123,15 +118,26 @@ impl LogArguments {
 pub(crate) struct EvaluateProgress {
     quiet: bool,
     shown: Option<ReadProgress>,
+    /// What the reader noticed so far.
+    warnings: Vec<String>,
 }
 
 impl EvaluateProgress {
     pub(crate) const fn new(quiet: bool) -> Self {
-        Self { quiet, shown: None }
+        Self { quiet, shown: None, warnings: Vec::new() }
     }
 
     pub(crate) fn watch(&mut self, reader: &LogReader) {
         self.shown.get_or_insert_with(|| ReadProgress::new("evaluate", reader, self.quiet)).update(reader);
+        self.warnings = reader.warnings().iter().map(ToString::to_string).collect();
+    }
+
+    /// Ends the progress after the last row. Prints what the reader noticed, even if `quiet` was set.
+    pub(crate) fn finish(self) {
+        drop(self.shown);
+        for warning in self.warnings {
+            note!("warning: {warning}");
+        }
     }
 }
 
@@ -139,7 +145,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = arguments.logs.options(&arguments.files, arguments.baseline.as_ref());
     let mut progress = EvaluateProgress::new(arguments.logs.quiet);
     let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
-    drop(progress);
+    progress.finish();
     if evaluation.rows.bad_rows > 0 {
         note!("skipped: {} rows", grouped(evaluation.rows.bad_rows));
     }

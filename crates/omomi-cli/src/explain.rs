@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use omomi::LoadMode;
 use omomi_train::judge::explain::{Account, DefaultEvidence, Feature, explain, request_of_json, request_of_row};
-use omomi_train::log::{LogReader, ReadOptions, contract_of};
+use omomi_train::log::{LogDialect, LogReader, ReadOptions, contract_of};
 use serde_json::json;
 
 use crate::Failure;
@@ -39,9 +39,6 @@ pub(crate) struct Arguments {
     /// Training state that the weight file was packed from
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHAR", default_value_t = '|')]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     /// Print the explanation as JSON
@@ -58,11 +55,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             (request_of_json(&model, &text)?, None)
         }
         None => {
-            let options = ReadOptions {
-                many_separator: arguments.many_separator,
-                csv: arguments.csv.dialect(),
-                ..ReadOptions::default()
-            };
+            let options = arguments.csv.applied_to(ReadOptions::default());
+            let options = options.with_trained(LogDialect::of_model(&model));
             let mut reader = LogReader::open(&contract_of(&model), &arguments.logs, options)?;
             say_noticed(&reader);
             let (rows, clicked) = request_of_row(&model, &mut reader, arguments.row.unwrap_or(1))?;

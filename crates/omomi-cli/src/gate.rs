@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut progress = EvaluateProgress::new(arguments.logs.quiet);
     let verdict = gate(&options, &mut |reader| progress.watch(reader))?;
-    drop(progress);
+    progress.finish();
     if arguments.json {
         let more_clicks = match verdict.answer() {
             Answer::CannotTell { more_clicks } => Some(more_clicks),

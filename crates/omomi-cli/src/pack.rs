@@ -44,9 +44,6 @@ pub(crate) struct Arguments {
     /// f32]
     #[arg(long, value_enum)]
     encoding: Option<EncodingName>,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHAR", default_value_t = '|')]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     #[command(flatten)]
@@ -94,12 +91,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         state: arguments.state.clone(),
         held_out: arguments.held_out.clone(),
         read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(arguments.importance.applied_to(ReadOptions {
-                many_separator: arguments.many_separator,
-                csv: arguments.csv.dialect(),
-                max_bad_rows: arguments.max_bad_rows,
-                ..ReadOptions::default()
-            })),
+            arguments.times.applied_to(
+                arguments.csv.applied_to(
+                    arguments
+                        .importance
+                        .applied_to(ReadOptions { max_bad_rows: arguments.max_bad_rows, ..ReadOptions::default() }),
+                ),
+            ),
             KeptRows::HeldOut,
         ),
         logic_id: arguments.logic_id.clone(),
@@ -113,6 +111,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print_report(&report);
     for field in &report.uncovered_fields {
         note!("warning: no held-out row has a value of `{field}`, so no golden request covers that field");
+    }
+    for warning in &report.warnings {
+        note!("warning: {warning}");
     }
     say!("Verified and read-only: {}", arguments.out.display());
     Ok(())

@@ -68,7 +68,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = arguments.logs.options(&[served.path], None);
     let mut progress = EvaluateProgress::new(arguments.logs.quiet);
     let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
-    drop(progress);
+    progress.finish();
     let model = &evaluation.models[0];
     let profile = profile_day(&arguments.store, &evaluation.rows, model, &settings, arguments.accept.as_deref())?;
     if arguments.json {
@@ -77,6 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "days_before": profile.days_before,
             "figures": profile.day.figures,
             "jumps": profile.jumps,
+            "counted_otherwise": profile.counted_otherwise,
             "accepted": profile.day.accepted,
         }));
     } else {
@@ -106,6 +107,9 @@ fn print_profile(profile: &Profile) {
     };
     let rows = day.distributions.keys().map(row).collect();
     say!("{}", table(&["field", "missing", "unseen", "out of range", "distinct", "distance"], rows));
+    if let Some(words) = &profile.counted_otherwise {
+        say!("\n{}: figures are not comparable", one_line(words));
+    }
     for jump in &profile.jumps {
         let [low, high] = jump.expected;
         say!("\n{}\n  expected {low:.4} to {high:.4}, found {:.4}", one_line(&jump.figure), jump.found);

@@ -77,9 +77,6 @@ pub(crate) struct Arguments {
     /// Directory of the store that the weight file is for: its limits and the sizes of its files are checked now
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     #[command(flatten)]
@@ -116,12 +113,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         allow: arguments.allow,
         held_out: arguments.held_out.clone(),
         read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(arguments.importance.applied_to(ReadOptions {
-                many_separator: arguments.many_separator,
-                csv: arguments.csv.dialect(),
-                max_bad_rows: arguments.max_bad_rows,
-                ..ReadOptions::default()
-            })),
+            arguments.times.applied_to(
+                arguments.csv.applied_to(
+                    arguments
+                        .importance
+                        .applied_to(ReadOptions { max_bad_rows: arguments.max_bad_rows, ..ReadOptions::default() }),
+                ),
+            ),
             KeptRows::HeldOut,
         ),
         sample_row_count: arguments.sample_rows,

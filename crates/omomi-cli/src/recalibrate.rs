@@ -35,9 +35,6 @@ pub(crate) struct Arguments {
     /// Number of unusable log rows to skip before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     #[command(flatten)]
@@ -59,12 +56,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         state: arguments.state.clone(),
         logs: arguments.logs.clone(),
         read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(arguments.importance.applied_to(ReadOptions {
-                max_bad_rows: arguments.max_bad_rows,
-                many_separator: arguments.many_separator,
-                csv: arguments.csv.dialect(),
-                ..ReadOptions::default()
-            })),
+            arguments.times.applied_to(
+                arguments.csv.applied_to(
+                    arguments
+                        .importance
+                        .applied_to(ReadOptions { max_bad_rows: arguments.max_bad_rows, ..ReadOptions::default() }),
+                ),
+            ),
             KeptRows::HeldOut,
         ),
         out: arguments.out.clone(),

@@ -115,9 +115,6 @@ pub(crate) struct Arguments {
     /// Number of unusable rows to skip in each set of logs before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     /// Learn logs even if --start has learned them already, or if one is a copy of another
@@ -140,15 +137,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         logs: arguments.logs.clone(),
         held_out: arguments.held_out.clone(),
         read: arguments.hold_out.applied_to(
-            arguments.importance.applied_to(ReadOptions {
+            arguments.csv.applied_to(arguments.importance.applied_to(ReadOptions {
                 max_bad_rows: arguments.max_bad_rows,
-                many_separator: arguments.many_separator,
-                csv: arguments.csv.dialect(),
                 time_column: arguments.time_column.clone(),
                 time_unit: arguments.time_unit,
                 any_time: arguments.any_time,
                 ..ReadOptions::default()
-            }),
+            })),
             KeptRows::Others,
         ),
         settings,

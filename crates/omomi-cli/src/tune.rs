@@ -96,9 +96,6 @@ pub(crate) struct Arguments {
     /// Number of unusable rows to skip in each set of logs before the command fails
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     max_bad_rows: u64,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHARACTER", default_value_t = ReadOptions::default().many_separator)]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     #[command(flatten)]
@@ -150,15 +147,13 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
             logs: arguments.logs.clone(),
             held_out: arguments.held_out.clone(),
             read: arguments.hold_out.applied_to(
-                arguments.importance.applied_to(ReadOptions {
+                arguments.csv.applied_to(arguments.importance.applied_to(ReadOptions {
                     max_bad_rows: arguments.max_bad_rows,
-                    many_separator: arguments.many_separator,
-                    csv: arguments.csv.dialect(),
                     time_column: arguments.time_column.clone(),
                     time_unit: arguments.time_unit,
                     any_time: arguments.any_time,
                     ..ReadOptions::default()
-                }),
+                })),
                 KeptRows::Others,
             ),
             settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
@@ -258,9 +253,6 @@ fn command(arguments: &Arguments, best: &Trial) -> String {
     }
     if arguments.max_bad_rows > 0 {
         command.push_str(&format!(" --max-bad-rows {}", arguments.max_bad_rows));
-    }
-    if arguments.many_separator != ReadOptions::default().many_separator {
-        command.push_str(&format!(" --many-separator {}", quoted(&arguments.many_separator.to_string())));
     }
     if arguments.negative_rate < 1.0 {
         command.push_str(&format!(" --negative-rate {}", arguments.negative_rate));

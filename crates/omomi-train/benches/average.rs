@@ -106,6 +106,7 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
         rows: 1_000_000 + shard,
         effective_rows: 1_000_000 + shard,
         importance_column: None,
+        log_dialect: None,
         lineage: Vec::new(),
         clicks: 100_000,
         passes: 1,

@@ -8,7 +8,7 @@ const LOG: &str = "logs/part-000.parquet";
 
 fn evaluated(world: &World, rest: &str) -> Evaluation {
     world.succeed(&format!("evaluate state.omomi --logs {LOG} --json eval.json --force --quiet {rest}"));
-    Evaluation::read(&world.path("eval.json")).unwrap()
+    Evaluation::read(world.path("eval.json")).unwrap()
 }
 
 fn train(world: &World, rule: [&str; 2]) -> String {
@@ -37,7 +37,7 @@ fn later_steps_read_only_the_rows_that_training_left_out() {
     );
     world.succeed_with(&pack, &rule);
     world.succeed_with(&format!("evaluate state.omomi --logs {LOG} --json eval.json --force --quiet"), &rule);
-    let evaluation = Evaluation::read(&world.path("eval.json")).unwrap();
+    let evaluation = Evaluation::read(world.path("eval.json")).unwrap();
     assert_eq!((evaluation.rows.impressions, evaluation.rows.hold_out.as_deref()), (4_000, Some("only every 5")));
     assert!(evaluation.models[0].seen.iter().all(|seen| !seen.is_learned()), "{:?}", evaluation.models[0].seen);
     // The figures are those of the rows that training predicted.
@@ -50,7 +50,7 @@ fn later_steps_read_only_the_rows_that_training_left_out() {
         &format!("evaluate state.omomi --logs {LOG} --json eval.json --force --quiet"),
         &["--held-out-rows", "every 4"],
     );
-    assert!(Evaluation::read(&world.path("eval.json")).unwrap().models[0].seen[0].is_learned());
+    assert!(Evaluation::read(world.path("eval.json")).unwrap().models[0].seen[0].is_learned());
 
     let recalibrate = format!("recalibrate state.parquet --logs {LOG} --out recalibrated.parquet --quiet");
     assert!(world.fail(1, &recalibrate).contains("was trained on"));
@@ -85,7 +85,7 @@ fn the_last_rows_by_time_are_later_than_all_that_was_learned() {
         &format!("evaluate state.omomi --logs {LOG} --time-column timestamp --json eval.json --quiet"),
         &rule,
     );
-    let evaluation = Evaluation::read(&world.path("eval.json")).unwrap();
+    let evaluation = Evaluation::read(world.path("eval.json")).unwrap();
     let model = &evaluation.models[0];
     assert!(evaluation.rows.impressions.abs_diff(2_000) < 20, "{}", evaluation.rows.impressions);
     assert!(model.file.training_window_us.unwrap()[1] < evaluation.rows.window_us.unwrap()[0]);

@@ -40,8 +40,8 @@ fn rows(count: u64, seed: u64) -> Vec<Row> {
     };
     let row = |number: u64| {
         let (site, creative) = ((random() * 10.0).floor(), (random() * 12.0).floor());
-        let logit = -3.5 + 0.15 * site + if creative < 3.0 { 0.7 } else { -0.2 };
-        let clicked = random() < 1.0 / (1.0 + (-logit as f64).exp());
+        let logit: f64 = -3.5 + 0.15 * site + if creative < 3.0 { 0.7 } else { -0.2 };
+        let clicked = random() < 1.0 / (1.0 + (-logit).exp());
         let time = 1_574_553_600 + number / 10;
         Row { clicked, importance: 1, cells: format!("{time},u{},{site},c{creative}", number / 7) }
     };
@@ -92,7 +92,7 @@ fn pack(world: &World, state: &str, generation: u64) {
 
 fn evaluated(world: &World, file: &str, rest: &str) -> Evaluation {
     world.succeed(&format!("evaluate {file} {READ} --json eval.json --force {rest}"));
-    Evaluation::read(&world.path("eval.json")).unwrap()
+    Evaluation::read(world.path("eval.json")).unwrap()
 }
 
 #[track_caller]

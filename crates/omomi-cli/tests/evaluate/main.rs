@@ -1,5 +1,6 @@
 //! Tests evaluating, judging and explaining weight files on the command line, from logs to the published file.
 
+mod dialect;
 mod explain;
 mod figures;
 mod gate;

@@ -325,6 +325,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         rows: 1_000_000,
         effective_rows: 1_000_000,
         importance_column: None,
+        log_dialect: None,
         clicks: 98_212,
         passes: 1,
         start: None,

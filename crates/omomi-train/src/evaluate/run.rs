@@ -18,7 +18,7 @@ use super::log_scorer::LogScorer;
 use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::slices::{ColumnTotals, FieldCounts, HourTotals, calibration};
 use crate::lineage::{LearnedLog, log_digest};
-use crate::log::{HoldOut, LogFile, LogReader, ReadOptions, RowBatch, contract_of};
+use crate::log::{HoldOut, LogDialect, LogFile, LogReader, ReadOptions, RowBatch, contract_of};
 use omomi::contract::{Contract, Field, FieldKind};
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
@@ -68,7 +68,8 @@ impl By {
     }
 }
 
-/// Scores every row of the logs with every file, and returns the evaluation. Calls `watch` after each batch.
+/// Scores every row of the logs with every file, and returns the evaluation. Calls `watch` after each batch, and once
+/// more after the last one.
 ///
 /// Files with several contracts are scored on the same rows: the logs are read once per contract.
 ///
@@ -92,6 +93,9 @@ pub fn evaluate_files(
     for model in &models {
         options.read.check_importance(importance_column_of(model).as_deref())?;
     }
+    let dialects: Vec<LogDialect> = models.iter().filter_map(|model| LogDialect::of_model(model)).collect();
+    let read = options.read.with_trained(LogDialect::common(&dialects, &options.read)?);
+    let options = &EvaluateOptions { read, ..options.clone() };
     let columns = options.by.columns(first.contract());
     let mut lanes = Lane::of_contracts(&models, &columns, options)?;
     let mut sums = Sums::new(models.len(), &columns, options);
@@ -114,6 +118,7 @@ pub fn evaluate_files(
     if sums.row_count == 0 {
         return Err(EvaluateError::NoRows);
     }
+    watch(&lanes[0].reader);
     Ok(sums.evaluation(&models, &lanes, options))
 }
 

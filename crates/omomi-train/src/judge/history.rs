@@ -48,6 +48,10 @@ pub struct Day {
     pub log_digests: Vec<Option<String>>,
     /// SHA-256 of the served file.
     pub served_digest: String,
+    /// Column by which rows were counted; `None` if each counted once. Figures of days that were counted otherwise
+    /// cannot be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub importance_column: Option<String>,
     /// Number of clicks.
     pub clicks: u64,
     /// Standard deviation of the logarithm of the normalized entropy, as far as it moves by chance. `None` if unknown.
@@ -206,6 +210,7 @@ impl Day {
             window_us: rows.window_us,
             log_digests: rows.log_digests.clone(),
             served_digest: served.file.digest.clone(),
+            importance_column: rows.importance_column.clone(),
             clicks: rows.clicks,
             entropy_deviation: entropy_deviation(&served.overall),
             figures,
@@ -406,6 +411,19 @@ fn learned_from(before: &[Day]) -> impl Iterator<Item = &Day> {
     days.into_iter().skip(skipped)
 }
 
+/// Returns how the days that bands are learned from counted their rows, if `day` counts otherwise: by their importance
+/// column, or once each.
+#[must_use]
+pub fn counted_otherwise(day: &Day, before: &[Day]) -> Option<String> {
+    let last = learned_from(before).last()?;
+    let words = |day: &Day| match &day.importance_column {
+        Some(column) => format!("by the importance column `{column}`"),
+        None => "once each".to_owned(),
+    };
+    let differs = last.importance_column.is_some() != day.importance_column.is_some();
+    differs.then(|| format!("rows count {}, those of the days before {}", words(day), words(last)))
+}
+
 /// Returns half of the sum of the differences of two distributions: 0 for equal ones, 1 for ones without a common
 /// value. `None` if their sketches have different numbers of parts, as those of another version.
 fn distance(one: &[f64], other: &[f64]) -> Option<f64> {
@@ -515,6 +533,7 @@ mod tests {
             window_us: Some([number, number + 1]),
             log_digests: vec![Some(number.to_string())],
             served_digest: String::new(),
+            importance_column: None,
             clicks: 10_000,
             entropy_deviation: Some(0.002),
             figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
@@ -662,6 +681,22 @@ mod tests {
         history.write(&jumped).unwrap();
         assert_eq!(names(&day(1.5, 0.2, 6), &history.read().unwrap()), [""; 0]);
         assert_eq!(history.read().unwrap().len(), 6, "a day of the same logs is replaced");
+    }
+
+    #[test]
+    fn a_day_that_counts_rows_otherwise_than_the_days_before_says_so() {
+        let weighted = Day { importance_column: Some("stands_for".to_owned()), ..day(1.0, 0.2, 9) };
+        let before = [day(1.0, 0.2, 1)];
+        let words = "rows count by the importance column `stands_for`, those of the days before once each";
+        assert_eq!(counted_otherwise(&weighted, &before).as_deref(), Some(words));
+        assert_eq!(counted_otherwise(&day(1.0, 0.2, 9), &before), None);
+        assert_eq!(counted_otherwise(&weighted, &[]), None);
+        let text = serde_json::to_string(&weighted).unwrap();
+        assert_eq!(serde_json::from_str::<Day>(&text).unwrap(), weighted);
+        // Days from before the column was recorded are still read.
+        let old = serde_json::to_string(&before[0]).unwrap();
+        assert!(!old.contains("importance_column"), "{old}");
+        assert_eq!(serde_json::from_str::<Day>(&old).unwrap(), before[0]);
     }
 
     #[test]

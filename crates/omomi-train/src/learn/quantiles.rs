@@ -33,6 +33,9 @@ pub enum QuantileError {
     },
 }
 
+/// A number of the log: the hash of its sequence number, the number, and how much its row counts.
+type Sampled = (u64, f64, f64);
+
 /// A field whose edges are to be found.
 struct OpenField {
     name: String,
@@ -43,12 +46,12 @@ struct OpenField {
     stand_in: String,
     /// The values whose sequence numbers have the smallest hashes, with those hashes. This sample depends only on the
     /// rows.
-    sample: Vec<(u64, f64)>,
+    sample: Vec<Sampled>,
     value_count: u64,
 }
 
 /// Returns `text`, a `contract.toml`, with each `{ quantiles = N }` replaced by the edges of N buckets. The buckets
-/// hold about equally many rows of `logs`. Everything else stays the same, including comments. A value that is in more
+/// hold about equally many rows of `logs`; a row counts as its importance says. Everything else stays the same, including comments. A value that is in more
 /// than one of N rows has a bucket of its own, so there may be fewer or more than N buckets. Calls `finished` with the
 /// reader of the logs after the last row, so that the caller can tell what was skipped and guessed.
 ///
@@ -71,7 +74,10 @@ pub fn fill_quantiles(
             let field =
                 open.iter_mut().find(|open| open.name == field.name && matches!(field.kind, FieldKind::Number { .. }));
             if let (Some(field), Categories::Numbers(numbers)) = (field, &column.categories) {
-                numbers.iter().for_each(|&number| field.take(number));
+                for (row, _) in batch.clicked.iter().enumerate() {
+                    let importance = batch.importance.as_ref().map_or(1.0, |importance| importance[row]);
+                    numbers[column.range(row)].iter().for_each(|&number| field.take(number, importance));
+                }
             }
         }
     }
@@ -119,10 +125,10 @@ fn replaced(text: &str, open: &[OpenField], edges: &[String]) -> String {
 }
 
 impl OpenField {
-    fn take(&mut self, number: f64) {
+    fn take(&mut self, number: f64, importance: f64) {
         let hash = xxh3_64(&self.value_count.to_le_bytes());
         self.value_count += 1;
-        self.sample.push((hash, number));
+        self.sample.push((hash, number, importance));
         // Cutting now and then is enough: a value that is cut off would never be in the final sample.
         if self.sample.len() == 2 * SAMPLE_LEN {
             self.cut();
@@ -131,22 +137,42 @@ impl OpenField {
 
     fn cut(&mut self) {
         if self.sample.len() > SAMPLE_LEN {
-            self.sample.select_nth_unstable_by_key(SAMPLE_LEN, |(hash, _)| *hash);
+            self.sample.select_nth_unstable_by_key(SAMPLE_LEN, |(hash, ..)| *hash);
             self.sample.truncate(SAMPLE_LEN);
         }
     }
 
     fn edges(&mut self) -> Result<String, QuantileError> {
         self.cut();
-        let mut numbers: Vec<f64> = self.sample.iter().map(|(_, number)| *number).collect();
-        numbers.sort_by(f64::total_cmp);
-        let edges = edges_of(&numbers, self.bucket_count);
+        let edges = edges_of(&sorted_numbers(&mut self.sample), self.bucket_count);
         if edges.is_empty() {
             return Err(QuantileError::NoValues { field: self.name.clone() });
         }
         let texts: Vec<String> = edges.iter().map(|edge| format!("{edge:?}")).collect();
         Ok(format!("[{}]", texts.join(", ")))
     }
+}
+
+/// Returns the sorted numbers of a sample, each once. If rows differ in importance, the numbers are those at equal
+/// steps of importance, so that each is there as often as its rows count.
+fn sorted_numbers(sample: &mut [Sampled]) -> Vec<f64> {
+    sample.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let Some(&(.., first)) = sample.first() else { return Vec::new() };
+    #[expect(clippy::float_cmp, reason = "rows without an importance count exactly 1")]
+    if sample.iter().all(|&(.., importance)| importance == first) {
+        return sample.iter().map(|&(_, number, _)| number).collect();
+    }
+    let total: f64 = sample.iter().map(|&(.., importance)| importance).sum();
+    let step = total / SAMPLE_LEN as f64;
+    let (mut numbers, mut sum) = (Vec::with_capacity(SAMPLE_LEN), 0.0);
+    for &(_, number, importance) in &*sample {
+        sum += importance;
+        // The steps are at the middle of their parts, so that rounding adds or loses none.
+        while numbers.len() < SAMPLE_LEN && (numbers.len() as f64 + 0.5) * step < sum {
+            numbers.push(number);
+        }
+    }
+    numbers
 }
 
 /// Returns the edges of about `bucket_count` buckets of sorted numbers. A number that is in more rows than a bucket
@@ -254,6 +280,29 @@ meaning = "lowest bid"
         assert_eq!(edges_of(&[1.0, 1.0, 2.0], 2), [2.0]);
         assert_eq!(edges_of(&[-0.0, 0.0], 2), [0.0; 0]);
         assert_eq!(edges_of(&[], 2), [0.0; 0]);
+    }
+
+    #[test]
+    fn thinned_rows_with_their_importance_give_the_edges_of_all_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let edges = |name: &str, importance: bool, keeps: fn(u32) -> bool| {
+            let log = folder.path().join(name);
+            // Rows of 0 to 199 are kept, of the others one in ten.
+            let row = |row: u32| format!("{row},0,{}\n", if row < 200 { 1 } else { 10 });
+            let rows: String = (0..1_000).filter(|&row| keeps(row)).map(row).collect();
+            std::fs::write(&log, format!("price,clicked,stands_for\n{rows}")).unwrap();
+            let options = ReadOptions {
+                importance_column: importance.then(|| "stands_for".to_owned()),
+                ..ReadOptions::default()
+            };
+            fill_quantiles(TEXT, &[log.display().to_string()], options, &mut |_| ()).unwrap()
+        };
+        let thin = |row| row < 200 || row % 10 == 0;
+        let all = edges("all.csv", false, |_| true);
+        assert!(all.contains("[250.0, 500.0, 750.0]"), "{all}");
+        let weighted = edges("thin.csv", true, thin);
+        assert!(weighted.contains("[250.0, 500.0, 750.0]"), "{weighted}");
+        assert!(edges("thin.csv", false, thin).contains("[70.0, 140.0, 300.0]"));
     }
 
     #[test]

@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
 use crate::lineage::{LearningStep, find_copy, find_learned, learned_logs};
-use crate::log::{FileId, FileMissing, HoldOut, KeptRows, LogFile, LogReader, LogWarning, ReadOptions};
+use crate::log::{FileId, FileMissing, HoldOut, KeptRows, LogDialect, LogFile, LogReader, LogWarning, ReadOptions};
 use omomi::contract::Contract;
 
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
-use super::state::StateReader;
+use super::state::{StateReader, other_reading};
 use super::tune::Found;
 use super::{
     FieldFeatures, FileUnseen, Sampling, Settings, SettledBias, TrainError, Trainer, files_json, lasting, metrics_json,
@@ -136,7 +136,8 @@ pub struct Account {
     pub unseen_by_log: Vec<FileUnseen>,
     /// Fields with nearly only values that the start state has not seen, or suddenly many of them.
     pub unseen_warnings: Vec<String>,
-    /// What is odd about the start state: days out of order, a gap before the logs, or a recalibration that is dropped.
+    /// What is odd about the start state: logs that were read in another way, days out of order, a gap before the logs,
+    /// or a recalibration that is dropped.
     pub order_warnings: Vec<String>,
     /// How the bias was settled on the last day; `None` without a time column.
     pub settled_bias: Option<SettledBias>,
@@ -229,6 +230,8 @@ fn train_with(
         return Err(TrainError::NoPass);
     }
     refuse_existing_state(&options.state, options.replace)?;
+    let (trained, reading_warning) = how_start_was_read(contract, options)?;
+    let options = &TrainOptions { read: options.read.with_trained(trained), ..options.clone() };
     let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
     if is_part {
         reader.allow_absent_keys();
@@ -257,6 +260,7 @@ fn train_with(
         None => Trainer::with_sampling(contract, options.settings, options.sampling)?,
     };
     options.read.check_importance(trainer.importance_column())?;
+    trainer.record_log_dialect(reader.dialect());
     trainer.record_importance_column(options.read.importance_column.as_deref());
 
     let counted = passes::learn(contract, options, &mut trainer, reader, watch)?;
@@ -300,7 +304,7 @@ fn train_with(
         unseen_warnings: unseen_warnings(contract, &logs, &unseen_by_log),
         unseen_by_log,
         logs,
-        order_warnings: start_warnings(&trainer),
+        order_warnings: reading_warning.into_iter().chain(start_warnings(&trainer)).collect(),
         settled_bias,
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
@@ -315,14 +319,15 @@ fn train_with(
         rows_per_second: rows as f64 * f64::from(options.passes) / learn_seconds.max(1e-9),
         peak_memory_bytes: None,
     };
+    let dialect = trainer.log_dialect();
     let (finished, _) = trainer.write_state_with(&options.state, options.replace, |fields| {
         account.fields = fields.to_vec();
-        lasting(&provenance_of(contract, options, &account))
+        lasting(&provenance_of(contract, options, &account, dialect))
     })?;
     account.state_len_bytes = finished.len_bytes;
     account.seconds = started.elapsed().as_secs_f64();
     account.peak_memory_bytes = peak_memory_bytes();
-    write_provenance(&options.state, &finished, provenance_of(contract, options, &account))?;
+    write_provenance(&options.state, &finished, provenance_of(contract, options, &account, dialect))?;
     Ok(account)
 }
 
@@ -379,6 +384,16 @@ pub(crate) fn refuse_relearning(options: &TrainOptions, logs: &[LogFile]) -> Res
 }
 
 /// Says what is odd about the start state: it was recalibrated, or the rows begin before it ends or long after.
+/// Returns how the CSV logs of the start state were written, and a warning if its contract reads logs otherwise.
+fn how_start_was_read(
+    contract: &Contract,
+    options: &TrainOptions,
+) -> Result<(Option<LogDialect>, Option<String>), TrainError> {
+    let Some(start) = &options.start else { return Ok((None, None)) };
+    let reader = StateReader::open(&start.state)?;
+    Ok((reader.metadata().log_dialect, other_reading(&reader.metadata().contract, contract)))
+}
+
 fn start_warnings(trainer: &Trainer) -> Vec<String> {
     let mut warnings = order_warnings(trainer);
     if let Some((scale, shift)) = trainer.start().and_then(|start| start.dropped_recalibration) {
@@ -431,7 +446,7 @@ fn peak_memory_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account) -> Value {
+fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account, dialect: Option<LogDialect>) -> Value {
     let settings = options.settings;
     let fields: Vec<Value> = account
         .fields
@@ -468,6 +483,7 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account)
         "search": options.search.as_ref().map(Found::to_json),
         "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
         "importance_column": options.read.importance_column,
+        "log_dialect": dialect,
         "hold_out": options.read.hold_out.as_ref().map(|hold_out| hold_out.rule.to_string()),
         "logs": files_json(&account.logs),
         "held_out_logs": files_json(&account.held_out_logs),

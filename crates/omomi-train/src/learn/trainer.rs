@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::evaluate::{Evaluator, Metrics, whole};
 use crate::lineage::{LearnedLog, extend_lineage};
-use crate::log::RowBatch;
+use crate::log::{LogDialect, RowBatch};
 use omomi::contract::Contract;
 
 use super::chunk_features::{ChunkFeatures, UNSEEN};
@@ -45,6 +45,8 @@ pub struct Trainer {
     lineage: Vec<LearnedLog>,
     /// The column with the importance of the rows, here or in the start state.
     importance_column: Option<String>,
+    /// How the CSV logs are written, here or in the start state.
+    log_dialect: Option<LogDialect>,
     pass: u32,
     progressive: Evaluator,
     learner: Learner,
@@ -108,6 +110,7 @@ impl Trainer {
             start: None,
             lineage: Vec::new(),
             importance_column: None,
+            log_dialect: None,
             pass: 1,
             progressive: Evaluator::bounded(),
             learner: Learner::new(settings),
@@ -270,6 +273,15 @@ impl Trainer {
         }
     }
 
+    pub(super) fn log_dialect(&self) -> Option<LogDialect> {
+        self.log_dialect
+    }
+
+    /// Notes how the CSV logs are written, for the metadata of the state. That of a start state stays if no log is CSV.
+    pub(super) fn record_log_dialect(&mut self, dialect: Option<LogDialect>) {
+        self.log_dialect = dialect.or(self.log_dialect);
+    }
+
     /// Records the logs that were learned, for the state to carry.
     pub(super) fn record(&mut self, logs: Vec<LearnedLog>) {
         extend_lineage(&mut self.lineage, logs);
@@ -366,6 +378,7 @@ impl Trainer {
             pruned: false,
             negative_rate: self.indexer.sampling().negative_rate,
             importance_column: self.importance_column.clone(),
+            log_dialect: self.log_dialect,
             shards: 1,
             window_us: self.lineage_us(),
             rows: whole(self.indexer.totals.impressions),

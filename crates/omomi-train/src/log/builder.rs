@@ -98,7 +98,7 @@ pub(super) struct ExtraBuilder {
 pub(super) struct ColumnBuilder {
     pub(super) column: FieldColumn,
     kind: FieldKind,
-    many: bool,
+    pub(super) many: bool,
     pub(super) rules: FieldRules,
     /// Of the row under construction.
     row_invalid_number_count: u64,

@@ -60,6 +60,19 @@ pub enum LogError {
         /// The importance column of the training.
         trained: String,
     },
+    /// Models were trained on CSV logs that were written in different ways, and the step does not say how these are.
+    #[error(
+        "the models were trained on logs that were read with {flag} `{one}` and `{other}`: say with {flag} how these \
+         logs are written"
+    )]
+    DialectUnstated {
+        /// The flag of the command line that states the character.
+        flag: &'static str,
+        /// Its value in the training of one model.
+        one: String,
+        /// Its value in the training of another model.
+        other: String,
+    },
     /// A folder has no file that is a log.
     #[error(
         "the folder {} has no logs: expected files with names such as part-0.parquet{}",
@@ -261,6 +274,7 @@ impl LogError {
             | Self::TimeColumnTaken { .. }
             | Self::ImportanceColumnTaken { .. }
             | Self::ImportanceUnstated { .. }
+            | Self::DialectUnstated { .. }
             | Self::NoSuchPart { .. }
             | Self::PartsWithoutTime => Owner::Ml,
             Self::Unreadable { .. } => Owner::Infra,

@@ -53,6 +53,7 @@ mod builder;
 mod columns;
 mod csv;
 mod csv_records;
+mod dialect;
 mod error;
 mod files;
 pub mod generate;
@@ -86,6 +87,7 @@ pub use batch::{Categories, ExtraColumn, FieldColumn, RowBatch};
 pub use columns::{ColumnForm, log_columns};
 pub(crate) use csv::other_format;
 pub use csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
+pub use dialect::{LogChar, LogDialect};
 pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
 pub use files::LogFile;
@@ -153,6 +155,12 @@ pub struct ReadOptions {
     pub many_separator: char,
     /// How CSV files are written.
     pub csv: CsvDialect,
+    /// Characters of the two options above that are not stated. A step that reads rows for a model takes them from the
+    /// model's [training](LogDialect), if that recorded them. Otherwise they are as these options say.
+    pub as_trained: Vec<LogChar>,
+    /// How the logs of the model's training were written. A character that differs from it is
+    /// [reported](LogReader::warnings). Steps that have a model [set](Self::with_trained) it themselves.
+    pub trained: Option<LogDialect>,
     /// Name of the column with the time of the impression: timestamps of any unit, RFC 3339 text (UTC if it has no
     /// offset), or integers. Every row needs a time from 2000-01-01 to a day from now.
     pub time_column: Option<String>,
@@ -184,6 +192,8 @@ impl Default for ReadOptions {
             max_bad_rows: 0,
             many_separator: '|',
             csv: CsvDialect::default(),
+            as_trained: Vec::new(),
+            trained: None,
             time_column: None,
             time_unit: None,
             any_time: false,
@@ -535,6 +545,14 @@ impl LogReader {
         self.options.hold_out.as_ref()
     }
 
+    /// How the CSV files among the logs are written, by the options. `None` if no file is CSV.
+    #[must_use]
+    pub fn dialect(&self) -> Option<LogDialect> {
+        // A pipe may be CSV, too.
+        let is_csv = |format: &Format| matches!(format, Format::Csv(..) | Format::Unknown);
+        self.formats.iter().any(is_csv).then(|| LogDialect::of(&self.options))
+    }
+
     /// Whether the rows have an importance: whether [`ReadOptions::importance_column`] is set.
     #[must_use]
     pub fn has_importance(&self) -> bool {
@@ -602,6 +620,16 @@ impl LogReader {
     #[must_use]
     pub fn warnings(&self) -> Vec<LogWarning> {
         let mut warnings = Vec::new();
+        if let Some((trained, own)) = self.options.trained.zip(self.dialect()) {
+            let has_many = self.batch.columns.iter().any(|column| column.many);
+            let differences =
+                trained.differences(&own).filter(|(char, ..)| has_many || *char != LogChar::ManySeparator);
+            warnings.extend(differences.map(|(char, trained, found)| LogWarning::OtherDialect {
+                flag: char.flag(),
+                trained,
+                found,
+            }));
+        }
         if let Some(unit) = self.batch.times.guessed_unit().filter(|unit| *unit != TimeUnit::Microseconds) {
             let column = self.wanted.name(Target::Time).to_owned();
             warnings.push(LogWarning::GuessedTimeUnit { column, unit });

@@ -17,6 +17,15 @@ pub enum LogWarning {
         /// The unit.
         unit: TimeUnit,
     },
+    /// The CSV logs of the training were written with another character, so that categories may differ.
+    OtherDialect {
+        /// The flag of the command line that states the character.
+        flag: &'static str,
+        /// Its value in training.
+        trained: String,
+        /// Its value here.
+        found: String,
+    },
     /// Cells of a CSV column were treated as missing, because other tools write their text for a missing value.
     GuessedMissing {
         /// The column.
@@ -88,6 +97,11 @@ impl fmt::Display for LogWarning {
                 "the integers of the time column `{column}` are read as {}, by their size; say so with --time-unit {}",
                 unit_words(*unit),
                 unit.word()
+            ),
+            Self::OtherDialect { flag, trained, found } => write!(
+                formatter,
+                "the logs of the training were read with {flag} `{trained}`, these with `{found}`: other pieces of \
+                 text become categories unless these logs are written in another way"
             ),
             Self::GuessedMissing { column, text, count } => write!(
                 formatter,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::learn::state::{StateError, StateReader};
+use crate::learn::state::{StateError, StateReader, other_reading};
 use crate::learn::{read_provenance, utc};
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
 use crate::log::{HoldOut, LogError, LogReader, ReadOptions, is_in_the_future};
@@ -104,6 +104,8 @@ pub struct PackReport {
     pub golden_count: usize,
     /// Fields that have a value in no golden request, because they had no value in any row that was read.
     pub uncovered_fields: Vec<String>,
+    /// What is odd: the contract says how logs are read otherwise than in the training.
+    pub warnings: Vec<String>,
 }
 
 /// What rounding the weights cost.
@@ -197,9 +199,12 @@ pub fn pack(
     let mut provenance = provenance(&options.state)?;
     let training = &mut provenance["training"];
     // The state itself is right, even if its provenance comes from another engine.
-    let importance_column = StateReader::open(&options.state)?.metadata().importance_column.clone();
-    options.read.check_importance(importance_column.as_deref())?;
-    training["importance_column"] = json!(importance_column);
+    let metadata = StateReader::open(&options.state)?.metadata().clone();
+    options.read.check_importance(metadata.importance_column.as_deref())?;
+    training["importance_column"] = json!(metadata.importance_column);
+    training["log_dialect"] = json!(metadata.log_dialect);
+    let options = &PackOptions { read: options.read.with_trained(metadata.log_dialect), ..options.clone() };
+    let warnings = other_reading(&metadata.contract, contract).into_iter().collect();
     if let Some(end_us) = training["training_window"]["last_us"].as_i64()
         && is_in_the_future(end_us)
     {
@@ -223,7 +228,15 @@ pub fn pack(
     watch(&Event::Writing);
     let model = pending.write(made.bytes)?;
     let (field_sizes, golden_count) = (made.field_sizes, golden.len());
-    Ok(PackReport { model, feature_count, field_sizes, rounded: made.rounded, golden_count, uncovered_fields })
+    Ok(PackReport {
+        model,
+        feature_count,
+        field_sizes,
+        rounded: made.rounded,
+        golden_count,
+        uncovered_fields,
+        warnings,
+    })
 }
 
 /// Returns the encoding that pruning chose for a state, which is the default for packing it. Returns `None` if the

@@ -245,7 +245,7 @@ mod tests {
     #[test]
     fn a_row_of_importance_three_counts_as_three_rows_even_in_a_sample() {
         let push = |rows: &mut HeldOut, row: u32, importance| {
-            rows.push(&[row % 7], |_| 0, row % 3 == 0, importance);
+            rows.push(&[row % 7], |_| 0, row.is_multiple_of(3), importance);
         };
         let (mut once, mut thrice) = (HeldOut::new(1, 1_000), HeldOut::new(1, 10_000));
         for row in 0..1_000 {

@@ -258,7 +258,8 @@ fn read_held_out(
     }
     let contract = &model.metadata().contract;
     options.read.check_importance(model.metadata().importance_column.as_deref())?;
-    let mut reader = LogReader::open(contract, &options.held_out, options.read.clone())?;
+    let read = options.read.with_trained(model.metadata().log_dialect);
+    let mut reader = LogReader::open(contract, &options.held_out, read)?;
     let group_count = contract.fields().len() + contract.crosses().len();
     let mut rows = HeldOut::new(group_count, options.sample_row_count);
     watch(Event::Started(&reader));

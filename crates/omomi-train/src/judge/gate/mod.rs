@@ -34,7 +34,7 @@ use crate::evaluate::{
     Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
     Overall, evaluate_files,
 };
-use crate::judge::history::{Bands, Day, History, Jump};
+use crate::judge::history::{Bands, Day, History, Jump, counted_otherwise};
 use crate::log::LogReader;
 use crate::operate::publish::{Blessing, PublishError, Replaces, WithoutBaseline, blessing_path, check_size};
 use crate::operate::served::served;
@@ -353,7 +353,8 @@ pub fn profile_day(
     let jumps = day.jumps(&before, bands);
     (day.jumped, day.accepted) = (!jumps.is_empty(), accepted);
     history.write(&day).map_err(failed("write"))?;
-    Ok(Profile { days_before: before.len(), day, jumps })
+    let counted_otherwise = counted_otherwise(&day, &before);
+    Ok(Profile { days_before: before.len(), day, jumps, counted_otherwise })
 }
 
 /// A day of logs, compared with the days before.
@@ -365,6 +366,8 @@ pub struct Profile {
     pub day: Day,
     /// The figures that jumped, worst first.
     pub jumps: Vec<Jump>,
+    /// How the day counts its rows, if otherwise than the days before: then figures jump without a fault.
+    pub counted_otherwise: Option<String>,
 }
 
 impl Profile {

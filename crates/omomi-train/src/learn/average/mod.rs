@@ -113,6 +113,7 @@ use crate::learn::{
     share_of_default, start_json, window_json, write_provenance,
 };
 use crate::lineage::extend_lineage;
+use crate::log::LogDialect;
 
 pub use error::AverageError;
 pub use inputs::Shard;
@@ -334,6 +335,7 @@ fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Met
         pruned: false,
         negative_rate: first.negative_rate,
         importance_column: first.importance_column.clone(),
+        log_dialect: common_dialect(shards),
         shards: shards.iter().fold(0, |sum, shard| sum.saturating_add(shard.metadata.shards)),
         window_us: widest(window_us, common.and_then(|metadata| metadata.window_us)),
         rows: common.map_or(0, |metadata| metadata.rows).saturating_add(of_all(|shard| shard.rows)),
@@ -349,6 +351,13 @@ fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Met
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         provenance: Map::new(),
     }
+}
+
+/// Returns how the CSV logs of all shards were written; `None` if they differ, so that no single dialect fits all.
+fn common_dialect(shards: &[Shard]) -> Option<LogDialect> {
+    let mut dialects = shards.iter().filter_map(|shard| shard.metadata.log_dialect);
+    let first = dialects.next()?;
+    dialects.all(|dialect| dialect == first).then_some(first)
 }
 
 /// Returns the rows of all shards as far as decay leaves them. The start state counts once.
@@ -384,6 +393,7 @@ fn provenance_of(options: &AverageOptions, report: &AverageReport) -> Value {
         },
         "sampling": { "negative_rate": metadata.negative_rate },
         "importance_column": metadata.importance_column,
+        "log_dialect": metadata.log_dialect,
         "rule": options.rule.name(),
         "rows": metadata.rows,
         "lineage_rows": metadata.effective_rows,

@@ -33,6 +33,7 @@ fn metadata() -> Metadata {
         rows: 1_000,
         effective_rows: 1_000,
         importance_column: None,
+        log_dialect: None,
         clicks: 100,
         passes: 1,
         start: None,

@@ -157,7 +157,8 @@ pub fn recalibrate(
     refuse_existing_state(&options.out, options.replace)?;
     let model = StateModel::read(&options.state)?;
     options.read.check_importance(model.metadata().importance_column.as_deref())?;
-    let mut reader = LogReader::open(&model.metadata().contract, &options.logs, options.read.clone())?;
+    let read = options.read.with_trained(model.metadata().log_dialect);
+    let mut reader = LogReader::open(&model.metadata().contract, &options.logs, read)?;
     let hold_out = reader.hold_out().cloned();
     if let Some(path) = find_learned(&model.metadata().lineage, reader.files(), hold_out.as_ref()) {
         return Err(RecalibrateError::Learned { path, state: options.state.clone() });

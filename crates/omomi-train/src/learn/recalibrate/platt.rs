@@ -11,10 +11,15 @@ use omomi::math::sigmoid;
 const MAX_STEPS: u32 = 100;
 /// Maximum number of times that a step is halved if it increases the loss.
 const MAX_HALVINGS: u32 = 30;
-/// The fit ends after a step that is shorter than this in both scale and shift.
-const SHORT: f64 = 1e-10;
-/// Range in which the fit looks for a scale. Outside it, the classes can be separated, so that the best scale is
-/// infinite, or they are reversed.
+/// The fit ends with a step that is shorter than this in both scale and shift. It leaves an error of about its square.
+const SHORT: f64 = 1e-6;
+/// Largest factor by which one step changes the scale. Far from the minimum, a whole step can leave the range of
+/// credible scales although the minimum is inside it.
+const MAX_FACTOR: f64 = 2.0;
+/// Range of scales in which the fit searches. It leaves this range only if there is no minimum inside.
+const SEARCHED_SCALES: [f64; 2] = [0.001, 1_000.0];
+/// Range of credible scales. Outside it, rows and model do not belong together, or the classes can be separated, so
+/// that the best scale is infinite.
 const SCALES: [f64; 2] = [0.1, 10.0];
 /// Range of plausible scales. Averages of shards and pruned models need 0.8 to 1.3. Beyond this range, rows and model
 /// do not belong together, or there are too few rows, and the probabilities of all other rows would be wrong.
@@ -150,22 +155,28 @@ pub(super) fn fit(rows_to_fit: Rows<'_>) -> Result<PlattScaling, PlattFault> {
         let Some((mut scale_step, mut shift_step)) = slope.newton_step() else {
             return Err(PlattFault::Scale { scale });
         };
+        // A shorter step in the same direction also lowers the loss.
+        let bounds = [scale / MAX_FACTOR - scale, scale * MAX_FACTOR - scale];
+        let damping = scale_step.clamp(bounds[0], bounds[1]) / scale_step;
+        if damping < 1.0 {
+            (scale_step, shift_step) = (scale_step * damping, shift_step * damping);
+        }
+        // The loss cannot tell whether so short a step lowers it, because sums are rounded.
+        let is_last = scale_step.abs() < SHORT && shift_step.abs() < SHORT;
         let mut halvings = 0;
         let mut next_loss = loss(scale + scale_step, shift + shift_step);
-        // Far from the minimum, a whole step may overshoot. At the minimum, only rounding differs, and the fit is good
-        // enough.
-        while !is_no_worse(next_loss, min_loss) && halvings < MAX_HALVINGS {
+        // Far from the minimum, a whole step may overshoot.
+        while !is_last && !is_no_worse(next_loss, min_loss) && halvings < MAX_HALVINGS {
             (scale_step, shift_step, halvings) = (scale_step / 2.0, shift_step / 2.0, halvings + 1);
             next_loss = loss(scale + scale_step, shift + shift_step);
         }
-        if is_no_worse(next_loss, min_loss) {
+        if is_last || is_no_worse(next_loss, min_loss) {
             (scale, shift, min_loss) = (scale + scale_step, shift + shift_step, next_loss);
         }
-        // Steps on the way to a sound scale may be outside the range, but not as far as those to an infinite one.
-        if scale.abs() > 10.0 * SCALES[1] {
+        if !(SEARCHED_SCALES[0]..=SEARCHED_SCALES[1]).contains(&scale) {
             return Err(PlattFault::Scale { scale });
         }
-        if scale_step.abs() < SHORT && shift_step.abs() < SHORT || halvings == MAX_HALVINGS {
+        if is_last || halvings == MAX_HALVINGS {
             if !(SCALES[0]..=SCALES[1]).contains(&scale) {
                 return Err(PlattFault::Scale { scale });
             }
@@ -328,7 +339,9 @@ mod tests {
 
     #[test]
     fn known_scales_and_shifts_are_found_within_their_errors() {
-        for (scale, shift) in [(1.0, 0.0), (0.5, 0.7), (1.3, -0.4), (4.0, 6.0), (0.2, -3.0)] {
+        // From the last three, a whole Newton step at the start leads to a scale below 0.1.
+        let known = [(1.0, 0.0), (0.5, 0.7), (1.3, -0.4), (4.0, 6.0), (0.2, -3.0), (1.0, 2.8), (1.0, 6.0), (0.3, 2.8)];
+        for (scale, shift) in known {
             let (logits, clicked) = rows(200_000, scale, shift);
             let found = fit_once(&logits, &clicked).unwrap();
             assert!((found.scale - scale).abs() < 4.0 * found.scale_error, "{found:?}");

@@ -92,7 +92,7 @@ pub(super) fn digest_of(
     sampling: Sampling,
     logs: &[LogFile],
 ) -> io::Result<Digest> {
-    let read = ReadOptions { extra_columns: Vec::new(), ..read.clone() };
+    let read = ReadOptions { extra_columns: Vec::new(), as_trained: Vec::new(), trained: None, ..read.clone() };
     let mut text = format!("{}\n{}\n{read:?}\n{sampling:?}\n", FORMAT_VERSION, contract.canonical_json());
     text += &contract.reading_json().unwrap_or_default();
     for log in logs {

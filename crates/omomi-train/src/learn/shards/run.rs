@@ -17,7 +17,7 @@ use crate::learn::{
     refuse_existing_state, refuse_leakage, refuse_relearning,
 };
 use crate::lineage::find_copy;
-use crate::log::{CsvDialect, FileMissing, LogFile, LogReader, ReadOptions};
+use crate::log::{CsvDialect, FileMissing, LogDialect, LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
@@ -58,10 +58,15 @@ pub fn train_shards(
         return Err(TrainShardsError::ForgettingShards);
     }
     refuse_existing_state(&train.state, train.replace).map_err(TrainError::from)?;
+    let mut options = options.clone();
+    let mut trained = None;
     if let Some(start) = &train.start {
         let reader = StateReader::open(&start.state).map_err(TrainError::from)?;
         train.read.check_importance(reader.metadata().importance_column.as_deref())?;
+        trained = reader.metadata().log_dialect;
     }
+    options.train.read = train.read.with_trained(trained);
+    let train = &options.train;
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
     refuse_relearning(train, reader.files())?;
@@ -73,7 +78,6 @@ pub fn train_shards(
     let mut used = reader.files().to_vec();
     let mut skipped_files = reader.skipped_files().to_vec();
     // All shards have to hold out the same rows, so that a share of the last rows is found here once.
-    let mut options = options.clone();
     options.train.read.hold_out = reader.hold_out().cloned();
     let options = &options;
     let train = &options.train;
@@ -291,8 +295,10 @@ impl<'a> Plan<'a> {
         let ReadOptions {
             batch_row_count: _,
             max_bad_rows,
-            many_separator,
+            many_separator: _,
             csv,
+            as_trained: _,
+            trained: _,
             time_column,
             time_unit,
             any_time,
@@ -312,12 +318,9 @@ impl<'a> Plan<'a> {
             ("--sample-seed", sampling.seed.to_string()),
             ("--passes", passes.to_string()),
             ("--max-bad-rows", max_bad_rows.to_string()),
-            ("--many-separator", many_separator.to_string()),
         ];
-        let CsvDialect { delimiter, quote, escape, max_cell_lines } = csv;
-        arguments.extend(delimiter.map(|delimiter| ("--csv-delimiter", delimiter.to_string())));
-        arguments.push(("--csv-quote", quote.map_or_else(|| "none".to_owned(), String::from)));
-        arguments.extend(escape.map(|escape| ("--csv-escape", escape.to_string())));
+        arguments.extend(LogDialect::of(read).flags());
+        let CsvDialect { delimiter: _, quote: _, escape: _, max_cell_lines } = csv;
         arguments.push(("--csv-cell-lines", max_cell_lines.to_string()));
         arguments.extend(time_column.iter().map(|column| ("--time-column", column.clone())));
         arguments.extend(time_unit.iter().map(|unit| ("--time-unit", unit.word().to_owned())));

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::learn::{Settings, WeightRule};
 use crate::lineage::LearnedLog;
+use crate::log::LogDialect;
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
@@ -34,6 +35,9 @@ pub struct Metadata {
     /// counted once. Later steps that read rows must [say](crate::log::ReadOptions::check_importance) how much theirs
     /// count.
     pub importance_column: Option<String>,
+    /// How the CSV logs were written, or those of the start state; `None` if no log was CSV. Later steps
+    /// [take it over](crate::log::ReadOptions::as_trained).
+    pub log_dialect: Option<LogDialect>,
     /// Number of training runs in this average; 1 for a single run.
     pub shards: u32,
     /// Times of the first and the last row, including those of the start state, in microseconds since 1970-01-01 UTC;
@@ -95,6 +99,7 @@ const WEIGHT_SHIFT_KEY: &str = "omomi.weight_rule.shift";
 const PRUNED_KEY: &str = "omomi.pruned";
 const NEGATIVE_RATE_KEY: &str = "omomi.negative_rate";
 const IMPORTANCE_COLUMN_KEY: &str = "omomi.importance_column";
+const LOG_DIALECT_KEY: &str = "omomi.log_dialect";
 const SHARDS_KEY: &str = "omomi.shards";
 const FIRST_SEEN_KEY: &str = "omomi.first_seen_us";
 const LAST_SEEN_KEY: &str = "omomi.last_seen_us";
@@ -147,6 +152,10 @@ impl Metadata {
         let effective =
             (self.effective_rows != self.rows).then(|| (EFFECTIVE_ROWS_KEY, self.effective_rows.to_string()));
         let lineage = serde_json::to_string(&self.lineage).unwrap_or_else(|_| unreachable!("a plain structure"));
+        let log_dialect = self.log_dialect.map(|dialect| {
+            let text = serde_json::to_string(&dialect).unwrap_or_else(|_| unreachable!("a plain structure"));
+            (LOG_DIALECT_KEY, text)
+        });
         let lineage = (!self.lineage.is_empty()).then_some((LINEAGE_KEY, lineage));
         [
             (FORMAT_VERSION_KEY, FORMAT_VERSION.to_string()),
@@ -173,6 +182,7 @@ impl Metadata {
         .into_iter()
         .chain(window)
         .chain(self.importance_column.clone().map(|column| (IMPORTANCE_COLUMN_KEY, column)))
+        .chain(log_dialect)
         .chain(self.contract.reading_json().map(|reading| (READING_KEY, reading)))
         .chain(start.into_iter().flatten())
         .chain(effective)
@@ -241,6 +251,7 @@ impl Metadata {
             pruned: pairs.parsed(PRUNED_KEY)?,
             negative_rate,
             importance_column: pairs.find(IMPORTANCE_COLUMN_KEY).map(str::to_owned),
+            log_dialect: pairs.log_dialect()?,
             shards: pairs.parsed(SHARDS_KEY)?,
             window_us,
             rows: pairs.parsed(ROWS_KEY)?,
@@ -290,6 +301,14 @@ impl<'a> Pairs<'a> {
         let Some(text) = self.find(LINEAGE_KEY) else { return Ok(Vec::new()) };
         serde_json::from_str(text).map_err(|error| {
             let problem = format!("expected a list of logs under the metadata key `{LINEAGE_KEY}`: {error}");
+            StateError::not_a_state(self.path, problem)
+        })
+    }
+
+    fn log_dialect(&self) -> Result<Option<LogDialect>, StateError> {
+        let Some(text) = self.find(LOG_DIALECT_KEY) else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|error| {
+            let problem = format!("expected a dialect of CSV under the metadata key `{LOG_DIALECT_KEY}`: {error}");
             StateError::not_a_state(self.path, problem)
         })
     }
@@ -382,6 +401,27 @@ impl Difference {
             found: words(found),
         })
     }
+}
+
+/// Returns a warning if logs are read by `contract` otherwise than in the training by `trained`. Equal contracts may
+/// differ in that.
+pub(crate) fn other_reading(trained: &Contract, contract: &Contract) -> Option<String> {
+    let json = |contract: &Contract| {
+        let reading = contract.reading_json();
+        reading.and_then(|reading| serde_json::from_str(&reading).ok()).unwrap_or_else(|| Value::Object(Map::new()))
+    };
+    let (trained, found) = (json(trained), json(contract));
+    let path = first_other_path(&trained, &found)?;
+    let words = |reading: &Value| {
+        let value = path.iter().fold(reading, |value, key| value_at(value, key));
+        if value.is_null() { "none".to_owned() } else { value.to_string() }
+    };
+    let (key, trained, found) = (path.join("."), words(&trained), words(&found));
+    Some(format!(
+        "the contract says how logs are read (`[reading]` and keys of fields) otherwise than in the training: {key} is \
+         {found}, in the training {trained}; other pieces of text become categories unless these logs are written in \
+         another way"
+    ))
 }
 
 /// Returns the first key in which two contracts differ, with the value of each, as `field.price.unit = "JPY"`.

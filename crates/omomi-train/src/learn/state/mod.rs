@@ -39,8 +39,8 @@ use omomi::feature;
 
 use crate::learn::WeightRule;
 
-pub(crate) use metadata::widest;
 pub use metadata::{Difference, Metadata, Start};
+pub(crate) use metadata::{other_reading, widest};
 pub use reader::{StateBatch, StateReader};
 pub(crate) use writer::FinishedState;
 pub use writer::StateWriter;

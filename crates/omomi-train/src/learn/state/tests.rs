@@ -11,6 +11,7 @@ use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
 
 use crate::learn::{Settings, WeightRule};
+use crate::log::LogDialect;
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
@@ -31,6 +32,12 @@ fn metadata() -> Metadata {
         rows: 1_000_000_007,
         effective_rows: 1_000_000_007,
         importance_column: Some("stands_for".to_owned()),
+        log_dialect: Some(LogDialect {
+            many_separator: '|',
+            csv_delimiter: Some('\t'),
+            csv_quote: None,
+            csv_escape: Some('\\'),
+        }),
         clicks: 12,
         passes: 3,
         start: Some(Start { digest: Digest::of(b"start"), decay: 0.97, shares: 1 }),

@@ -95,6 +95,7 @@ impl Trainer {
         let mut forgotten = 0;
         trainer.lineage.clone_from(&metadata.lineage);
         trainer.importance_column.clone_from(&metadata.importance_column);
+        trainer.log_dialect = metadata.log_dialect;
         let names = trainer.indexer.groups.iter().map(|group| group.name.clone());
         let groups: HashMap<String, u16> = names.zip(0..).collect();
         while let Some(batch) = reader.next_batch()? {
