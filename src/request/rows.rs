@@ -36,8 +36,8 @@ pub struct RequestRows {
     pub candidates: Vec<Row>,
 }
 
-/// Reads a row of one side from the text of a JSON object, like [`row_from_json`], without a tree. Only texts that were
-/// checked to be JSON may be passed.
+/// Reads a row of one side from the text of a JSON object, like [`row_from_json`], without a tree. Ids are signed. Only
+/// texts that were checked to be JSON may be passed.
 ///
 /// # Errors
 ///
@@ -122,7 +122,8 @@ impl FieldValue {
     }
 }
 
-/// Reads a row of one side from a JSON object.
+/// Reads a row of one side from a JSON object. An id from 2^63 to 2^64 - 1 is read as the signed integer with the same
+/// 64 bits.
 ///
 /// # Errors
 ///
@@ -144,12 +145,16 @@ pub fn row_from_json(contract: &Contract, side: Side, object: &Map<String, Json>
         .collect()
 }
 
+fn id_of(value: &Json) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_u64().map(u64::cast_signed))
+}
+
 fn field_value(kind: &FieldKind, many: bool, value: &Json) -> Option<FieldValue> {
     Some(match (kind, many) {
-        (FieldKind::Id, false) => FieldValue::Id(value.as_i64()?),
+        (FieldKind::Id, false) => FieldValue::Id(id_of(value)?),
         (FieldKind::Text, false) => FieldValue::Text(value.as_str()?.to_owned()),
         (FieldKind::Number { .. }, _) => FieldValue::Number(value.as_f64()?),
-        (FieldKind::Id, true) => FieldValue::Ids(value.as_array()?.iter().map(Json::as_i64).collect::<Option<_>>()?),
+        (FieldKind::Id, true) => FieldValue::Ids(value.as_array()?.iter().map(id_of).collect::<Option<_>>()?),
         (FieldKind::Text, true) => {
             let texts = value.as_array()?.iter().map(|text| text.as_str().map(str::to_owned));
             FieldValue::Texts(texts.collect::<Option<_>>()?)

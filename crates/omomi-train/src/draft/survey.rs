@@ -44,7 +44,7 @@ pub struct ColumnFacts {
     pub distinct_count: u64,
     /// Some values, the most frequent first.
     pub examples: Vec<String>,
-    /// Number of values that are integers without leading zeros, at most 2^63 - 1.
+    /// Number of values that are integers without leading zeros, from -2^63 to 2^64 - 1.
     pub integer_count: u64,
     /// Number of values that are numbers, integers included.
     pub number_count: u64,
@@ -241,7 +241,7 @@ impl Column {
         let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && !has_leading_zero);
         if let Some(number) = number {
             facts.number_count += 1;
-            facts.integer_count += u64::from(text.parse::<i64>().is_ok());
+            facts.integer_count += u64::from(text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok());
             facts.range = [facts.range[0].min(number), facts.range[1].max(number)];
             // The sign, the exponent, and two bits after the point.
             self.magnitude = Some(number.to_bits() >> 50);

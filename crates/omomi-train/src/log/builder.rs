@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use arrow_array::StringArray;
 
 use super::error::{RowFault, excerpt};
-use super::notation::{FieldRules, LabelTexts, float_id, is_usual_missing, list_of, may_be_list, number_of, text_id};
+use super::notation::{
+    FieldRules, LabelTexts, boolean_text, float_id, is_usual_missing, list_of, may_be_list, number_of, text_id,
+    unsigned_id,
+};
 use super::parquet_dictionary::{DistinctText, DistinctTexts};
 use super::time::{EXPECTED_TIME, TimeReader};
 use super::wanted_columns::{Target, Wanted};
@@ -24,7 +27,7 @@ const FULL_LEN: usize = 1 << 26;
 /// Says, for error messages, what a cell of a field of this kind should contain.
 pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
     match kind {
-        FieldKind::Id => "an integer from -2^63 to 2^63 - 1",
+        FieldKind::Id => "an integer from -2^63 to 2^64 - 1",
         FieldKind::Text => "text",
         FieldKind::Number { .. } => "a number",
     }
@@ -422,12 +425,12 @@ impl ColumnBuilder {
         list.iter().try_for_each(|item| match item {
             serde_json::Value::Null => Ok(()),
             serde_json::Value::String(text) => self.push_scalar(Scalar::Text(text)),
-            serde_json::Value::Number(number) if number.is_i64() => {
-                self.push_scalar(Scalar::Integer(number.as_i64().unwrap_or(0)))
-            }
-            serde_json::Value::Number(number) if number.is_f64() => {
-                self.push_scalar(Scalar::Float(number.as_f64().unwrap_or(f64::NAN)))
-            }
+            serde_json::Value::Bool(value) => self.push_scalar(Scalar::Bool(*value)),
+            serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(number), _) => self.push_scalar(Scalar::Integer(number)),
+                (None, Some(number)) => self.push_scalar(Scalar::Unsigned(number)),
+                (None, None) => self.push_scalar(Scalar::Float(number.as_f64().unwrap_or(f64::NAN))),
+            },
             other => Err(RowFault::Cell { expected: expected_cell(&self.kind), found: excerpt(&other.to_string()) }),
         })
     }
@@ -435,11 +438,16 @@ impl ColumnBuilder {
     fn push_scalar(&mut self, scalar: Scalar<'_>) -> Result<(), RowFault> {
         match (&self.kind, scalar) {
             (FieldKind::Id, Scalar::Integer(id)) => self.push_id(id),
+            (FieldKind::Id, Scalar::Unsigned(id)) => self.push_id(unsigned_id(id)),
+            (FieldKind::Id, Scalar::Bool(value)) => self.push_id(i64::from(value)),
             (FieldKind::Id, Scalar::Float(number)) => {
                 let fault = || RowFault::Cell { expected: expected_cell(&self.kind), found: scalar.to_found() };
                 self.push_id(float_id(number).ok_or_else(fault)?);
             }
             (FieldKind::Text, Scalar::Text(text)) => self.push_text(text),
+            (FieldKind::Text, Scalar::Bool(value)) => self.push_text(boolean_text(value)),
+            // A fraction is no text: `1.50` and `1.5` are one number, but two texts.
+            (FieldKind::Text, Scalar::Integer(_) | Scalar::Unsigned(_)) => self.push_text(&scalar.to_found()),
             (FieldKind::Id | FieldKind::Number { .. }, Scalar::Text(text)) => {
                 if !self.rules.is_missing(text) {
                     let expected = expected_cell(&self.kind);

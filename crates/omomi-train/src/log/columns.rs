@@ -163,7 +163,7 @@ fn json_form(value: &Value) -> Option<ColumnForm> {
     match value {
         Value::Null => None,
         Value::Array(items) => items.iter().find(|item| !item.is_null()).map(|item| match item {
-            Value::Number(number) if number.is_i64() => ColumnForm::Integers,
+            Value::Number(number) if number.is_i64() || number.is_u64() => ColumnForm::Integers,
             Value::String(_) => ColumnForm::Texts,
             _ => ColumnForm::Other,
         }),

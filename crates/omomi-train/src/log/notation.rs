@@ -177,24 +177,49 @@ impl LabelTexts {
         match text {
             _ if is_in(&self.clicked) => Some(true),
             _ if is_in(&self.not_clicked) => Some(false),
-            "0.0" | "false" | "False" | "FALSE" | "f" => Some(false),
-            "1.0" | "true" | "True" | "TRUE" | "t" => Some(true),
-            _ => None,
+            "0.0" => Some(false),
+            "1.0" => Some(true),
+            _ => boolean_of(text),
         }
     }
 }
 
-/// Parses an id: an integer, or one with a fraction of zeros, such as `2.0`.
+/// Parses a boolean as common tools write it.
+fn boolean_of(text: &str) -> Option<bool> {
+    match text {
+        "false" | "False" | "FALSE" | "f" => Some(false),
+        "true" | "True" | "TRUE" | "t" => Some(true),
+        _ => None,
+    }
+}
+
+/// Returns the word of a boolean in a text field.
+pub(super) const fn boolean_text(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+/// Returns the id of an unsigned integer: the signed one with the same 64 bits. It is what a `long` of Java has, and
+/// what a cast of a `uint64_t` gives.
+#[inline]
+pub(super) const fn unsigned_id(number: u64) -> i64 {
+    number.cast_signed()
+}
+
+/// Parses an id: an integer from -2^63 to 2^64 - 1, one with a fraction of zeros, such as `2.0`, or a boolean.
 #[inline]
 pub(crate) fn text_id(text: &str) -> Option<i64> {
-    if let Ok(id) = text.parse() {
-        return Some(id);
+    text.parse().ok().or_else(|| unusual_text_id(text))
+}
+
+fn unusual_text_id(text: &str) -> Option<i64> {
+    if let Some(boolean) = boolean_of(text) {
+        return Some(i64::from(boolean));
     }
-    let (whole, fraction) = text.split_once('.')?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if fraction.is_empty() || fraction.bytes().any(|byte| byte != b'0') {
         return None;
     }
-    whole.parse().ok()
+    whole.parse().ok().or_else(|| whole.parse().ok().map(unsigned_id))
 }
 
 /// Returns the id that a double is exactly. At 2^53 and above, a double may have been rounded to an integer, so that it
@@ -269,7 +294,16 @@ mod tests {
             (".0", None),
             ("2e0", None),
             ("", None),
-            ("9223372036854775808", None),
+            ("9223372036854775808", Some(i64::MIN)),
+            ("18446744073709551615", Some(-1)),
+            ("18446744073709551615.00", Some(-1)),
+            ("18446744073709551616", None),
+            ("-9223372036854775808", Some(i64::MIN)),
+            ("-9223372036854775809", None),
+            ("True", Some(1)),
+            ("f", Some(0)),
+            ("yes", None),
+            ("2026-01-31", None),
         ];
         for (text, id) in cases {
             assert_eq!(text_id(text), id, "{text}");

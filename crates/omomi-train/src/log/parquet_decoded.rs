@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, Int32Type, Int64Type};
+use arrow_array::temporal_conversions::date32_to_datetime;
+use arrow_array::types::{Date32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow_array::{
     Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
 };
@@ -16,7 +17,7 @@ use super::builder::{
 };
 use super::csv_records::MAX_RECORD_LEN;
 use super::error::{RowFault, excerpt};
-use super::notation::{float_id, number_of, text_id};
+use super::notation::{float_id, number_of, text_id, unsigned_id};
 use super::parquet_bytes::{INT96_LEN, int96_us};
 use super::parquet_dictionary::DistinctTexts;
 use super::time::{EXPECTED_TIME, TimeReader};
@@ -178,6 +179,11 @@ impl Decoded {
                         let expected = expected_cell(&field.kind);
                         self.note_lost(target, lists.as_ref(), &array, &ids, expected)?;
                         Values::Ids(ids)
+                    }
+                    FieldKind::Text if *array.data_type() == DataType::Date32 => {
+                        let texts = date_texts(array);
+                        self.note_lost(target, lists.as_ref(), array, &texts, "a date that a calendar has")?;
+                        Values::Texts(texts)
                     }
                     FieldKind::Text => decode_categories(array)?,
                     FieldKind::Number { .. } => {
@@ -479,13 +485,20 @@ pub(super) fn cast_to(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Arrow
     cast_with_options(array, to, &CastOptions { safe: true, ..CastOptions::default() })
 }
 
-/// Decodes the texts of a field: as dictionary keys if the file has a dictionary, otherwise as plain texts.
+/// Decodes the texts of a field: as dictionary keys if the file has a dictionary, otherwise as plain texts. Integers
+/// and decimals become their digits, and booleans `true` and `false`.
 fn decode_categories(array: &ArrayRef) -> Result<Values, ArrowError> {
     let Some(array) = array.as_dictionary_opt::<Int32Type>() else {
         return Ok(Values::Texts(cast_to(array, &DataType::Utf8)?.as_string::<i32>().clone()));
     };
     let dictionary = cast_to(array.values(), &DataType::Utf8)?.as_string::<i32>().clone();
     Ok(Values::Keys { keys: array.keys().clone(), dictionary, distinct: DistinctTexts::default() })
+}
+
+/// Converts days to dates such as `2026-01-31`. A day of no calendar becomes null.
+fn date_texts(days: &ArrayRef) -> StringArray {
+    let date = |day| Some(date32_to_datetime(day)?.date().to_string());
+    days.as_primitive::<Date32Type>().iter().map(|day| day.and_then(date)).collect()
 }
 
 /// Converts single values of any type to text. A time with a time zone becomes text in UTC, because that needs no
@@ -524,8 +537,8 @@ fn without_missing(array: &ArrayRef, column: &ColumnBuilder) -> Result<ArrayRef,
     Ok(Arc::new(texts.collect::<StringArray>()))
 }
 
-/// Decodes ids from integers, and from floats, decimals and texts where they are exact. A value that is no id becomes
-/// null.
+/// Decodes ids from integers, and from floats, decimals and texts where they are exact. A boolean becomes 0 or 1, a
+/// date its days since 1970-01-01. A value that is no id becomes null.
 fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
     Ok(match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().iter().map(|text| text.and_then(text_id)).collect(),
@@ -533,6 +546,8 @@ fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
             let numbers = cast_to(array, &DataType::Float64)?;
             numbers.as_primitive::<Float64Type>().iter().map(|number| number.and_then(float_id)).collect()
         }
+        // A cast would lose the upper half.
+        DataType::UInt64 => array.as_primitive::<UInt64Type>().unary(unsigned_id),
         // A cast to integers would drop a fraction without a word.
         data_type if data_type.is_decimal() => decode_ids(&cast_to(array, &DataType::Utf8)?)?,
         _ => cast_to(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone(),

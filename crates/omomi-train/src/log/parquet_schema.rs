@@ -78,6 +78,12 @@ fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::Binary)
 }
 
+/// Whether a type has one notation as text for each value. Doubles have several, and times depend on their unit. A
+/// `Date64` is only a remark of Arrow on integers, which is lost where texts are decoded as bytes.
+fn is_exact(data_type: &DataType) -> bool {
+    data_type.is_integer() || data_type.is_decimal() || matches!(data_type, DataType::Boolean | DataType::Date32)
+}
+
 /// Checks that a column of the [`simplified`] type `data_type` can be read for `target`.
 pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type: &DataType) -> Result<(), LogError> {
     let (fits, expected) = match target {
@@ -90,11 +96,15 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
             };
             let (fits, expected) = match field.kind {
                 FieldKind::Id => {
-                    let is_number = |item: &DataType| item.is_integer() || item.is_floating() || item.is_decimal();
-                    let is_id = |item: &DataType| is_number(item) || *item == DataType::Utf8;
-                    (item.is_some_and(is_id), if field.many { "a list of integers" } else { "integers" })
+                    let is_id = |item: &DataType| is_exact(item) || item.is_floating() || *item == DataType::Utf8;
+                    let expected = "integers, booleans, dates, decimals or text";
+                    (item.is_some_and(is_id), if field.many { "a list of integers" } else { expected })
                 }
-                FieldKind::Text => (item.is_some_and(is_text), if field.many { "a list of texts" } else { "text" }),
+                FieldKind::Text => {
+                    let expected = "text, integers, booleans, dates or decimals";
+                    let fits = item.is_some_and(|item| is_text(item) || is_exact(item));
+                    (fits, if field.many { "a list of texts" } else { expected })
+                }
                 FieldKind::Number { .. } => {
                     (item.is_some_and(|item| item.is_numeric() || *item == DataType::Utf8), "numbers")
                 }

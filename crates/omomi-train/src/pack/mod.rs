@@ -32,7 +32,7 @@ use table::{EncodeError, EncodedWeights, Rounding};
 use writer::{Answered, Parts, PendingFile, WriteError};
 
 pub use fixture::{FixtureError, write_fixture};
-pub(crate) use golden_rows::GoldenRows;
+pub(crate) use golden_rows::{GoldenRows, has_made_up_category};
 pub use weights::FilePlan;
 use weights::Weights;
 pub(crate) use weights::group_names;

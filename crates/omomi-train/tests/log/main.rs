@@ -16,4 +16,5 @@ mod parts;
 mod pyarrow;
 mod refusals;
 mod rows;
+mod same_categories;
 mod time_python;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::types::Int32Type;
 use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array,
-    Int64Array, ListArray, RecordBatch, StringArray, TimestampMillisecondArray, TimestampSecondArray, UInt64Array,
+    Int64Array, ListArray, RecordBatch, StringArray, TimestampMillisecondArray, TimestampSecondArray,
 };
 use arrow_cast::cast;
 use arrow_schema::{DataType, Field, TimeUnit};
@@ -68,7 +68,7 @@ fn ids_and_times_are_read_from_decimals_where_they_are_exact() {
     }
     let folder = tempfile::tempdir().unwrap();
     for (number, scale, found) in
-        [(15, 1, "found `1.5`"), (92_233_720_368_547_758_080, 1, "found `9223372036854775808.0`")]
+        [(15, 1, "found `1.5`"), (184_467_440_737_095_516_160, 1, "found `18446744073709551616.0`")]
     {
         let decimals = Decimal128Array::from(vec![10, number, 30, 40]).with_precision_and_scale(38, scale).unwrap();
         let mut columns = parquet_columns(&sample());
@@ -176,13 +176,17 @@ fn null_lists_and_null_items_are_no_categories() {
 fn column_of_a_wrong_type_is_rejected_with_both_types() {
     let integers = || Arc::new(Int64Array::from(vec![0; 4])) as ArrayRef;
     let texts = || Arc::new(StringArray::from(vec!["0"; 4])) as ArrayRef;
-    let cases: [(&str, ArrayRef, &str); 6] = [
-        ("media_id", Arc::new(BooleanArray::from(vec![true; 4])), "expected integers, found Boolean"),
-        ("title", integers(), "expected text, found Int64"),
+    let times = || Arc::new(TimestampSecondArray::from(vec![0; 4])) as ArrayRef;
+    let doubles = || Arc::new(Float64Array::from(vec![0.0; 4])) as ArrayRef;
+    let ids = "expected integers, booleans, dates, decimals or text";
+    let cases: [(&str, ArrayRef, &str); 7] = [
+        ("media_id", times(), &format!("{ids}, found Timestamp(s)")),
+        ("title", times(), "expected text, integers, booleans, dates or decimals, found Timestamp(s)"),
+        ("title", doubles(), "expected text, integers, booleans, dates or decimals, found Float64"),
         ("floor_price", Arc::new(BooleanArray::from(vec![true; 4])), "expected numbers, found Boolean"),
         ("tags", texts(), "expected a list of texts, found Utf8"),
         ("segments", integers(), "expected a list of integers, found Int64"),
-        ("media_id", Arc::new(BinaryArray::from_vec(vec![b"0"; 4])), "expected integers, found Binary"),
+        ("media_id", Arc::new(BinaryArray::from_vec(vec![b"0"; 4])), &format!("{ids}, found Binary")),
     ];
     for (column, array, message) in cases {
         let folder = tempfile::tempdir().unwrap();
@@ -214,12 +218,12 @@ fn ids_that_are_too_large_and_bad_labels_are_reported_with_their_row() {
         (
             good_labels(),
             Arc::new(Float64Array::from(vec![1.0, 2.5, 3.0, 4.0])),
-            "row 2, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `2.5`",
+            "row 2, column `media_id`: expected an integer from -2^63 to 2^64 - 1, found `2.5`",
         ),
         (
             good_labels(),
             Arc::new(StringArray::from(vec!["1", "2", "x", "4"])),
-            "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `x`",
+            "row 3, column `media_id`: expected an integer from -2^63 to 2^64 - 1, found `x`",
         ),
         (
             Arc::new(StringArray::from(vec!["0", "yes", "1", "1"])),
@@ -228,8 +232,8 @@ fn ids_that_are_too_large_and_bad_labels_are_reported_with_their_row() {
         ),
         (
             good_labels(),
-            Arc::new(UInt64Array::from(vec![Some(1), None, Some(3), Some(u64::MAX)])),
-            "row 4, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `18446744073709551615`",
+            Arc::new(StringArray::from(vec![Some("1"), None, Some("3"), Some("18446744073709551616")])),
+            "row 4, column `media_id`: expected an integer from -2^63 to 2^64 - 1, found `18446744073709551616`",
         ),
         (
             Arc::new(Int8Array::from(vec![0, 1, 2, 0])),

@@ -92,14 +92,14 @@ fn each_fault_of_a_csv_row_is_reported_with_file_row_and_column() {
         (b"2,,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found `2`"),
         (b"yes,,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found `yes`"),
         (b",1,,,,", "row 3, column `clicked`: expected a label of 0 or 1, found nothing"),
-        (b"0,1.5,,,,", "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `1.5`"),
+        (b"0,1.5,,,,", "row 3, column `media_id`: expected an integer from -2^63 to 2^64 - 1, found `1.5`"),
         (
-            b"0,9223372036854775808,,,,",
-            "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found `9223372036854775808`",
+            b"0,18446744073709551616,,,,",
+            "row 3, column `media_id`: expected an integer from -2^63 to 2^64 - 1, found `18446744073709551616`",
         ),
-        (b"0, 1,,,,", "row 3, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found ` 1`"),
+        (b"0, 1,,,,", "row 3, column `media_id`: expected an integer from -2^63 to 2^64 - 1, found ` 1`"),
         (b"0,,,1 JPY,,", "row 3, column `floor_price`: expected a number, found `1 JPY`"),
-        (b"0,,,,,1|x", "row 3, column `segments`: expected an integer from -2^63 to 2^63 - 1, found `x`"),
+        (b"0,,,,,1|x", "row 3, column `segments`: expected an integer from -2^63 to 2^64 - 1, found `x`"),
         (b"0,,\xff\xfe,,,", "row 3, column `title`: expected UTF-8 text, found other bytes"),
         (b"0,,,,", "row 3: expected 6 cells as in the header, found 5"),
         (b"0,,,,,,", "row 3: expected 6 cells as in the header, found 7"),
@@ -128,7 +128,7 @@ fn each_fault_of_a_csv_row_is_reported_with_file_row_and_column() {
 
 #[test]
 fn each_fault_of_a_json_line_is_reported_with_file_row_and_column() {
-    let id = "expected an integer from -2^63 to 2^63 - 1";
+    let id = "expected an integer from -2^63 to 2^64 - 1";
     let cases: [(&[u8], &str); 17] = [
         (br#"{"clicked":2}"#, "row 2, column `clicked`: expected a label of 0 or 1, found 2"),
         (br#"{"clicked":"2"}"#, "row 2, column `clicked`: expected a label of 0 or 1, found the text `2`"),
@@ -138,8 +138,8 @@ fn each_fault_of_a_json_line_is_reported_with_file_row_and_column() {
         (br#"{"clicked":0,"media_id":"1x"}"#, &format!("row 2, column `media_id`: {id}, found the text `1x`")),
         (br#"{"clicked":0,"media_id":1.5}"#, &format!("row 2, column `media_id`: {id}, found 1.5")),
         (
-            br#"{"clicked":0,"media_id":9223372036854775808}"#,
-            &format!("row 2, column `media_id`: {id}, found 9223372036854775808"),
+            br#"{"clicked":0,"media_id":18446744073709551616}"#,
+            &format!("row 2, column `media_id`: {id}, found 1.8446744073709552e19"),
         ),
         (br#"{"clicked":0,"media_id":[1]}"#, &format!("row 2, column `media_id`: {id}, found a list")),
         (br#"{"clicked":0,"title":{"a":[]}}"#, "row 2, column `title`: expected text, found an object"),
@@ -208,7 +208,7 @@ fn bad_rows_are_skipped_counted_and_listed_and_do_not_change_the_good_rows() {
     assert!(error.starts_with("expected at most 6 bad rows, found more; correct the log or raise"), "{error}");
     assert_eq!(error.lines().count(), 8, "{error}");
     assert!(error.lines().nth(1).unwrap().ends_with(
-        "a.jsonl: row 2, column `media_id`: expected an integer from -2^63 to 2^63 - 1, found the text `x`"
+        "a.jsonl: row 2, column `media_id`: expected an integer from -2^63 to 2^64 - 1, found the text `x`"
     ));
 }
 
