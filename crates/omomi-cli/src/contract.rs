@@ -45,8 +45,9 @@ enum Command {
     },
     /// Draft a contract from logs: a field for each column, with guesses, and what was found as comments
     ///
-    /// People must then fill in what each field means and the units of numbers; `omomi contract check` says where they are
-    /// missing. Columns that tell the label, name the row, or are constant, empty or times are left out, with the reason.
+    /// People must then fill in what each field means and the units of numbers; `omomi contract check` says where they
+    /// are missing. Columns that tell the label, name the row, or are constant, empty or times are left out, with the
+    /// reason.
     Draft(draft::Arguments),
     /// Find the bucket edges for `buckets = { quantiles = N }` in logs, and print the completed contract
     ///

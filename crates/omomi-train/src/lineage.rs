@@ -106,7 +106,8 @@ pub(crate) fn learned_logs(
     logs.iter().filter(|log| log.row_count != Some(0)).filter_map(learned).collect()
 }
 
-/// Adds to a lineage. Each log is in it once for each step and choice of its rows, and the order does not depend on the order of the steps.
+/// Adds to a lineage. Each log is in it once for each step and choice of its rows, and the order does not depend on the
+/// order of the steps.
 pub(crate) fn extend_lineage(lineage: &mut Vec<LearnedLog>, added: impl IntoIterator<Item = LearnedLog>) {
     lineage.extend(added);
     lineage.sort();

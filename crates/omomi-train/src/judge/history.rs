@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::evaluate::{EvaluatedRows, ModelEvaluation, Overall};
+use crate::evaluate::{EvaluatedRows, ModelEvaluation, Overall, ReliabilityBin};
 use omomi::error::Owner;
 use omomi::new_file::NewFile;
 
@@ -57,6 +57,9 @@ pub struct Day {
     /// Standard deviation of the logarithm of the normalized entropy, as far as it moves by chance. `None` if unknown.
     #[serde(default)]
     pub entropy_deviation: Option<f64>,
+    /// Standard deviation of the logarithm of the slope, as far as it moves by chance. `None` if unknown.
+    #[serde(default)]
+    pub slope_deviation: Option<f64>,
     /// The figures by name, such as `calibration` or `unseen of creative_id`.
     pub figures: BTreeMap<String, f64>,
     /// Shares of the values of each field, by hash.
@@ -112,6 +115,11 @@ const TURNOVER: f64 = 0.025;
 /// How far the distribution of such a field may move, as long as the served file is as good as before and knows as many
 /// of its values.
 const TURNOVER_DISTANCE: f64 = 0.12;
+/// The distribution of a field with at most this many different values has a place of its own for nearly all of them. If
+/// it is like those before, no value is new, and values without a weight are a matter of the served file.
+const FEW_VALUES: f64 = 64.0;
+/// How far the distribution of a field with few values may be from those before.
+const SAME_VALUES_DISTANCE: f64 = 0.05;
 /// From this part of its band on, a rise of the entropy says that the served file is not as good as before, and one of
 /// the unseen values of a field that it does not know them as before.
 const FELT: f64 = 0.5;
@@ -128,10 +136,18 @@ const CLICK_DEVIATIONS: f64 = 3.8;
 const ENTROPY_DEVIATIONS: f64 = 4.0;
 /// Half of the band of both together: that the click rate moves and the entropy rises is seldom chance.
 const JOINT_DEVIATIONS: f64 = 3.2;
+/// Half of the band of a rise of the click rate and a fall of the rows together: rows without a click were lost.
+const LOST_ROWS_DEVIATIONS: f64 = 2.5;
+/// Half of the band of a rise of the click rate and a fall of the slope together: machines click on everything.
+const MACHINE_DEVIATIONS: f64 = 2.3;
 /// The least standard deviation of the moves of the click rate, as a logarithm, without chance.
 const MIN_CLICK_DEVIATION: f64 = 0.012;
 /// The least standard deviation of the moves of the entropy, as a logarithm, without chance.
 const MIN_ENTROPY_DEVIATION: f64 = 0.002;
+/// The least standard deviation of the moves of the number of rows, as a logarithm.
+const MIN_ROWS_DEVIATION: f64 = 0.02;
+/// The least standard deviation of the slope, as a logarithm, without chance.
+const MIN_SLOPE_DEVIATION: f64 = 0.005;
 /// Fewer moves than these do not say how much a figure moves.
 const MIN_MOVES: usize = 4;
 
@@ -154,6 +170,7 @@ fn kind(figure: &str) -> Kind {
         "ctr" => (true, 0.15, CHANGED_LABELS),
         "calibration" => (true, 0.1, CHANGED_LABELS),
         "normalized_entropy" => (true, 0.02, CHANGED_FIELD),
+        "slope" => (true, 0.3, CHANGED_LABELS),
         "clicks after a click" => (false, 0.2, CHANGED_ORDER),
         "distance" => (false, 0.1, CHANGED_FIELD),
         // Twice or half as many different values.
@@ -184,6 +201,8 @@ impl Day {
         let calibration = served.overall.calibration.map(|calibration| calibration.ratio);
         figures.extend(calibration.map(|ratio| ("calibration".to_owned(), ratio)));
         figures.extend(served.overall.normalized_entropy.map(|it| ("normalized_entropy".to_owned(), it)));
+        let slope = Slope::of(&served.reliability);
+        figures.extend(slope.map(|slope| ("slope".to_owned(), slope.ratio)));
         let mut distributions = BTreeMap::new();
         for field in &served.fields {
             let name = &field.field;
@@ -213,6 +232,7 @@ impl Day {
             importance_column: rows.importance_column.clone(),
             clicks: rows.clicks,
             entropy_deviation: entropy_deviation(&served.overall),
+            slope_deviation: slope.map(|slope| slope.deviation),
             figures,
             distributions,
             jumped: false,
@@ -232,6 +252,9 @@ impl Day {
         let is_worse = rises("normalized_entropy");
         let jumps = self.figures.keys().filter_map(|name| {
             let field = name.strip_prefix("distance of ");
+            if name.strip_prefix("unseen of ").is_some_and(|field| self.has_the_same_values(field)) {
+                return None;
+            }
             let is_felt = is_worse || field.is_some_and(|field| rises(&format!("unseen of {field}")));
             self.place(name, &days, bands)?.jump(name, is_felt)
         });
@@ -245,7 +268,15 @@ impl Day {
         jumps
     }
 
-    /// Returns the jumps of click rate and entropy that show only in how much they move: of one of them, or of both.
+    /// Whether a field has few values, and those of the days before.
+    fn has_the_same_values(&self, field: &str) -> bool {
+        let at_most = |name: String, max| self.figures.get(&name).is_some_and(|&found| found <= max);
+        at_most(format!("distinct of {field}"), FEW_VALUES)
+            && at_most(format!("distance of {field}"), SAME_VALUES_DISTANCE)
+    }
+
+    /// Returns the jumps that show only in how much figures move: of the click rate or the entropy, or of the click rate
+    /// together with the entropy, the rows or the slope.
     fn moves(&self, days: &[&Self], bands: Bands<'_>) -> Vec<(&'static str, Jump)> {
         let chance = 1.0 / (self.clicks.max(1) as f64).sqrt();
         let clicks = self.move_of("ctr", days, 1, MIN_CLICK_DEVIATION.hypot(chance));
@@ -256,9 +287,21 @@ impl Day {
         let joint = (clicks.deviations().abs() + entropy.deviations()) / std::f64::consts::SQRT_2;
         let distance = (clicks.deviations().abs() / limit("ctr", CLICK_DEVIATIONS))
             .max(joint / limit("ctr", JOINT_DEVIATIONS).max(limit("normalized_entropy", JOINT_DEVIATIONS)));
+        let together = |fall: Option<&Move>, name: &str, deviations: f64| {
+            let (rise, fall) = (clicks.deviations(), -fall.map_or(0.0, Move::deviations));
+            let both = if rise > 0.0 && fall > 0.0 { (rise + fall) / std::f64::consts::SQRT_2 } else { 0.0 };
+            both / limit("ctr", deviations).max(limit(name, deviations))
+        };
+        let rows = self.move_of("rows", days, LATELY_DAYS, MIN_ROWS_DEVIATION);
+        let distance = distance.max(together(rows.as_ref(), "rows", LOST_ROWS_DEVIATIONS));
+        let slope = self.slope_move(days);
+        let fall = together(slope.as_ref(), "slope", MACHINE_DEVIATIONS);
         let rise = entropy.deviations() / limit("normalized_entropy", ENTROPY_DEVIATIONS);
-        let jumps =
-            [("ctr", clicks.jump("ctr", distance)), ("normalized_entropy", entropy.jump("normalized_entropy", rise))];
+        let jumps = [
+            ("ctr", clicks.jump("ctr", distance)),
+            ("normalized_entropy", entropy.jump("normalized_entropy", rise)),
+            ("slope", slope.and_then(|slope| slope.jump("slope", fall))),
+        ];
         jumps.into_iter().filter_map(|(name, jump)| Some((name, jump?))).collect()
     }
 
@@ -286,6 +329,19 @@ impl Day {
         let middle = if is_as_then { last + week_ago } else { last };
         // The fewer moves, the less is known of how far they go.
         Some(Move { found, middle, deviation, few: 1.0 + 1.0 / (count - 1) as f64 })
+    }
+
+    /// Returns how far the slope is from that of the days before. It does not wander: the served file learns it again
+    /// every day. `None` if too few days before have it.
+    fn slope_move(&self, days: &[&Self]) -> Option<Move> {
+        let found = self.figures.get("slope")?.max(1e-9).ln();
+        let values = logs_of("slope", days.iter().copied());
+        if values.len() <= MIN_MOVES {
+            return None;
+        }
+        let chance = MIN_SLOPE_DEVIATION.hypot(self.slope_deviation.unwrap_or(0.0));
+        let deviation = standard_deviation(&values).max(chance);
+        Some(Move { found, middle: median(&values)?, deviation, few: 1.0 + 1.0 / (values.len() - 1) as f64 })
     }
 
     /// Returns where a figure is in its band; `None` if it is not known, or was not known before.
@@ -336,6 +392,51 @@ fn entropy_deviation(overall: &Overall) -> Option<f64> {
     let [low, high] = overall.normalized_entropy_interval?;
     // An interval of 95 % has 1.96 deviations on both sides.
     (low > 0.0).then(|| (high / low).ln() / 3.92)
+}
+
+/// How the clicks follow the predictions: by how much their logit rises where that of the predictions rises by 1. Clicks
+/// without a cause, as those of machines, lower it, for they are most of the clicks where few are expected.
+#[derive(Debug, Clone, Copy)]
+struct Slope {
+    ratio: f64,
+    /// Standard deviation of the logarithm of the ratio by chance.
+    deviation: f64,
+}
+
+impl Slope {
+    /// Fits a line to the logits of a reliability curve, by maximum likelihood. `None` if the predictions or the clicks
+    /// do not say it.
+    fn of(bins: &[ReliabilityBin]) -> Option<Self> {
+        let points = bins.iter().filter(|bin| bin.mean_probability > 0.0 && bin.mean_probability < 1.0);
+        let points = points.map(|bin| {
+            let logit = (bin.mean_probability / (1.0 - bin.mean_probability)).ln();
+            (logit, bin.impressions as f64, bin.clicks as f64)
+        });
+        let points: Vec<(f64, f64, f64)> = points.collect();
+        let (mut offset, mut ratio) = (0.0, 1.0);
+        // Steps of Newton, from the predictions as they are. Without clicks, or with nothing else, they do not end.
+        for _ in 0..20 {
+            let (mut errors, mut moments) = ([0.0; 2], [0.0; 3]);
+            for &(logit, rows, clicks) in &points {
+                let probability = 1.0 / (1.0 + (-offset - ratio * logit).exp());
+                let (error, weight) = (clicks - rows * probability, rows * probability * (1.0 - probability));
+                errors = [errors[0] + error, errors[1] + error * logit];
+                moments = [moments[0] + weight, moments[1] + weight * logit, moments[2] + weight * logit * logit];
+            }
+            let information = moments[2] - moments[1] * moments[1] / moments[0];
+            if !information.is_finite() || information <= 1e-6 * moments[2] {
+                return None;
+            }
+            let step = (errors[1] - errors[0] * moments[1] / moments[0]) / information;
+            let offset_step = (errors[0] - step * moments[1]) / moments[0];
+            offset += offset_step;
+            ratio += step;
+            if step.abs().max(offset_step.abs()) < 1e-6 {
+                return (ratio > 0.0).then(|| Self { ratio, deviation: 1.0 / (ratio * information.sqrt()) });
+            }
+        }
+        None
+    }
 }
 
 /// How far the logarithm of a figure moved.
@@ -438,6 +539,25 @@ fn distance_by_chance(shares: &[f64], count: u64) -> f64 {
     shares.iter().map(deviation).sum::<f64>() * std::f64::consts::FRAC_2_SQRT_PI / std::f64::consts::SQRT_2 / 2.0
 }
 
+/// Returns by how much the calibration of what was served moves from day to day, as the standard deviation of its
+/// logarithm. `None` if too few days say it. Where the click rate wanders, no file that learned the days before can be
+/// nearer.
+pub(super) fn calibration_deviation(before: &[Day]) -> Option<f64> {
+    let values = logs_of("calibration", learned_from(before));
+    (values.len() > MIN_MOVES).then(|| standard_deviation(&values))
+}
+
+/// Returns the logarithms of a figure, on the days that have it.
+fn logs_of<'a>(name: &str, days: impl Iterator<Item = &'a Day>) -> Vec<f64> {
+    days.filter_map(|day| day.figures.get(name)).map(|value| value.max(1e-9).ln()).collect()
+}
+
+fn standard_deviation(values: &[f64]) -> f64 {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0)).sqrt()
+}
+
 fn median(values: &[f64]) -> Option<f64> {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
@@ -536,6 +656,7 @@ mod tests {
             importance_column: None,
             clicks: 10_000,
             entropy_deviation: Some(0.002),
+            slope_deviation: Some(0.02),
             figures: figures.map(|(name, value)| (name.to_owned(), value)).into(),
             distributions: BTreeMap::new(),
             jumped: false,
@@ -648,6 +769,87 @@ mod tests {
             })
             .collect();
         assert_eq!(names(&with_clicks(0.23, 0.905, 19), &weekly[..19]), [""; 0]);
+    }
+
+    fn with_rows(rows: f64, ctr: f64, slope: f64, number: i64) -> Day {
+        let mut day = with_clicks(ctr, 0.89, number);
+        day.figures.extend([("rows".to_owned(), rows), ("slope".to_owned(), slope)]);
+        day
+    }
+
+    #[test]
+    fn lost_rows_and_machine_clicks_are_noticed_in_two_figures_that_move_together() {
+        let random = [0.9_f64, -0.4, 0.1, -1.3, 0.6, -0.2, 1.2, -0.8, 0.4, -0.5, 0.7, -0.9];
+        let at = |index: usize| random[index % random.len()];
+        let before: Vec<Day> = (0..12)
+            .map(|it| {
+                let rows = 20_000.0 * (0.06 * at(it)).exp();
+                with_rows(rows, 0.2 * (0.03 * at(it + 5)).exp(), 1.0 + 0.02 * at(it + 3), i64::try_from(it).unwrap())
+            })
+            .collect();
+        let last = before[11].figures["ctr"];
+        let on = |rows: f64, ctr: f64, slope: f64| names(&with_rows(rows, last * ctr, slope, 12), &before);
+        assert_eq!(on(17_000.0, 1.0, 1.0), [""; 0], "rows of every kind were lost");
+        assert_eq!(on(20_000.0, 1.1, 1.0), [""; 0], "the click rate moved");
+        assert_eq!(on(17_000.0, 0.92, 1.0), [""; 0], "clicks fell with the rows");
+        assert_eq!(on(16_000.0, 1.16, 1.0), ["ctr"], "rows without a click were lost");
+        assert_eq!(on(20_000.0, 1.0, 0.95), [""; 0], "the served file grew old");
+        assert_eq!(on(20_000.0, 0.95, 0.92), [""; 0]);
+        assert_eq!(on(20_000.0, 1.09, 0.92), ["slope"], "machines click on everything");
+        let few: Vec<Day> = before[..4].to_vec();
+        assert_eq!(names(&with_rows(16_000.0, last * 1.16, 0.92, 12), &few), [""; 0], "too few days");
+    }
+
+    #[test]
+    fn the_slope_of_a_reliability_curve_falls_where_machines_click() {
+        let bins = |clicks: &dyn Fn(f64) -> f64| -> Vec<ReliabilityBin> {
+            let bin = |mean_probability: f64| ReliabilityBin {
+                impressions: 100_000,
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of clicks")]
+                clicks: (100_000.0 * clicks(mean_probability)) as u64,
+                mean_probability,
+                observed_ctr: 0.0,
+                observed_ctr_low: 0.0,
+                observed_ctr_high: 0.0,
+            };
+            [0.03, 0.06, 0.1, 0.2, 0.35, 0.6].map(bin).into()
+        };
+        let right = Slope::of(&bins(&|it| it)).unwrap();
+        assert!((right.ratio - 1.0).abs() < 1e-3 && (0.002..0.005).contains(&right.deviation), "{right:?}");
+        let level = Slope::of(&bins(&|it| 1.3 * it / (1.0 + 0.3 * it))).unwrap();
+        assert!((level.ratio - 1.0).abs() < 1e-3, "another level has the same slope: {level:?}");
+        let machines = Slope::of(&bins(&|it| it + 0.02 * (1.0 - it))).unwrap();
+        assert!((0.85..0.92).contains(&machines.ratio), "{machines:?}");
+        assert!(
+            Slope::of(&[]).is_none()
+                && Slope::of(&bins(&|it| it)[..1]).is_none()
+                && Slope::of(&bins(&|_| 0.0)).is_none()
+        );
+    }
+
+    #[test]
+    fn few_values_that_are_all_known_are_not_unseen_for_a_fault_of_the_log() {
+        let with = |unseen: f64, distance: f64, distinct: f64, number: i64| {
+            let mut day = day(1.0, unseen, number);
+            let figures = [("distance of user", distance), ("distinct of user", distinct)];
+            day.figures.extend(figures.map(|(name, value)| (name.to_owned(), value)));
+            day
+        };
+        let before: Vec<Day> = (0..9).map(|at| with(0.0, 0.001, 8.0, at)).collect();
+        assert_eq!(names(&with(0.4, 0.01, 8.0, 99), &before), [""; 0], "training took the weight of a large value");
+        assert_eq!(names(&with(0.4, 0.4, 8.0, 99), &before), ["distance of user", "unseen of user"]);
+        let many: Vec<Day> = (0..9).map(|at| with(0.0, 0.001, 30_000.0, at)).collect();
+        assert_eq!(names(&with(0.4, 0.01, 30_000.0, 99), &many), ["unseen of user"]);
+    }
+
+    #[test]
+    fn the_calibration_of_what_is_served_moves_as_far_as_its_history_says() {
+        let moving: Vec<Day> = (0..8).map(|at| day(if at % 2 == 0 { 0.95 } else { 1.05 }, 0.2, at)).collect();
+        let deviation = calibration_deviation(&moving).unwrap();
+        assert!((0.04..0.07).contains(&deviation), "{deviation}");
+        let biased: Vec<Day> = (0..8).map(|at| day(1.09, 0.2, at)).collect();
+        assert!(calibration_deviation(&biased).unwrap() < 1e-9, "always wrong by as much is no move");
+        assert_eq!(calibration_deviation(&moving[..3]), None);
     }
 
     #[test]

@@ -51,9 +51,10 @@ struct OpenField {
 }
 
 /// Returns `text`, a `contract.toml`, with each `{ quantiles = N }` replaced by the edges of N buckets. The buckets
-/// hold about equally many rows of `logs`; a row counts as its importance says. Everything else stays the same, including comments. A value that is in more
-/// than one of N rows has a bucket of its own, so there may be fewer or more than N buckets. Calls `finished` with the
-/// reader of the logs after the last row, so that the caller can tell what was skipped and guessed.
+/// hold about equally many rows of `logs`; a row counts as its importance says. Everything else stays the same,
+/// including comments. A value that is in more than one of N rows has a bucket of its own, so there may be fewer or
+/// more than N buckets. Calls `finished` with the reader of the logs after the last row, so that the caller can tell
+/// what was skipped and guessed.
 ///
 /// # Errors
 ///

@@ -18,6 +18,8 @@ use super::world::CONTRACT;
 use crate::evaluate::{By, EvaluateError, EvaluateOptions, Metrics, evaluate, evaluate_files};
 use crate::judge::gate::{Declared, Figures, GateOptions, GateSettings, Profile, Verdict, gate, profile_day};
 use crate::learn::recalibrate::{RecalibrateError, RecalibrateOptions, recalibrate};
+use crate::learn::state::{StateError, StateReader};
+use crate::learn::tune::{TuneError, search};
 use crate::learn::{Sampling, Settings, StartOptions, TrainError, TrainOptions, train};
 use crate::log::{LogReader, ReadOptions};
 use crate::operate::publish::{BlessingPolicy, PublishError, PublishOptions, Verifier, publish};
@@ -318,11 +320,19 @@ impl Pipeline {
         change: impl FnOnce(&mut TrainOptions),
     ) -> Step<()> {
         let read = if self.with_times { self.read() } else { ReadOptions::default() };
+        // A run that goes on has the settings of its state; one from nothing searches for them.
+        let settings = match start {
+            Some(state) => {
+                let refused = |error: StateError| Caught { owner: Some(error.owner()), ..caught(Stage::Train)(&error) };
+                StateReader::open(state).map_err(refused)?.metadata().settings
+            }
+            None => Settings::default(),
+        };
         let mut options = TrainOptions {
             logs: logs.iter().map(|log| log.display().to_string()).collect(),
             held_out: Vec::new(),
             read,
-            settings: Settings::default(),
+            settings,
             sampling: Sampling::default(),
             start: start.map(|state| StartOptions {
                 state: state.to_owned(),
@@ -340,6 +350,13 @@ impl Pipeline {
             again: false,
             arguments: Vec::new(),
         };
+        if start.is_none() {
+            let refused = |error: TuneError| Caught { owner: Some(error.owner()), ..caught(Stage::Train)(&error) };
+            let outcome = search(&self.contract, &options, &mut |_| ()).map_err(refused)?;
+            if let Ok(found) = outcome {
+                (options.settings, options.passes, options.search) = (found.settings, found.passes, Some(found));
+            }
+        }
         change(&mut options);
         let refused = |error: TrainError| Caught { owner: Some(error.owner()), ..caught(Stage::Train)(&error) };
         train(&self.contract, &options, &mut |_| ()).map(|_| ()).map_err(refused)

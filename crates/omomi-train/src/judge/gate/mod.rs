@@ -34,7 +34,7 @@ use crate::evaluate::{
     Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
     Overall, evaluate_files,
 };
-use crate::judge::history::{Bands, Day, History, Jump, counted_otherwise};
+use crate::judge::history::{Bands, Day, History, Jump, calibration_deviation, counted_otherwise};
 use crate::log::LogReader;
 use crate::operate::publish::{Blessing, PublishError, Replaces, WithoutBaseline, blessing_path, check_size};
 use crate::operate::served::served;
@@ -210,7 +210,15 @@ pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<
     let model = model_of(&evaluation, digest, options)?;
     let baseline = evaluation.baseline.as_ref();
     let candidate = Candidate { model, baseline, declared: &options.declared, store: facts.as_ref() };
-    let mut checks = judge(candidate, &options.settings);
+    let deviation = served_calibration_deviation(&evaluation, options)?;
+    let settings = options.settings.clone().where_calibration_moves(deviation.unwrap_or(0.0));
+    let mut checks = judge(candidate, &settings);
+    if let Some(deviation) = deviation.filter(|_| settings != options.settings)
+        && let Some(check) = checks.iter_mut().find(|check| check.name == "calibration")
+    {
+        let percent = (1_000.0 * deviation).round() / 10.0;
+        check.expected.push_str(&format!(", because that of what is served moves by {percent} % from day to day"));
+    }
     if let Some(store) = &options.store {
         checks.push(check_store_size(store, model.file.generation, len_bytes)?);
     }
@@ -312,6 +320,16 @@ fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Che
         ) => Ok(check(false, error.to_string(), error.action(), error.owner())),
         Err(error) => Err(GateError::Store(Box::new(error))),
     }
+}
+
+/// Returns by how much the calibration of what a store serves moves from day to day. `None` without a history.
+fn served_calibration_deviation(evaluation: &Evaluation, options: &GateOptions) -> Result<Option<f64>, GateError> {
+    let Some(dir) = options.store.as_ref().filter(|_| options.declared == Declared::Replacement) else {
+        return Ok(None);
+    };
+    let failed = |source| GateError::History { action: "read", store: dir.clone(), source };
+    let before = History::of_store(dir).before(&evaluation.rows).map_err(failed)?;
+    Ok(calibration_deviation(&before))
 }
 
 /// Compares what the served file sees on the rows with the days before, and records it in the history of the store.

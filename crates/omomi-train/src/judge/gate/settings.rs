@@ -40,6 +40,9 @@ use crate::settings::{self, KeyPath, SettingsFaults};
 use omomi::contract::Fault;
 use omomi::store::Digest;
 
+/// How many standard deviations of the calibration of what is served a file may be wrong, in its whole interval.
+const CALIBRATION_DEVIATIONS: f64 = 3.0;
+
 /// The limits that a weight file must meet to be published. Later versions may have more of them, so start from the
 /// defaults and [change](Self::with) what differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,6 +95,21 @@ impl GateSettings {
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
+        self
+    }
+
+    /// Returns these settings with wider limits of the calibration, if that of what is served moves so much from day to
+    /// day that a file that learned the days before would often miss them. `deviation` is the standard deviation of its
+    /// logarithm. They stay within `better_calibration_ratio`.
+    pub(super) fn where_calibration_moves(mut self, deviation: f64) -> Self {
+        let half = CALIBRATION_DEVIATIONS * deviation;
+        let [lowest, highest] = self.better_calibration_ratio;
+        let widened = |[low, high]: [f64; 2], half: f64| {
+            let rounded = |ratio: f64| (ratio * 1e4).round() / 1e4;
+            [low.min(rounded((-half).exp()).max(lowest)), high.max(rounded(half.exp()).min(highest))]
+        };
+        self.proven_calibration_ratio = widened(self.proven_calibration_ratio, half);
+        self.calibration_ratio = widened(self.calibration_ratio, half / 2.0);
         self
     }
 }
@@ -195,6 +213,18 @@ mod tests {
         let page = include_str!("settings.rs").lines().filter_map(|line| line.strip_prefix("//!")).map(str::trim_start);
         let example = page.skip_while(|line| *line != "```toml").skip(1).take_while(|line| *line != "```");
         example.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn limits_of_the_calibration_widen_where_that_of_what_is_served_moves() {
+        let at = |deviation: f64| {
+            let settings = GateSettings::default().where_calibration_moves(deviation);
+            (settings.calibration_ratio, settings.proven_calibration_ratio)
+        };
+        assert_eq!(at(0.0), ([0.95, 1.05], [0.9, 1.1]));
+        assert_eq!(at(0.03), ([0.95, 1.05], [0.9, 1.1]), "within the limits as they are");
+        assert_eq!(at(0.06), ([0.9139, 1.0942], [0.8353, 1.1972]));
+        assert_eq!(at(0.5), ([0.8, 1.25], [0.8, 1.25]), "never beyond those of a better file");
     }
 
     #[test]
