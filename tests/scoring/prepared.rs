@@ -43,7 +43,7 @@ fn request_naming(layout: &RequestLayout, context: &Row, indices: &[u32]) -> Req
     let mut request = Request::new(layout);
     request.context().set_all(context).unwrap();
     // Both ways to name candidates.
-    if indices.len() % 2 == 0 {
+    if indices.len().is_multiple_of(2) {
         request.set_candidates(indices).unwrap();
     } else {
         for (candidate, &index) in indices.iter().enumerate() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::DraftError;
-use crate::evaluate::entropy;
+use crate::evaluate::{entropy, whole};
 
 /// Most categories of a column that are counted one by one.
 const MAX_COUNTED: usize = 1 << 16;
@@ -290,7 +290,7 @@ impl Column {
         } else {
             // The k-th smallest of n hashes is at about k / n of their range.
             let last = self.smallest.last().map_or(1.0, |&last| last as f64 / u64::MAX as f64);
-            ((SMALLEST_HASHES as f64 - 1.0) / last).round() as u64
+            whole((SMALLEST_HASHES as f64 - 1.0) / last)
         };
         let count = |hash: &u64| self.counted.get(hash).map_or(0, |cell| cell.iter().flatten().sum::<u32>());
         let mut texts: Vec<(u32, String)> = self.texts.iter().map(|(hash, text)| (count(hash), text.clone())).collect();

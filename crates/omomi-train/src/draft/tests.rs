@@ -18,9 +18,9 @@ fn log() -> String {
             u8::from(clicked),
             row % 300,
             row * 31 % 40,
-            if row % 3 == 0 { "a|b" } else { "b" },
+            if row.is_multiple_of(3) { "a|b" } else { "b" },
             u8::from(clicked),
-            if row % 4 == 0 { "" } else { ["x", "y"][(row % 2) as usize] },
+            if row.is_multiple_of(4) { "" } else { ["x", "y"][(row % 2) as usize] },
         ));
     }
     text
@@ -105,7 +105,7 @@ fn labels_in_words_are_guessed_and_no_label_is_an_error() {
 #[test]
 fn lists_and_nested_keys_of_json_become_fields() {
     let line = |row: usize| {
-        let (clicked, site) = (row % 5 == 0, row % 7);
+        let (clicked, site) = (row.is_multiple_of(5), row % 7);
         format!(
             r#"{{"clicked":{clicked},"user":{{"site":{site},"tags":["t{site}","u"]}},"ids":[{site},{row}],"m":[{{}}]}}"#
         )
