@@ -135,7 +135,7 @@ const JOINT_DEVIATIONS: f64 = 3.2;
 /// Half of the band of a rise of the click rate and a fall of the rows together: rows without a click were lost.
 const LOST_ROWS_DEVIATIONS: f64 = 2.5;
 /// Half of the band of a rise of the click rate and a fall of the slope together: machines click on everything.
-const MACHINE_DEVIATIONS: f64 = 2.5;
+const MACHINE_DEVIATIONS: f64 = 2.8;
 /// What a figure adds to such a pair at most, in standard deviations: what moved further is noticed alone, by its name.
 const MAX_TOGETHER: f64 = 4.0;
 /// The least standard deviation of the moves of the click rate, as a logarithm, without chance.
