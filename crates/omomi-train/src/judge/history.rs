@@ -137,7 +137,7 @@ const LOST_ROWS_DEVIATIONS: f64 = 2.5;
 /// Half of the band of a rise of the click rate and a fall of the slope together: machines click on everything.
 const MACHINE_DEVIATIONS: f64 = 2.8;
 /// What a figure adds to such a pair at most, in standard deviations: what moved further is noticed alone, by its name.
-const MAX_TOGETHER: f64 = 4.0;
+const MAX_TOGETHER: f64 = 5.0;
 /// The least standard deviation of the moves of the click rate, as a logarithm, without chance.
 const MIN_CLICK_DEVIATION: f64 = 0.012;
 /// The least standard deviation of the moves of the entropy, as a logarithm, without chance.
