@@ -139,7 +139,9 @@ const JOINT_DEVIATIONS: f64 = 3.2;
 /// Half of the band of a rise of the click rate and a fall of the rows together: rows without a click were lost.
 const LOST_ROWS_DEVIATIONS: f64 = 2.5;
 /// Half of the band of a rise of the click rate and a fall of the slope together: machines click on everything.
-const MACHINE_DEVIATIONS: f64 = 2.3;
+const MACHINE_DEVIATIONS: f64 = 2.8;
+/// What a figure adds to such a pair at most, in standard deviations: what moved further is noticed alone, by its name.
+const MAX_TOGETHER: f64 = 5.0;
 /// The least standard deviation of the moves of the click rate, as a logarithm, without chance.
 const MIN_CLICK_DEVIATION: f64 = 0.012;
 /// The least standard deviation of the moves of the entropy, as a logarithm, without chance.
@@ -288,7 +290,8 @@ impl Day {
         let distance = (clicks.deviations().abs() / limit("ctr", CLICK_DEVIATIONS))
             .max(joint / limit("ctr", JOINT_DEVIATIONS).max(limit("normalized_entropy", JOINT_DEVIATIONS)));
         let together = |fall: Option<&Move>, name: &str, deviations: f64| {
-            let (rise, fall) = (clicks.deviations(), -fall.map_or(0.0, Move::deviations));
+            let [rise, fall] =
+                [clicks.deviations(), -fall.map_or(0.0, Move::deviations)].map(|it| it.min(MAX_TOGETHER));
             let both = if rise > 0.0 && fall > 0.0 { (rise + fall) / std::f64::consts::SQRT_2 } else { 0.0 };
             both / limit("ctr", deviations).max(limit(name, deviations))
         };
@@ -796,6 +799,9 @@ mod tests {
         assert_eq!(on(20_000.0, 1.0, 0.95), [""; 0], "the served file grew old");
         assert_eq!(on(20_000.0, 0.95, 0.92), [""; 0]);
         assert_eq!(on(20_000.0, 1.09, 0.92), ["slope"], "machines click on everything");
+        let jump = &with_rows(200.0, last * 1.05, 1.0, 12).jumps(&before, bands(1.0))[0];
+        assert_eq!(jump.figure, "rows", "a hundredth of the rows is no matter of the click rate");
+        assert_eq!(on(12_000.0, 1.4, 0.99)[0], "ctr", "half of the rows without a click");
         let few: Vec<Day> = before[..4].to_vec();
         assert_eq!(names(&with_rows(16_000.0, last * 1.16, 0.92, 12), &few), [""; 0], "too few days");
     }
