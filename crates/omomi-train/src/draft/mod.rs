@@ -1,7 +1,7 @@
 //! Drafts a contract from logs: what a person would look up before writing one, and a first guess.
 //!
-//! [`draft_contract`] reads the logs once, surveys each column ([`survey`]), guesses its field ([`guess`]) and writes a
-//! `contract.toml` ([`write`]). What a field means cannot be guessed: its meaning is left empty, and the unit of a
+//! [`draft_contract`] reads the logs once, surveys each column (`survey`), guesses its field (`guess`) and writes a
+//! `contract.toml` (`write`). What a field means cannot be guessed: its meaning is left empty, and the unit of a
 //! number as well, so that the draft passes `omomi contract check` only after a person has filled them in. Each guess
 //! is marked as one.
 

@@ -153,7 +153,7 @@ impl Trainer {
         self.indexer.rewind();
     }
 
-    /// Replaces each weight by the average of its last [iterates](super::iterates) of this run, which has less noise
+    /// Replaces each weight by the average of its last iterates of this run, which has less noise
     /// than the last one. Call it at most once, after the last row and before [`settle_bias`](Self::settle_bias).
     pub fn settle_weights(&mut self) {
         let missing_group = self.missing_group();
