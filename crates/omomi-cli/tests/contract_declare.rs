@@ -45,7 +45,7 @@ fn a_declaration_is_the_same_from_a_contract_and_from_its_weight_file_and_others
     for (language, part) in [
         ("--scala", "val userId = context.id(\"user_id\")"),
         ("--java", "public static final Field CREATIVE_AGE = SCHEMA.field(\"creative_age\");"),
-        ("--c", "omomi_many(omomi_text_field(\"interest\", OMOMI_SIDE_CONTEXT)),"),
+        ("--c", "omomi_many(omomi_text_field(omomi_text(\"interest\"), OMOMI_SIDE_CONTEXT)),"),
         ("--rust", "SchemaField::number(\"creative_age\", Side::Candidate, \"hours\", [0.0, 2400.0]),"),
     ] {
         let of = |file: &str| omomi(folder.path(), &format!("contract generate {language} {file}"));

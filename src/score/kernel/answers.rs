@@ -42,7 +42,8 @@ pub(super) fn write(
     for exp in &mut exps[..count] {
         *exp = exp_of_rest(*exp);
     }
-    // Status and probability are put together here, where the compiler makes vector code: stores of atomics stay scalar.
+    // Status and probability are put together here, where the compiler makes vector code: stores of atomics stay
+    // scalar.
     for ((other, &logit), (&shifted, &exp)) in others.iter_mut().zip(&*logits).zip(shifted.iter().zip(&*exps)) {
         let probability = calibrator.probability(sigmoid_of(logit, shifted, exp));
         *other = SCORED << 32 | u64::from(probability.to_bits());

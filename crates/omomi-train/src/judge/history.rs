@@ -115,8 +115,8 @@ const TURNOVER: f64 = 0.025;
 /// How far the distribution of such a field may move, as long as the served file is as good as before and knows as many
 /// of its values.
 const TURNOVER_DISTANCE: f64 = 0.12;
-/// The distribution of a field with at most this many different values has a place of its own for nearly all of them. If
-/// it is like those before, no value is new, and values without a weight are a matter of the served file.
+/// The distribution of a field with at most this many different values has a place of its own for nearly all of them.
+/// If it is like those before, no value is new, and values without a weight are a matter of the served file.
 const FEW_VALUES: f64 = 64.0;
 /// How far the distribution of a field with few values may be from those before.
 const SAME_VALUES_DISTANCE: f64 = 0.05;
@@ -160,8 +160,8 @@ struct Kind {
     action: &'static str,
 }
 
-const CHANGED_LABELS: &str = "compare clicks and impressions with their source: rows or clicks may be lost, doubled or made \
-                              by machines";
+const CHANGED_LABELS: &str = "compare clicks and impressions with their source: rows or clicks may be lost, doubled or \
+                              made by machines";
 const CHANGED_FIELD: &str =
     "compare the field with its source: another notation, unit, column or time may have been logged";
 const CHANGED_ORDER: &str = "write the rows in order of time, not of the label, and each of them once";
@@ -277,8 +277,8 @@ impl Day {
             && at_most(format!("distance of {field}"), SAME_VALUES_DISTANCE)
     }
 
-    /// Returns the jumps that show only in how much figures move: of the click rate or the entropy, or of the click rate
-    /// together with the entropy, the rows or the slope.
+    /// Returns the jumps that show only in how much figures move: of the click rate or the entropy, or of the click
+    /// rate together with the entropy, the rows or the slope.
     fn moves(&self, days: &[&Self], bands: Bands<'_>) -> Vec<(&'static str, Jump)> {
         let chance = 1.0 / (self.clicks.max(1) as f64).sqrt();
         let clicks = self.move_of("ctr", days, 1, MIN_CLICK_DEVIATION.hypot(chance));
@@ -397,8 +397,8 @@ fn entropy_deviation(overall: &Overall) -> Option<f64> {
     (low > 0.0).then(|| (high / low).ln() / 3.92)
 }
 
-/// How the clicks follow the predictions: by how much their logit rises where that of the predictions rises by 1. Clicks
-/// without a cause, as those of machines, lower it, for they are most of the clicks where few are expected.
+/// How the clicks follow the predictions: by how much their logit rises where that of the predictions rises by 1.
+/// Clicks without a cause, as those of machines, lower it, for they are most of the clicks where few are expected.
 #[derive(Debug, Clone, Copy)]
 struct Slope {
     ratio: f64,

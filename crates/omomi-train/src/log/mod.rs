@@ -3,9 +3,10 @@
 //! [`LogReader`] reads any number of files, one after the other, in bounded memory. The files may have different
 //! formats. Only the columns that the [contract](omomi::contract) or the [`ReadOptions`] name are decoded:
 //!
-//! * Parquet (`.parquet`, `.parq`). `id`: any integers, also as floats, decimals or texts where they are exact, booleans
-//!   and dates. `text`: strings, plain or dictionary-encoded, integers, decimals, booleans and dates. `number`: integers,
-//!   floats, decimals or texts. `many`: lists of those. The label: integers, floats, booleans or texts.
+//! * Parquet (`.parquet`, `.parq`). `id`: any integers, also as floats, decimals or texts where they are exact,
+//!   booleans and dates. `text`: strings, plain or dictionary-encoded, integers, decimals, booleans and dates.
+//!   `number`: integers, floats, decimals or texts. `many`: lists of those. The label: integers, floats, booleans or
+//!   texts.
 //! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
 //!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
 //! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list.
@@ -23,7 +24,8 @@
 //! * An id is an integer from -2^63 to 2^64 - 1. From 2^63 on, it is the signed integer with the same 64 bits, so that
 //!   2^64 - 1 and -1 are one id. A double is an id below 2^53 only, where it is exact.
 //! * A boolean is the id 1 or 0, and the text `true` or `false`. In CSV, a text is what the cell says.
-//! * A date in Parquet is its days since 1970-01-01 as an id, and a text such as `2026-01-31`. A date in words is no id.
+//! * A date in Parquet is its days since 1970-01-01 as an id, and a text such as `2026-01-31`. A date in words is no
+//!   id.
 //! * An integer is a text of its digits. A decimal in Parquet is a text with as many digits after the point as its
 //!   column has: `1.50`. A double, or a JSON number with a fraction, is no text.
 //!

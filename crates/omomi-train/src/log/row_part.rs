@@ -87,8 +87,8 @@ impl PartFilter {
         parts.chain(&self.hold_out_column)
     }
 
-    /// Keeps only the rows of `batch` that are in every part, and that the hold-out keeps. Removes the last extra columns, which were read only for
-    /// the parts.
+    /// Keeps only the rows of `batch` that are in every part, and that the hold-out keeps. Removes the last extra
+    /// columns, which were read only for the parts.
     pub(super) fn apply(&mut self, batch: &mut RowBatch) {
         let first_row = self.row_count;
         self.row_count += batch.row_count() as u64;
