@@ -34,9 +34,6 @@ pub(crate) struct Arguments {
     /// Replace the file of --out if it exists
     #[arg(long)]
     force: bool,
-    /// Character between the categories of a `many` field in a CSV cell
-    #[arg(long, value_name = "CHAR", default_value_t = '|')]
-    many_separator: char,
     #[command(flatten)]
     csv: CsvFlags,
     /// Number of unusable log rows to skip before the command fails. Skipped rows are missing in the output
@@ -65,13 +62,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let options = PredictOptions {
         file: arguments.file.clone(),
         logs: arguments.logs.clone(),
-        read: ReadOptions {
-            many_separator: arguments.many_separator,
-            csv: arguments.csv.dialect(),
+        read: arguments.csv.applied_to(ReadOptions {
             max_bad_rows: arguments.max_bad_rows,
             extra_columns: arguments.column.clone(),
             ..ReadOptions::default()
-        },
+        }),
     };
     let is_printed = arguments.out == Path::new("-");
     let output = if is_printed {

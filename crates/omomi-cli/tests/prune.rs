@@ -149,7 +149,7 @@ fn a_budget_is_met_within_two_percent_and_never_exceeded() {
     let cases = [
         (500_000, vec![Encoding::F32]),
         (450_000, vec![Encoding::F16]),
-        (400_000, vec![Encoding::I8]),
+        (410_000, vec![Encoding::I8]),
         // All weights as f16 take less than 560,000 bytes.
         (520_000, Vec::new()),
     ];
@@ -184,7 +184,7 @@ fn a_budget_is_met_within_two_percent_and_never_exceeded() {
 fn dropping_nineteen_of_twenty_categories_costs_about_a_third_of_a_percent_of_log_loss() {
     let trained = Trained::once();
     let folder = tempfile::tempdir().unwrap();
-    let bill = trained.prune(folder.path(), Measures { max_bytes: Some(95_000), ..Measures::default() }).bill;
+    let bill = trained.prune(folder.path(), Measures { max_bytes: Some(42_000), ..Measures::default() }).bill;
     let [before, after] = [bill.total.before, bill.total.after].map(|amounts| amounts.categories);
     let growth = bill.total.held_out.unwrap().loss_growth();
     println!("{before} categories, {after} left, log loss {:+.3} %", growth * 100.0);

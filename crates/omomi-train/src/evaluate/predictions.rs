@@ -19,7 +19,7 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::log_scorer::LogScorer;
-use crate::log::{LogError, LogReader, ReadOptions, RowBatch, contract_of};
+use crate::log::{LogDialect, LogError, LogReader, ReadOptions, RowBatch, contract_of};
 
 /// The columns that are written after the chosen ones.
 const PREDICTED: [(&str, DataType); 4] = [
@@ -139,7 +139,8 @@ pub fn write_predictions(
     };
     let failed = |source: io::Error| PredictError::Write { path: out_path.clone(), source };
     // Wrong options are reported before the first row is read.
-    let mut reader = LogReader::open_unlabeled(&contract_of(&model), &options.logs, options.read.clone())?;
+    let read = options.read.with_trained(LogDialect::of_model(&model));
+    let mut reader = LogReader::open_unlabeled(&contract_of(&model), &options.logs, read)?;
     let mut scorer =
         LogScorer::new(vec![Arc::clone(&model)]).map_err(|source| PredictError::Score { row: 0, source })?;
     let mut writer = match output {
