@@ -42,7 +42,8 @@ impl Folder {
     fn train(&self, logs: &str, flags: &[&str]) -> Command {
         let contract = format!("{logs}/contract.toml");
         let pattern = format!("{logs}/*.parquet");
-        let arguments = ["train", "--contract", &contract, "--logs", &pattern, "--state", "state.parquet"];
+        let arguments =
+            ["train", "--contract", &contract, "--logs", &pattern, "--state", "state.parquet", "--no-search"];
         let mut command = self.command(&[&arguments[..], flags].concat());
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         command
