@@ -128,7 +128,7 @@ fn rows(state: &Path) -> BTreeMap<(String, String), Row> {
     rows
 }
 
-/// What stands for the unseen categories of each field in a state.
+/// Returns the weight of each field for unseen categories, from a state.
 fn unseen_weights(state: &Path) -> BTreeMap<String, f64> {
     let mut reader = StateReader::open(state).unwrap();
     let mut weights = BTreeMap::new();

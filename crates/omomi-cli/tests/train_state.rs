@@ -1,5 +1,5 @@
-//! A training state and its provenance are one file, which is replaced at once: whenever a run is killed, and whoever
-//! else writes the same file, both belong to one run, and the same command runs again without a manual step.
+//! A training state and its provenance are one file, which is replaced at once. If a run is killed, or another run
+//! writes the same file, both still belong to one run, and the same command runs again without a manual step.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,7 +58,7 @@ impl Folder {
 fn metadata_of(state: &Path) -> Metadata {
     let mut reader = StateReader::open(state).unwrap();
     let features = reader.feature_count();
-    // Rows that stand for unseen categories and missing values are no features that were seen.
+    // The default rows, of unseen categories and missing values, are not counted as features that were seen.
     let (mut row_count, mut default_count) = (0, 0);
     while let Some(batch) = reader.next_batch().unwrap() {
         row_count += batch.row_count() as u64;

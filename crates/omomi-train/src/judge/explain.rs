@@ -33,8 +33,8 @@ pub struct Account {
     /// All features of the candidate and its context. Those with a weight come first, by falling magnitude; the others
     /// follow in contract order.
     pub features: Vec<Feature>,
-    /// What stands for the unseen categories and missing values among the features, and on how many training rows it
-    /// was learned. Empty without a state.
+    /// The default weights that the unseen categories and missing values of this row add, and on how many training rows
+    /// each was learned. Empty without a state.
     pub defaults: Vec<DefaultEvidence>,
     /// Fields of the contract that have no value.
     pub missing: Vec<String>,
@@ -76,7 +76,7 @@ pub struct Feature {
 pub struct DefaultEvidence {
     /// Name of the field.
     pub field: String,
-    /// What it stands for: `unseen` or `missing`.
+    /// Which default weight this is: `unseen` or `missing`.
     pub source: &'static str,
     /// Number of times that a training row had such a value.
     pub impressions: u64,
@@ -199,7 +199,8 @@ pub fn explain(
     })
 }
 
-/// Looks up in a training state how often features were seen. Returns what stands for those that were not.
+/// Looks up in a training state how often features were seen. Returns the default
+/// weights of those that were not.
 fn count(
     model: &Model,
     path: &Path,

@@ -168,7 +168,7 @@ impl ChunkFeatures {
                 GroupKind::Field(field) => fill_field(group.seed, &batch.columns[*field], rows, &mut features),
                 GroupKind::Cross(members) => self.fill_cross(group.seed, members, rows.len(), &mut features),
                 GroupKind::Missing => self.fill_missing(groups, rows.len(), &mut features),
-                // Which features stand for unseen categories is known only when the row is learned.
+                // Whether a category is unseen is known only when the row is learned.
                 GroupKind::Unseen => features.offsets.resize(rows.len() + 1, 0),
             }
             self.by_group[index] = features;

@@ -61,7 +61,7 @@ pub(super) struct Table {
     pub(super) groups: Vec<u16>,
     origins: Vec<u8>,
     origin_ends: Vec<usize>,
-    /// Number of features that stand for unseen categories and missing values.
+    /// Number of default features: those of unseen categories and missing values.
     pub(super) default_count: usize,
     /// The first group of such features.
     first_default_group: u16,
@@ -232,7 +232,7 @@ pub(crate) fn write_bucket(buckets: &Buckets, range: [f64; 2], bucket: u64, text
     text.push_str(&interval);
 }
 
-/// A feature group: a field, a cross, or the features that stand for unseen categories or for missing values.
+/// A feature group: a field, a cross, or the default features of unseen categories or of missing values.
 #[derive(Debug)]
 pub(super) struct FeatureGroup {
     /// Name of the field or the cross. The name of a cross is its members' names, joined by `*`.
@@ -249,9 +249,9 @@ pub(super) enum GroupKind {
     Field(usize),
     /// Indices of the members among the contract's fields. Fields come first, so these are also indices of groups.
     Cross(Vec<usize>),
-    /// One feature for each field, which stands for its unseen categories.
+    /// One feature for each field, with the weight of its unseen categories.
     Unseen,
-    /// One feature for each field, which stands for its missing values.
+    /// One feature for each field, with the weight of its missing values.
     Missing,
 }
 

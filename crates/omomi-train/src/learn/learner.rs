@@ -18,7 +18,7 @@ use super::optimizer::Coordinate;
 /// No coordinate.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// What stands for unseen categories and missing values.
+/// The default features, whose weights count where a category is unseen or a value is missing.
 pub(super) struct Defaults<'a> {
     /// The group of each coordinate.
     pub(super) groups: &'a [u16],

@@ -169,8 +169,8 @@ fn the_average_is_that_of_the_plain_twin() {
     }
 }
 
-/// What stands for unseen categories is averaged like a feature, but without the threshold, and is no feature of a
-/// field.
+/// The weight of unseen categories is averaged like that of a feature, but without the threshold, and is not counted
+/// among the features of a field.
 #[test]
 fn what_stands_for_unseen_categories_is_averaged_without_the_threshold() {
     let folder = Folder::new();
