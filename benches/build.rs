@@ -15,9 +15,8 @@ use omomi::weight_file::table::Encoding;
 use omomi::{Instructions, LoadMode, Model};
 use omomi_train::learn::state::{BIAS_FIELD, BIAS_KEY, Metadata, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule};
-use omomi_train::log::ReadOptions;
 use omomi_train::pack::table::{BuildOptions, BuiltTable, EncodedWeights, Entry, build_with, popularity_of};
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
+use omomi_train::pack::{PackOptions, pack};
 
 const CONTRACT: &str = r#"{"name":"bench","label":"clicked","field":[
     {"name":"creative_id","side":"candidate","type":"id","meaning":"what is shown"}]}"#;
@@ -53,7 +52,10 @@ fn build_tables(keys: &[u64]) -> Result<(), Box<dyn Error>> {
             reset_peak();
             let resident_before = status_kib("VmRSS:");
             let start = Instant::now();
-            let built = build_with(&weights, &mut BuildOptions { thread_count, watch: &mut |_, _| () })?;
+            let mut watch = |_, _| ();
+            let mut options = BuildOptions::new(&mut watch);
+            options.thread_count = thread_count;
+            let built = build_with(&weights, &mut options)?;
             let seconds = start.elapsed().as_secs_f64();
             let peak = status_kib("VmHWM:").saturating_sub(resident_before);
             let table = built.table();
@@ -122,15 +124,8 @@ fn pack_states(keys: &[u64]) -> Result<(), Box<dyn Error>> {
     fs::write(&held_out, "{\"creative_id\":1,\"clicked\":0}\n{\"creative_id\":2,\"clicked\":1}\n")?;
     println!("encoding  pack s  M weights/s  file bytes/weight        peak MiB extra  map and verify s");
     for (generation, encoding) in (1..).zip(Encoding::ALL) {
-        let options = PackOptions {
-            state: state.clone(),
-            held_out: vec![held_out.display().to_string()],
-            read: ReadOptions::default(),
-            logic_id: "bench".to_owned(),
-            generation,
-            calibrator: DEFAULT_CALIBRATOR,
-            encoding,
-        };
+        let mut options = PackOptions::new(&state, [held_out.display().to_string()], "bench", generation);
+        options.encoding = encoding;
         let out = folder.path().join(format!("{generation:06}.omomi"));
         reset_peak();
         let resident_before = status_kib("VmRSS:");

@@ -9,11 +9,9 @@ use omomi::LoadMode;
 use omomi::request::{FieldValue, RequestRows, Row};
 use omomi::score::Model;
 use omomi::store::{Current, Digest, Store};
-use omomi::weight_file::table::Encoding;
-use omomi_train::learn::{Sampling, Settings, TrainOptions, train};
-use omomi_train::log::ReadOptions;
+use omomi_train::learn::{TrainOptions, train};
 use omomi_train::log::generate::{self, LogSpec, WriteOptions};
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
+use omomi_train::pack::{PackOptions, pack};
 
 use crate::small_model::{full_rows, model_for};
 use crate::world::{World, replace};
@@ -75,32 +73,9 @@ pub fn trained(folder: &Path) -> usize {
     generate::write(&spec, &logs, WriteOptions::default(), &mut |_| ()).unwrap();
     let contract = omomi_train::toml::parse_contract(generate::CONTRACT).unwrap();
     let [learn, held_out] = logs.map(|path| path.display().to_string());
-    let options = TrainOptions {
-        logs: vec![learn],
-        held_out: Vec::new(),
-        read: ReadOptions::default(),
-        settings: Settings::default(),
-        sampling: Sampling::default(),
-        start: None,
-        search: None,
-        last_iterates: false,
-        passes: 1,
-        cache: None,
-        state: folder.join("state.parquet"),
-        replace: false,
-        again: false,
-        arguments: Vec::new(),
-    };
+    let options = TrainOptions::new([learn], folder.join("state.parquet"));
     train(&contract, &options, &mut |_| ()).unwrap();
-    let options = PackOptions {
-        state: options.state,
-        held_out: vec![held_out],
-        read: options.read,
-        logic_id: "trained".to_owned(),
-        generation: 1,
-        calibrator: DEFAULT_CALIBRATOR,
-        encoding: Encoding::F32,
-    };
+    let options = PackOptions::new(&options.state, [held_out], "trained", 1);
     pack(&contract, &options, folder.join("trained.omomi"), &mut |_| ()).unwrap();
     let model = Model::load(folder.join("trained.omomi"), LoadMode::Map).unwrap();
     let requests = model.golden_requests().unwrap();

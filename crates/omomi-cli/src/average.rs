@@ -42,15 +42,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = AverageOptions {
-        states: arguments.states.clone(),
-        start: arguments.start.clone(),
-        rule: arguments.rule,
-        allow_uneven: arguments.allow_uneven,
-        state: arguments.out.clone(),
-        replace: arguments.force,
-        arguments: std::env::args().skip(1).collect(),
-    };
+    let mut options = AverageOptions::new(&arguments.states, &arguments.out);
+    options.start = arguments.start.clone();
+    options.rule = arguments.rule;
+    options.allow_uneven = arguments.allow_uneven;
+    options.replace = arguments.force;
+    options.arguments = std::env::args().skip(1).collect();
     let mut progress = CountProgress::new(arguments.quiet);
     let report = average(&options, &mut |event| {
         if let Event::Merged { row_count, of } = event {

@@ -131,7 +131,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Check { file } => check(file),
         Command::Draft(arguments) => draft::run(arguments),
         Command::Quantiles { file, logs, csv, importance, max_bad_rows } => {
-            let options = ReadOptions { max_bad_rows: *max_bad_rows, ..ReadOptions::default() };
+            let options = ReadOptions::default().with(|it| it.max_bad_rows = *max_bad_rows);
             let options = csv.applied_to(importance.applied_to(options));
             let filled = fill_quantiles(&read(file)?, logs, options, &mut say_noticed);
             let filled = filled.map_err(|error| format!("{}: {error}", file.display()))?;

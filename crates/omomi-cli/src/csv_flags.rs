@@ -49,12 +49,11 @@ impl CsvFlags {
             (LogChar::CsvEscape, self.csv_escape.is_none()),
         ];
         let as_trained = unstated.into_iter().filter(|(_, is_unstated)| *is_unstated).map(|(char, _)| char);
-        ReadOptions {
-            many_separator: self.many_separator.unwrap_or(read.many_separator),
-            csv: self.dialect(),
-            as_trained: as_trained.collect(),
-            ..read
-        }
+        read.with(|it| {
+            it.many_separator = self.many_separator.unwrap_or(it.many_separator);
+            it.csv = self.dialect();
+            it.as_trained = as_trained.collect();
+        })
     }
 
     /// The flags of a command that reads like this one, with a space before each.

@@ -57,12 +57,10 @@ pub(crate) struct ServerArguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = DrillOptions {
-        program: std::env::current_exe()?,
-        poll_interval: Duration::from_millis(arguments.poll_ms),
-        time_limit: Duration::from_secs(arguments.wait_seconds),
-        scratch: arguments.scratch.clone().unwrap_or_else(std::env::temp_dir),
-    };
+    let mut options = DrillOptions::new(std::env::current_exe()?);
+    options.poll_interval = Duration::from_millis(arguments.poll_ms);
+    options.time_limit = Duration::from_secs(arguments.wait_seconds);
+    options.scratch = arguments.scratch.clone().unwrap_or_else(std::env::temp_dir);
     let mut done_count = 0;
     let report = drill(&arguments.dir, &options, &mut |incident| {
         done_count += 1;
@@ -107,15 +105,12 @@ fn verdict(incident: &IncidentReport) -> &'static str {
 pub(crate) fn run_server(arguments: &ServerArguments) -> Result<(), Failure> {
     let modes = [LoadMode::Map, LoadMode::Copy, LoadMode::Auto];
     let load_mode = modes.into_iter().find(|mode| mode.name() == arguments.load_mode).unwrap_or_default();
-    serve(&ServerOptions {
-        dir: arguments.dir.clone(),
-        schema_of: arguments.schema_of.clone(),
-        load_mode,
-        poll_interval: Duration::from_millis(arguments.poll_ms),
-        trial: Duration::from_millis(arguments.trial_ms),
-        retry_after_death: Duration::from_millis(arguments.retry_ms),
-        limit: None,
-        uses_up_descriptors: arguments.uses_up_descriptors,
-    })?;
+    serve(&ServerOptions::new(&arguments.dir, &arguments.schema_of).with(|it| {
+        it.load_mode = load_mode;
+        it.poll_interval = Duration::from_millis(arguments.poll_ms);
+        it.trial = Duration::from_millis(arguments.trial_ms);
+        it.retry_after_death = Duration::from_millis(arguments.retry_ms);
+        it.uses_up_descriptors = arguments.uses_up_descriptors;
+    }))?;
     Ok(())
 }

@@ -93,24 +93,21 @@ impl LogArguments {
     /// Converts the arguments into options of the library.
     pub(crate) fn options(&self, files: &[PathBuf], baseline: Option<&PathBuf>) -> EvaluateOptions {
         let by = if self.by_fields { By::Fields } else { By::Columns(self.by.clone()) };
-        EvaluateOptions {
-            files: files.to_vec(),
-            baseline: baseline.cloned(),
-            logs: self.logs.clone(),
-            read: self.hold_out.applied_to(
-                self.csv.applied_to(self.importance.applied_to(ReadOptions {
-                    max_bad_rows: self.max_bad_rows,
-                    time_column: self.time_column.clone(),
-                    time_unit: self.time_unit,
-                    any_time: self.any_time,
-                    ..ReadOptions::default()
-                })),
+        EvaluateOptions::new(files, &self.logs).with(|it| {
+            it.baseline = baseline.cloned();
+            it.read = self.hold_out.applied_to(
+                self.csv.applied_to(self.importance.applied_to(ReadOptions::default().with(|it| {
+                    it.max_bad_rows = self.max_bad_rows;
+                    it.time_column = self.time_column.clone();
+                    it.time_unit = self.time_unit;
+                    it.any_time = self.any_time;
+                }))),
                 KeptRows::HeldOut,
-            ),
-            by,
-            user: self.user.clone(),
-            seed: self.seed,
-        }
+            );
+            it.by = by;
+            it.user = self.user.clone();
+            it.seed = self.seed;
+        })
     }
 }
 

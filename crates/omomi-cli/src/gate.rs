@@ -99,24 +99,22 @@ impl std::error::Error for NotPassed {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (settings, settings_source) = settings(arguments.gate.as_deref(), arguments.store.as_deref())?;
-    let options = GateOptions {
-        file: arguments.file.clone(),
-        figures: match &arguments.evaluation {
-            Some(path) => Figures::Evaluation(path.clone()),
-            None => {
-                let files = std::slice::from_ref(&arguments.file);
-                Figures::Logs(Box::new(arguments.logs.or_by_fields().options(files, arguments.baseline.as_ref())))
-            }
-        },
-        settings,
-        settings_source,
-        declared: match &arguments.without_baseline {
-            Some(reason) => Declared::WithoutBaseline(reason.clone()),
-            None if arguments.first => Declared::First,
-            None => Declared::Replacement,
-        },
-        store: arguments.store.clone(),
+    let figures = match &arguments.evaluation {
+        Some(path) => Figures::Evaluation(path.clone()),
+        None => {
+            let files = std::slice::from_ref(&arguments.file);
+            Figures::Logs(Box::new(arguments.logs.or_by_fields().options(files, arguments.baseline.as_ref())))
+        }
     };
+    let mut options = GateOptions::new(&arguments.file, figures);
+    options.settings = settings;
+    options.settings_source = settings_source;
+    options.declared = match &arguments.without_baseline {
+        Some(reason) => Declared::WithoutBaseline(reason.clone()),
+        None if arguments.first => Declared::First,
+        None => Declared::Replacement,
+    };
+    options.store = arguments.store.clone();
     let mut progress = EvaluateProgress::new(arguments.logs.quiet);
     let verdict = gate(&options, &mut |reader| progress.watch(reader))?;
     progress.finish();

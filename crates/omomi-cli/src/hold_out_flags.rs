@@ -16,7 +16,7 @@ impl HoldOutFlags {
     /// Returns the options with these flags, which read the rows that the step uses.
     pub(crate) fn applied_to(&self, read: ReadOptions, kept: KeptRows) -> ReadOptions {
         let hold_out = self.held_out_rows.clone().map(|rule| HoldOut { rule, kept });
-        ReadOptions { hold_out, ..read }
+        read.with(|it| it.hold_out = hold_out)
     }
 
     /// The rule in words.
@@ -48,6 +48,10 @@ pub(crate) struct TimeFlags {
 impl TimeFlags {
     pub(crate) fn applied_to(&self, read: ReadOptions) -> ReadOptions {
         let Self { time_column, time_unit, any_time } = self.clone();
-        ReadOptions { time_column, time_unit, any_time, ..read }
+        read.with(|it| {
+            it.time_column = time_column;
+            it.time_unit = time_unit;
+            it.any_time = any_time;
+        })
     }
 }

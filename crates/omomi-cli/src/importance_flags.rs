@@ -21,7 +21,10 @@ pub(crate) struct ImportanceFlags {
 impl ImportanceFlags {
     /// Returns the options with these flags.
     pub(crate) fn applied_to(&self, read: ReadOptions) -> ReadOptions {
-        ReadOptions { importance_column: self.importance_column.clone(), unweighted: self.unweighted, ..read }
+        read.with(|it| {
+            it.importance_column = self.importance_column.clone();
+            it.unweighted = self.unweighted;
+        })
     }
 
     /// The flags of a command that reads like this one, with a space before each.

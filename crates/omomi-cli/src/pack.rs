@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use omomi::weight_file::table::Encoding;
 use omomi_train::log::{KeptRows, ReadOptions};
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
+use omomi_train::pack::{PackOptions, PackReport, chosen_encoding, pack};
 
 use crate::Failure;
 use crate::contract::read_contract;
@@ -87,24 +87,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Some(name) => name.into(),
         None => chosen_encoding(&arguments.state)?.unwrap_or_default(),
     };
-    let options = PackOptions {
-        state: arguments.state.clone(),
-        held_out: arguments.held_out.clone(),
-        read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(
-                arguments.csv.applied_to(
-                    arguments
-                        .importance
-                        .applied_to(ReadOptions { max_bad_rows: arguments.max_bad_rows, ..ReadOptions::default() }),
-                ),
-            ),
-            KeptRows::HeldOut,
-        ),
-        logic_id: arguments.logic_id.clone(),
-        generation: arguments.generation,
-        calibrator: DEFAULT_CALIBRATOR,
-        encoding,
-    };
+    let mut options =
+        PackOptions::new(&arguments.state, &arguments.held_out, &arguments.logic_id, arguments.generation);
+    options.read = arguments.hold_out.applied_to(
+        arguments.times.applied_to(arguments.csv.applied_to(
+            arguments.importance.applied_to(ReadOptions::default().with(|it| it.max_bad_rows = arguments.max_bad_rows)),
+        )),
+        KeptRows::HeldOut,
+    );
+    options.encoding = encoding;
     let mut progress = PackProgress::new(arguments.quiet);
     let report = pack(&contract, &options, &arguments.out, &mut |event| progress.watch(event))?;
     progress.finish();

@@ -59,15 +59,11 @@ impl Write for StandardOutput {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = PredictOptions {
-        file: arguments.file.clone(),
-        logs: arguments.logs.clone(),
-        read: arguments.csv.applied_to(ReadOptions {
-            max_bad_rows: arguments.max_bad_rows,
-            extra_columns: arguments.column.clone(),
-            ..ReadOptions::default()
-        }),
-    };
+    let mut options = PredictOptions::new(&arguments.file, &arguments.logs);
+    options.read = arguments.csv.applied_to(ReadOptions::default().with(|it| {
+        it.max_bad_rows = arguments.max_bad_rows;
+        it.extra_columns = arguments.column.clone();
+    }));
     let is_printed = arguments.out == Path::new("-");
     let output = if is_printed {
         PredictionOutput::Csv(&mut StandardOutput)

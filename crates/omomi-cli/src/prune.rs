@@ -98,34 +98,28 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let live = arguments.live.clone().zip(arguments.field.clone());
-    let options = PruneOptions {
-        replace: arguments.force,
-        measures: Measures {
-            live: live.map(|(path, field)| LiveList { path, field, csv: arguments.csv.dialect() }),
-            last_seen: by_field(&arguments.last_seen),
-            min_impressions: by_field(&arguments.min_impressions),
-            l1: arguments.l1,
-            min_magnitude: arguments.min_magnitude,
-            max_bytes: arguments.max_bytes,
-            encodings: arguments.encoding.iter().map(|&name| name.into()).collect(),
-        },
-        max_dropped_share: arguments.max_dropped_share,
-        allow: arguments.allow,
-        held_out: arguments.held_out.clone(),
-        read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(
-                arguments.csv.applied_to(
-                    arguments
-                        .importance
-                        .applied_to(ReadOptions { max_bad_rows: arguments.max_bad_rows, ..ReadOptions::default() }),
-                ),
-            ),
-            KeptRows::HeldOut,
-        ),
-        sample_row_count: arguments.sample_rows,
-        store: arguments.store.clone(),
-        ..PruneOptions::new(&arguments.state, &arguments.out)
+    let mut options = PruneOptions::new(&arguments.state, &arguments.out);
+    options.replace = arguments.force;
+    options.measures = Measures {
+        live: live.map(|(path, field)| LiveList { path, field, csv: arguments.csv.dialect() }),
+        last_seen: by_field(&arguments.last_seen),
+        min_impressions: by_field(&arguments.min_impressions),
+        l1: arguments.l1,
+        min_magnitude: arguments.min_magnitude,
+        max_bytes: arguments.max_bytes,
+        encodings: arguments.encoding.iter().map(|&name| name.into()).collect(),
     };
+    options.max_dropped_share = arguments.max_dropped_share;
+    options.allow = arguments.allow;
+    options.held_out = arguments.held_out.clone();
+    options.read = arguments.hold_out.applied_to(
+        arguments.times.applied_to(arguments.csv.applied_to(
+            arguments.importance.applied_to(ReadOptions::default().with(|it| it.max_bad_rows = arguments.max_bad_rows)),
+        )),
+        KeptRows::HeldOut,
+    );
+    options.sample_row_count = arguments.sample_rows;
+    options.store = arguments.store.clone();
     let mut watcher = Watcher::new(arguments.quiet);
     let pruned = prune(&options, &mut |event| watcher.watch(&event));
     watcher.working.finish_and_clear();

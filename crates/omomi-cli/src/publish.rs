@@ -58,12 +58,9 @@ impl Verifying {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let refuse = |error: PublishError| Refusal::from(error).about(arguments.file.display()).report(arguments.json);
-    let options = PublishOptions {
-        file: arguments.file.clone(),
-        verifier: arguments.verifying.verifier()?,
-        signature: arguments.signature.read().map_err(|error| refuse(error.into()))?,
-        blessing: arguments.unblessed.then_some(BlessingPolicy::Off),
-    };
+    let mut options = PublishOptions::new(&arguments.file, arguments.verifying.verifier()?);
+    options.signature = arguments.signature.read().map_err(|error| refuse(error.into()))?;
+    options.blessing = arguments.unblessed.then_some(BlessingPolicy::Off);
     let published = publish(&Store::new(&arguments.to), &options, &mut |_| ()).map_err(refuse)?;
     for warning in &published.warnings {
         note!("warning: {warning}");

@@ -52,23 +52,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = RecalibrateOptions {
-        state: arguments.state.clone(),
-        logs: arguments.logs.clone(),
-        read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(
-                arguments.csv.applied_to(
-                    arguments
-                        .importance
-                        .applied_to(ReadOptions { max_bad_rows: arguments.max_bad_rows, ..ReadOptions::default() }),
-                ),
-            ),
-            KeptRows::HeldOut,
-        ),
-        out: arguments.out.clone(),
-        replace: arguments.force,
-        arguments: std::env::args().skip(1).collect(),
-    };
+    let mut options = RecalibrateOptions::new(&arguments.state, &arguments.logs, &arguments.out);
+    options.read = arguments.hold_out.applied_to(
+        arguments.times.applied_to(arguments.csv.applied_to(
+            arguments.importance.applied_to(ReadOptions::default().with(|it| it.max_bad_rows = arguments.max_bad_rows)),
+        )),
+        KeptRows::HeldOut,
+    );
+    options.replace = arguments.force;
+    options.arguments = std::env::args().skip(1).collect();
     let mut predicted = None;
     let mut written = CountProgress::new(arguments.quiet);
     let report = recalibrate(&options, &mut |event| match event {

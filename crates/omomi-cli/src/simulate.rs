@@ -98,7 +98,9 @@ fn run_power(arguments: &PowerArguments) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for &clicks in &arguments.clicks {
         for &worse in &arguments.worse {
-            let options = PowerOptions { clicks, worse: worse / 100.0, seeds: arguments.seeds, click_rate };
+            let mut options = PowerOptions::new(clicks, worse / 100.0);
+            options.seeds = arguments.seeds;
+            options.click_rate = click_rate;
             let PowerCounts { passed, held_back, cannot_tell } = power(options, &settings);
             let share = |count: u64| format!("{:.0} %", 100.0 * count as f64 / arguments.seeds.max(1) as f64);
             rows.push(vec![grouped(clicks), format!("{worse} %"), share(passed), share(held_back), share(cannot_tell)]);
@@ -112,18 +114,15 @@ fn run_month(arguments: &MonthArguments) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for seed in (arguments.first_seed..).take(usize::try_from(arguments.seeds)?) {
         let folder = WorkFolder::of_seed(seed);
-        let options = MonthOptions {
-            world: WorldSpec {
-                seed,
-                rows_per_day: arguments.rows,
-                click_rate: arguments.click_rate,
-                is_changing: !arguments.unchanging,
-            },
-            days: arguments.days,
-            with_times: !arguments.without_times,
-            verifier: Verifier::this_program()?,
-            folder: folder.0.clone(),
+        let world = WorldSpec {
+            seed,
+            rows_per_day: arguments.rows,
+            click_rate: arguments.click_rate,
+            is_changing: !arguments.unchanging,
         };
+        let mut options = MonthOptions::new(world, Verifier::this_program()?, &folder.0);
+        options.days = arguments.days;
+        options.with_times = !arguments.without_times;
         if arguments.accidents {
             show_accidents(seed, &options, &arguments.only)?;
             continue;

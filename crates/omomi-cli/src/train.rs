@@ -133,38 +133,34 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
     let settings = given_settings(arguments)?;
-    let mut options = TrainOptions {
-        logs: arguments.logs.clone(),
-        held_out: arguments.held_out.clone(),
-        read: arguments.hold_out.applied_to(
-            arguments.csv.applied_to(arguments.importance.applied_to(ReadOptions {
-                max_bad_rows: arguments.max_bad_rows,
-                time_column: arguments.time_column.clone(),
-                time_unit: arguments.time_unit,
-                any_time: arguments.any_time,
-                ..ReadOptions::default()
-            })),
-            KeptRows::Others,
-        ),
-        settings,
-        sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
-        start: arguments.start.clone().map(|state| StartOptions {
-            state,
-            decay_per_day: arguments.decay,
-            age_days: arguments.age_days,
-            forget_unseen_days: arguments.forget_unseen,
-            shares: arguments.start_shares,
-        }),
-        // A start state has no passes of its own: one pass also counts what it has not seen.
-        passes: arguments.passes.unwrap_or(1),
-        search: None,
-        last_iterates: arguments.last_iterates,
-        cache: arguments.cache.clone(),
-        state: arguments.state.clone(),
-        replace: arguments.force,
-        again: arguments.again,
-        arguments: std::env::args().skip(1).collect(),
-    };
+    let mut options = TrainOptions::new(&arguments.logs, &arguments.state);
+    options.held_out = arguments.held_out.clone();
+    options.read = arguments.hold_out.applied_to(
+        arguments.csv.applied_to(arguments.importance.applied_to(ReadOptions::default().with(|it| {
+            it.max_bad_rows = arguments.max_bad_rows;
+            it.time_column = arguments.time_column.clone();
+            it.time_unit = arguments.time_unit;
+            it.any_time = arguments.any_time;
+        }))),
+        KeptRows::Others,
+    );
+    options.settings = settings;
+    options.sampling = Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed };
+    options.start = arguments.start.clone().map(|state| {
+        StartOptions::new(state).with(|it| {
+            it.decay_per_day = arguments.decay;
+            it.age_days = arguments.age_days;
+            it.forget_unseen_days = arguments.forget_unseen;
+            it.shares = arguments.start_shares;
+        })
+    });
+    // A start state has no passes of its own: one pass also counts what it has not seen.
+    options.passes = arguments.passes.unwrap_or(1);
+    options.last_iterates = arguments.last_iterates;
+    options.cache = arguments.cache.clone();
+    options.replace = arguments.force;
+    options.again = arguments.again;
+    options.arguments = std::env::args().skip(1).collect();
     if !options.replace && options.state.exists() {
         return Err(StateError::Exists { path: options.state }.into());
     }
@@ -203,17 +199,15 @@ fn train_and_recalibrate(
     arguments: &Arguments,
 ) -> Result<(), Failure> {
     let state = options.state.with_extension("before-recalibration.parquet");
-    let before = TrainOptions { state, replace: true, ..options.clone() };
+    let mut before = options.clone();
+    before.state = state;
+    before.replace = true;
     let outcome = train_alone(contract, &before, arguments.quiet).and_then(|()| {
         // It refuses logs that were learned.
-        let recalibrate_options = RecalibrateOptions {
-            state: before.state.clone(),
-            logs: recalibrate_on.to_vec(),
-            read: options.read.clone(),
-            out: options.state.clone(),
-            replace: options.replace,
-            arguments: options.arguments.clone(),
-        };
+        let mut recalibrate_options = RecalibrateOptions::new(&before.state, recalibrate_on, &options.state);
+        recalibrate_options.read = options.read.clone();
+        recalibrate_options.replace = options.replace;
+        recalibrate_options.arguments = options.arguments.clone();
         let report = recalibrate(&recalibrate_options, &mut |_| ())?;
         print_report(&report);
         if let Some(warning) = &report.warning {

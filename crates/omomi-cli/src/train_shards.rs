@@ -1,7 +1,6 @@
 //! `omomi train --shards`: trains shards of the logs in parallel processes and averages them.
 
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 
 use omomi::contract::Contract;
 use omomi_train::evaluate::Metrics;
@@ -128,21 +127,19 @@ pub(crate) fn run(
         (None, Some(start)) => StateReader::open(&start.state)?.metadata().settings.alpha,
         (None, None) => shard_alpha(train.settings.alpha, shard_count, train.passes),
     };
-    let core_count = || available_parallelism().map_or(1, usize::from);
-    let options = TrainShardsOptions {
-        contract_file: contract_file.to_owned(),
-        shard_count,
-        split: flags.split.clone(),
-        process_count: flags.processes.map_or_else(core_count, |count| count as usize),
-        retry_count: flags.retries,
-        round_count: flags.rounds.unwrap_or(if flags.rule == Rule::Curvature { 2 } else { 1 }),
-        rule: flags.rule,
-        allow_uneven: flags.allow_uneven,
-        recalibrate_on: flags.recalibrate_on.clone(),
-        work_dir: flags.work_dir.clone().unwrap_or_else(|| train.state.with_extension("shards")),
-        program: std::env::current_exe()?,
-        train,
-    };
+    let mut options = TrainShardsOptions::new(train, contract_file, shard_count, std::env::current_exe()?);
+    options.split = flags.split.clone();
+    options.retry_count = flags.retries;
+    options.round_count = flags.rounds.unwrap_or(if flags.rule == Rule::Curvature { 2 } else { 1 });
+    options.rule = flags.rule;
+    options.allow_uneven = flags.allow_uneven;
+    options.recalibrate_on = flags.recalibrate_on.clone();
+    if let Some(count) = flags.processes {
+        options.process_count = count as usize;
+    }
+    if let Some(work_dir) = &flags.work_dir {
+        options.work_dir = work_dir.clone();
+    }
     let mut progress = ShardsProgress::new(quiet);
     let account = train_shards(contract, &options, &mut |event| progress.watch(event))?;
     let of_recalibration = account.recalibration.iter().filter_map(|report| report.warning.as_ref());

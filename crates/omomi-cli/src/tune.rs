@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use crate::csv_flags::CsvFlags;
@@ -142,42 +141,30 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
         ),
     };
     let is_passes_searched = arguments.search.contains(&Searched::Passes);
-    Ok(TuneOptions {
-        train: TrainOptions {
-            logs: arguments.logs.clone(),
-            held_out: arguments.held_out.clone(),
-            read: arguments.hold_out.applied_to(
-                arguments.csv.applied_to(arguments.importance.applied_to(ReadOptions {
-                    max_bad_rows: arguments.max_bad_rows,
-                    time_column: arguments.time_column.clone(),
-                    time_unit: arguments.time_unit,
-                    any_time: arguments.any_time,
-                    ..ReadOptions::default()
-                })),
-                KeptRows::Others,
-            ),
-            settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
-            sampling: Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed },
-            start: None,
-            search: None,
-            last_iterates: false,
-            cache: None,
-            passes: arguments.passes.unwrap_or(if is_passes_searched { SEARCH_PASSES } else { 1 }),
-            state: PathBuf::new(),
-            replace: false,
-            again: false,
-            arguments: Vec::new(),
-        },
-        searched: arguments.search.clone(),
-        sharding: arguments.shards.map(|shard_count| Sharding { shard_count, split: arguments.split.clone() }),
-        row_count: arguments.rows,
-        held_out_rows: Some(DEFAULT_HELD_OUT),
-        budget,
-        thread_count: arguments
-            .threads
-            .map_or_else(|| available_parallelism().map_or(1, usize::from), |count| count as usize),
-        scratch: std::env::temp_dir(),
-    })
+    let mut train = TrainOptions::new(&arguments.logs, PathBuf::new());
+    train.held_out = arguments.held_out.clone();
+    train.read = arguments.hold_out.applied_to(
+        arguments.csv.applied_to(arguments.importance.applied_to(ReadOptions::default().with(|it| {
+            it.max_bad_rows = arguments.max_bad_rows;
+            it.time_column = arguments.time_column.clone();
+            it.time_unit = arguments.time_unit;
+            it.any_time = arguments.any_time;
+        }))),
+        KeptRows::Others,
+    );
+    train.settings = Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 };
+    train.sampling = Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed };
+    train.passes = arguments.passes.unwrap_or(if is_passes_searched { SEARCH_PASSES } else { 1 });
+    let mut options = TuneOptions::new(train);
+    options.searched = arguments.search.clone();
+    options.sharding = arguments.shards.map(|shard_count| Sharding { shard_count, split: arguments.split.clone() });
+    options.row_count = arguments.rows;
+    options.held_out_rows = Some(DEFAULT_HELD_OUT);
+    options.budget = budget;
+    if let Some(count) = arguments.threads {
+        options.thread_count = count as usize;
+    }
+    Ok(options)
 }
 
 /// Which rows of the sample are held out, if neither --held-out nor --held-out-rows says so.

@@ -42,7 +42,7 @@ fn every_incident_goes_as_expected_and_the_store_does_not_change() {
     let verifier = Verifier { program: env!("CARGO_BIN_EXE_omomi").into(), ..Verifier::this_program().unwrap() };
     publish(
         &Store::new(&store),
-        &PublishOptions { file, verifier, signature: None, blessing: Some(BlessingPolicy::Off) },
+        &PublishOptions::new(file, verifier).with(|it| it.blessing = Some(BlessingPolicy::Off)),
         &mut |_| (),
     )
     .unwrap();
@@ -73,7 +73,7 @@ fn a_server_that_reacts_too_late_fails_the_drill() {
     fs::write(&file, small_model::bytes_of_generation(41)).unwrap();
     publish(
         &store,
-        &PublishOptions { file, verifier, signature: None, blessing: Some(BlessingPolicy::Off) },
+        &PublishOptions::new(file, verifier).with(|it| it.blessing = Some(BlessingPolicy::Off)),
         &mut |_| (),
     )
     .unwrap();

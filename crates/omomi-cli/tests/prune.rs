@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use omomi_train::log::generate::{self, LogSpec, WriteOptions};
 use omomi_train::log::{CsvDialect, ReadOptions};
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, chosen_encoding, pack};
+use omomi_train::pack::{PackOptions, PackReport, chosen_encoding, pack};
 use omomi_train::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
 
 use omomi::store::Store;
 use omomi::weight_file::table::Encoding;
 use omomi_train::learn::state::{StateReader, UNSEEN_FIELD, split_categories};
-use omomi_train::learn::{Sampling, Settings, TrainOptions, provenance_path, train};
+use omomi_train::learn::{Settings, TrainOptions, provenance_path, train};
 use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Verifier, publish};
 
 /// A generated log of five parts and a state trained on the first four without l1, so that every category has a weight.
@@ -35,22 +35,10 @@ impl Trained {
         let trained = Self { folder: tempfile::tempdir().unwrap() };
         let spec = LogSpec { rows: 250_000, seed: 5, click_rate: 0.1 };
         generate::write(&spec, &trained.logs(), WriteOptions::default(), &mut |_| ()).unwrap();
-        let options = TrainOptions {
-            logs: trained.logs()[..4].iter().map(|path| path.display().to_string()).collect(),
-            held_out: Vec::new(),
-            read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
-            settings: Settings { l1: 0.0, ..Settings::default() },
-            start: None,
-            sampling: Sampling::default(),
-            search: None,
-            last_iterates: false,
-            cache: None,
-            passes: 1,
-            state: trained.state(),
-            replace: false,
-            again: false,
-            arguments: Vec::new(),
-        };
+        let mut options =
+            TrainOptions::new(trained.logs()[..4].iter().map(|path| path.display().to_string()), trained.state());
+        options.read = ReadOptions::default().with(|it| it.time_column = Some("timestamp".to_owned()));
+        options.settings = Settings { l1: 0.0, ..Settings::default() };
         train(&omomi_train::toml::parse_contract(contract).unwrap(), &options, &mut |_| ()).unwrap();
         trained
     }
@@ -74,7 +62,10 @@ impl Trained {
     /// Options that take `measures` and write to `folder`.
     fn options(&self, folder: &Path, measures: Measures) -> PruneOptions {
         let held_out = vec![self.held_out()];
-        PruneOptions { measures, held_out, ..PruneOptions::new(self.state(), folder.join("pruned.parquet")) }
+        PruneOptions::new(self.state(), folder.join("pruned.parquet")).with(|it| {
+            it.measures = measures;
+            it.held_out = held_out;
+        })
     }
 
     fn prune(&self, folder: &Path, measures: Measures) -> PruneReport {
@@ -88,15 +79,8 @@ impl Trained {
     }
 
     fn pack(&self, state: &Path, out: &Path) -> PackReport {
-        let options = PackOptions {
-            state: state.to_owned(),
-            held_out: vec![self.held_out()],
-            read: ReadOptions::default(),
-            logic_id: "generated-v1".to_owned(),
-            generation: 1,
-            calibrator: DEFAULT_CALIBRATOR,
-            encoding: chosen_encoding(state).unwrap().unwrap_or_default(),
-        };
+        let mut options = PackOptions::new(state, [self.held_out()], "generated-v1", 1);
+        options.encoding = chosen_encoding(state).unwrap().unwrap_or_default();
         let contract = StateReader::open(state).unwrap().metadata().contract.clone();
         pack(&contract, &options, out, &mut |_| ()).unwrap()
     }
@@ -244,8 +228,8 @@ fn categories_last_seen_too_long_ago_are_dropped_with_their_crosses() {
     let day_count = (window_us.1 - window_us.0) / 86_400_000_000;
     let (long, short) = (days(day_count / 2), days(day_count / 8).max(Duration::from_secs(3_600)));
     let last_seen = by_field(Some(long), &[("category", short)]);
-    let options =
-        PruneOptions { allow: true, ..trained.options(folder.path(), Measures { last_seen, ..Measures::default() }) };
+    let mut options = trained.options(folder.path(), Measures { last_seen, ..Measures::default() });
+    options.allow = true;
     prune(&options, &mut |_| ()).unwrap();
     let since = |time: Duration| window_us.1 - i64::try_from(time.as_micros()).unwrap();
     let before = rows(&trained.state());
@@ -284,26 +268,16 @@ fn last_seen_works_in_an_old_state_as_in_a_young_one_and_most_of_a_young_one_is_
         }
         fs::write(path("log.csv"), text).unwrap();
         let state = path(&format!("{days}.parquet"));
-        let options = TrainOptions {
-            logs: vec![path("log.csv").display().to_string()],
-            held_out: Vec::new(),
-            read: ReadOptions { time_column: Some("time".to_owned()), ..ReadOptions::default() },
-            settings: Settings { l1: 0.0, ..Settings::default() },
-            sampling: Sampling::default(),
-            start: None,
-            passes: 1,
-            search: None,
-            last_iterates: false,
-            cache: None,
-            state: state.clone(),
-            replace: true,
-            again: false,
-            arguments: Vec::new(),
-        };
+        let mut options = TrainOptions::new([path("log.csv").display().to_string()], &state);
+        options.read = ReadOptions::default().with(|it| it.time_column = Some("time".to_owned()));
+        options.settings = Settings { l1: 0.0, ..Settings::default() };
+        options.replace = true;
         train(&contract, &options, &mut |_| ()).unwrap();
         let last_seen = by_field(None, &[("user", Duration::from_secs(7 * 86_400))]);
         let measures = Measures { last_seen, ..Measures::default() };
-        let options = PruneOptions { measures, replace: true, ..PruneOptions::new(&state, path("pruned.parquet")) };
+        let mut options = PruneOptions::new(&state, path("pruned.parquet"));
+        options.measures = measures;
+        options.replace = true;
         prune(&options, &mut |_| ()).map(|_| ()).map_err(|error| error.to_string())
     };
     let new_each_day = |day: u32, row: u32| day * 1_000 + row;
@@ -356,7 +330,8 @@ fn categories_missing_from_a_live_list_are_dropped_with_their_crosses() {
     let stranger = "no such category".to_owned();
     let refusal = trained.refusal(folder.path(), list(&[&stranger])).to_string();
     assert!(refusal.starts_with("none of the 1 entries of the live list"), "{refusal}");
-    let insisting = PruneOptions { allow: true, ..trained.options(folder.path(), list(&live[..3])) };
+    let mut insisting = trained.options(folder.path(), list(&live[..3]));
+    insisting.allow = true;
     let bill = prune(&insisting, &mut |_| ()).unwrap().bill;
     assert_eq!(bill.total.fields.iter().find(|field| field.field == "category").unwrap().after.categories, 3);
 }
@@ -373,31 +348,15 @@ fn prune_titles(normalize: &str, max_dropped_share: f64) -> Result<(Vec<String>,
     let titles = ["\u{30ac}", "\u{30ab}\u{3099}", "caf\u{e9}", "plain", "old"];
     let rows = (0..50).map(|row| format!("{},{}\n", titles[row % titles.len()], u8::from(row % 3 == 0)));
     fs::write(path("log.csv"), format!("title,clicked\n{}", rows.collect::<String>())).unwrap();
-    let options = TrainOptions {
-        logs: vec![path("log.csv").display().to_string()],
-        held_out: Vec::new(),
-        read: ReadOptions::default(),
-        settings: Settings { l1: 0.0, ..Settings::default() },
-        start: None,
-        sampling: Sampling::default(),
-        search: None,
-        last_iterates: false,
-        cache: None,
-        passes: 1,
-        state: path("state.parquet"),
-        replace: false,
-        again: false,
-        arguments: Vec::new(),
-    };
+    let mut options = TrainOptions::new([path("log.csv").display().to_string()], path("state.parquet"));
+    options.settings = Settings { l1: 0.0, ..Settings::default() };
     train(&omomi_train::toml::parse_contract(&contract).unwrap(), &options, &mut |_| ()).unwrap();
     fs::write(path("live.csv"), "title\n\u{30ab}\u{3099}\ncafe\u{301}\nplain\n").unwrap();
     let list = LiveList { path: path("live.csv"), field: "title".to_owned(), csv: CsvDialect::default() };
     let measures = Measures { live: Some(list), ..Measures::default() };
-    let options = PruneOptions {
-        measures,
-        max_dropped_share,
-        ..PruneOptions::new(path("state.parquet"), path("pruned.parquet"))
-    };
+    let mut options = PruneOptions::new(path("state.parquet"), path("pruned.parquet"));
+    options.measures = measures;
+    options.max_dropped_share = max_dropped_share;
     let report = prune(&options, &mut |_| ())?;
     let kept = rows_of(&path("pruned.parquet"));
     Ok((kept, report.bill.warnings))
@@ -449,7 +408,9 @@ fn bias_is_fitted_again_after_a_cut_by_magnitude() {
     let bias = reader.next_batch().unwrap().unwrap().row(0).weight;
     assert_eq!(packed.model.bias(), bias);
 
-    let without = PruneOptions { held_out: Vec::new(), replace: true, ..trained.options(folder.path(), measures) };
+    let mut without = trained.options(folder.path(), measures);
+    without.held_out = Vec::new();
+    without.replace = true;
     let refusal = prune(&without, &mut |_| ()).unwrap_err().to_string();
     assert!(refusal.starts_with("--min-magnitude needs held-out rows"), "{refusal}");
     let lower = Measures { l1: Some(-1.0), ..Measures::default() };
@@ -493,13 +454,16 @@ fn size_that_the_store_would_reject_is_found_before_packing() {
     let verifier = Verifier { program: env!("CARGO_BIN_EXE_omomi").into(), ..Verifier::this_program().unwrap() };
     publish(
         &store,
-        &PublishOptions { file, verifier, signature: None, blessing: Some(BlessingPolicy::Off) },
+        &PublishOptions::new(file, verifier).with(|it| it.blessing = Some(BlessingPolicy::Off)),
         &mut |_| (),
     )
     .unwrap();
     let check = |measures: Measures, allow: bool| {
-        let options = trained.options(folder.path(), measures);
-        prune(&PruneOptions { store: Some(store.dir().to_owned()), allow, replace: true, ..options }, &mut |_| ())
+        let mut options = trained.options(folder.path(), measures);
+        options.store = Some(store.dir().to_owned());
+        options.allow = allow;
+        options.replace = true;
+        prune(&options, &mut |_| ())
     };
     let small = || Measures { max_bytes: Some(200_000), ..Measures::default() };
     let refusal = check(small(), false).unwrap_err().to_string();

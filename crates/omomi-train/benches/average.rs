@@ -43,14 +43,11 @@ fn main() {
     let features = features(feature_count);
     let states: Vec<PathBuf> = (0..SHARD_COUNT).map(|shard| write_shard(folder.path(), shard, &features)).collect();
     let out = folder.path().join("merged.parquet");
-    let options = |rule| AverageOptions {
-        states: states.clone(),
-        start: None,
-        rule,
-        allow_uneven: false,
-        state: out.clone(),
-        replace: true,
-        arguments: Vec::new(),
+    let options = |rule| {
+        AverageOptions::new(&states, &out).with(|it| {
+            it.rule = rule;
+            it.replace = true;
+        })
     };
 
     let report = average(&options(Rule::Curvature), &mut |_| ()).expect("an average");

@@ -9,10 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use omomi::weight_file::table::Encoding;
-use omomi_train::learn::{Sampling, Settings, TrainOptions, train};
-use omomi_train::log::ReadOptions;
+use omomi_train::learn::{Settings, TrainOptions, train};
 use omomi_train::log::generate::{self, LogSpec, WriteOptions};
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, pack};
+use omomi_train::pack::{PackOptions, pack};
 use omomi_train::prune::{Bill, CurvePoint, Measures, PruneOptions, prune};
 
 /// Number of files of the log, in order of time. The last one is held out.
@@ -59,12 +58,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         for encoding in Encoding::ALL {
             let out = folder.path().join("pruned.parquet");
             let measures = Measures { max_bytes: Some(max_bytes), encodings: vec![encoding], ..Measures::default() };
-            let options = PruneOptions {
-                measures,
-                replace: true,
-                held_out: vec![held_out.clone()],
-                ..PruneOptions::new(&state, &out)
-            };
+            let mut options = PruneOptions::new(&state, &out);
+            options.measures = measures;
+            options.replace = true;
+            options.held_out = vec![held_out.clone()];
             let start = Instant::now();
             let bill = prune(&options, &mut |_| ())?.bill;
             let seconds = start.elapsed().as_secs_f64();
@@ -95,34 +92,18 @@ fn at_budget(bill: &Bill, cut: &str, growth: &dyn Fn(f64) -> f64) -> String {
 }
 
 fn learn(logs: &[String], l1: f64, state: &Path) -> Result<(), Box<dyn Error>> {
-    let options = TrainOptions {
-        logs: logs.to_vec(),
-        held_out: Vec::new(),
-        read: ReadOptions::default(),
-        settings: Settings { l1, ..Settings::default() },
-        start: None,
-        sampling: Sampling::default(),
-        search: None,
-        last_iterates: false,
-        cache: None,
-        passes: 1,
-        state: state.to_owned(),
-        replace: false,
-        again: false,
-        arguments: Vec::new(),
-    };
+    let mut options = TrainOptions::new(logs, state);
+    options.settings = Settings { l1, ..Settings::default() };
     train(&omomi_train::toml::parse_contract(generate::CONTRACT)?, &options, &mut |_| ())?;
     Ok(())
 }
 
 /// Returns the bill of a state from which only weights of 0 are cut.
 fn whole(state: &Path, held_out: &str, folder: &Path) -> Result<Bill, Box<dyn Error>> {
-    let options = PruneOptions {
-        measures: Measures { max_bytes: Some(u64::from(u32::MAX)), ..Measures::default() },
-        replace: true,
-        held_out: vec![held_out.to_owned()],
-        ..PruneOptions::new(state, folder.join("whole.parquet"))
-    };
+    let mut options = PruneOptions::new(state, folder.join("whole.parquet"));
+    options.measures = Measures { max_bytes: Some(u64::from(u32::MAX)), ..Measures::default() };
+    options.replace = true;
+    options.held_out = vec![held_out.to_owned()];
     Ok(prune(&options, &mut |_| ())?.bill)
 }
 
@@ -132,15 +113,8 @@ fn loss(bill: &Bill) -> f64 {
 
 fn packed_len(state: &Path, held_out: &str, encoding: Encoding) -> Result<u64, Box<dyn Error>> {
     let out = state.with_extension("omomi");
-    let options = PackOptions {
-        state: state.to_owned(),
-        held_out: vec![held_out.to_owned()],
-        read: ReadOptions::default(),
-        logic_id: "bench".to_owned(),
-        generation: 1,
-        calibrator: DEFAULT_CALIBRATOR,
-        encoding,
-    };
+    let mut options = PackOptions::new(state, [held_out], "bench", 1);
+    options.encoding = encoding;
     let report = pack(&omomi_train::toml::parse_contract(generate::CONTRACT)?, &options, &out, &mut |_| ())?;
     drop(report);
     let len = fs::metadata(&out)?.len();

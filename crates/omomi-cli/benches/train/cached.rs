@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use omomi::contract::Contract;
-use omomi_train::learn::{Account, Event, Sampling, Settings, TrainOptions, train};
-use omomi_train::log::ReadOptions;
+use omomi_train::learn::{Account, Event, Settings, TrainOptions, train};
 
 use crate::support::core_time::CoreTime;
 
@@ -48,22 +47,11 @@ impl Run<'_> {
         cache: Option<PathBuf>,
         watch: &mut dyn FnMut(Event<'_>),
     ) -> Account {
-        let options = TrainOptions {
-            logs: vec![self.log.to_str().expect("UTF-8").to_owned()],
-            held_out: Vec::new(),
-            read: ReadOptions::default(),
-            settings,
-            sampling: Sampling::default(),
-            start: None,
-            passes,
-            search: None,
-            last_iterates: false,
-            cache,
-            state: self.folder.join("state.parquet"),
-            replace: true,
-            again: false,
-            arguments: Vec::new(),
-        };
+        let mut options = TrainOptions::new([self.log.to_str().expect("UTF-8")], self.folder.join("state.parquet"));
+        options.settings = settings;
+        options.passes = passes;
+        options.cache = cache;
+        options.replace = true;
         train(self.contract, &options, watch).expect("a log of good rows")
     }
 }

@@ -41,16 +41,12 @@ pub(crate) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = DraftOptions {
-        logs: arguments.logs.clone(),
-        label: arguments.label.clone(),
-        max_rows: arguments.rows,
-        read: ReadOptions {
-            csv: arguments.csv.dialect(),
-            max_bad_rows: arguments.max_bad_rows,
-            ..ReadOptions::default()
-        },
-    };
+    let mut options = DraftOptions::new(&arguments.logs, &arguments.label);
+    options.max_rows = arguments.rows;
+    options.read = ReadOptions::default().with(|it| {
+        it.csv = arguments.csv.dialect();
+        it.max_bad_rows = arguments.max_bad_rows;
+    });
     let mut progress = None;
     let draft = draft_contract(&options, &mut |reader| {
         progress.get_or_insert_with(|| ReadProgress::new("draft", reader, arguments.quiet)).update(reader);

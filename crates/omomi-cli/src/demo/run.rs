@@ -11,9 +11,9 @@ use omomi::weight_file::layout::SectionKind;
 use omomi::weight_file::table::Encoding;
 use omomi::{Instructions, LoadMode, Model};
 use omomi_train::evaluate::{Evaluator, Metrics, evaluate};
-use omomi_train::learn::{Account, Sampling, Settings, TrainOptions, train};
+use omomi_train::learn::{Account, TrainOptions, train};
 use omomi_train::log::{Categories, LogReader, ReadOptions};
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, PackReport, pack};
+use omomi_train::pack::{PackOptions, PackReport, pack};
 
 use super::TIME_COLUMN;
 use crate::Failure;
@@ -47,35 +47,16 @@ impl Run {
         let generations = folder.join("generations");
         fs::create_dir_all(&generations)?;
         let state = folder.join("state.parquet");
-        let options = TrainOptions {
-            logs: logs.to_vec(),
-            held_out: Vec::new(),
-            read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
-            settings: Settings::default(),
-            sampling: Sampling::default(),
-            start: None,
-            passes: 1,
-            search: None,
-            last_iterates: false,
-            cache: None,
-            state: state.clone(),
-            replace: true,
-            again: false,
-            arguments: vec!["demo".to_owned()],
-        };
+        let mut options = TrainOptions::new(logs, &state);
+        options.read = ReadOptions::default().with(|it| it.time_column = Some(TIME_COLUMN.to_owned()));
+        options.replace = true;
+        options.arguments = vec!["demo".to_owned()];
         let account = train(contract, &options, &mut |_| ())?;
         // The name of a weight file is never used twice, so each run of the demo makes the next generation.
         let generation = next_generation(&generations)?;
         let weight_file = generations.join(format!("{generation:06}.omomi"));
-        let options = PackOptions {
-            state: state.clone(),
-            held_out: vec![held_out.to_owned()],
-            read: ReadOptions::default(),
-            logic_id: logic_id.to_owned(),
-            generation,
-            calibrator: DEFAULT_CALIBRATOR,
-            encoding: Encoding::F32,
-        };
+        let mut options = PackOptions::new(&state, [held_out], logic_id, generation);
+        options.encoding = Encoding::F32;
         let report = pack(contract, &options, &weight_file, &mut |_| ())?;
         let model = Model::load(&weight_file, LoadMode::Map)?;
         let mut reader = LogReader::open(contract, &[held_out], ReadOptions::default())?;

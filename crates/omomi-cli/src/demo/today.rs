@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use omomi::store::Store;
 use omomi_train::evaluate::{By, Calibration, EvaluateOptions, Evaluation, ModelEvaluation, evaluate_files};
-use omomi_train::judge::gate::{Declared, Figures, GateOptions, GateSettings, gate};
+use omomi_train::judge::gate::{Declared, Figures, GateOptions, gate};
 use omomi_train::judge::report::{self, ReportInputs};
-use omomi_train::learn::shards::{ShardsAccount, Split, TrainShardsOptions, shard_alpha, train_shards};
-use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::learn::shards::{ShardsAccount, TrainShardsOptions, shard_alpha, train_shards};
+use omomi_train::learn::{Settings, TrainOptions};
 use omomi_train::log::ReadOptions;
 use omomi_train::operate::publish::{PublishOptions, Verifier, blessing_path, publish};
 use omomi_train::operate::served::served;
-use omomi_train::pack::{DEFAULT_CALIBRATOR, PackOptions, chosen_encoding, pack};
+use omomi_train::pack::{PackOptions, chosen_encoding, pack};
 use omomi_train::prune::{Measures, PruneOptions, PruneReport, bill_path, prune};
 
 use super::run::{LOGIC_ID, Run, next_generation};
@@ -81,35 +81,15 @@ fn budget(yesterday: &Run) -> Result<u64, Failure> {
 /// Trains one shard per half of the log and averages them. Shards that an earlier demo finished are reused.
 fn train_and_average(log: &GeneratedLog, merged: &Path) -> Result<ShardsAccount, Failure> {
     let settings = Settings::default();
-    let options = TrainShardsOptions {
-        train: TrainOptions {
-            logs: log.learned_parts().to_vec(),
-            held_out: Vec::new(),
-            read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
-            settings: Settings { alpha: shard_alpha(settings.alpha, SHARD_COUNT, 1), ..settings },
-            start: None,
-            sampling: Sampling::default(),
-            search: None,
-            last_iterates: false,
-            cache: None,
-            passes: 1,
-            state: merged.to_owned(),
-            replace: true,
-            again: false,
-            arguments: vec!["demo".to_owned()],
-        },
-        contract_file: log.contract_file.clone(),
-        shard_count: SHARD_COUNT,
-        split: Split::File,
-        process_count: SHARD_COUNT as usize,
-        retry_count: 2,
-        round_count: 1,
-        rule: omomi_train::learn::average::Rule::Curvature,
-        allow_uneven: false,
-        recalibrate_on: vec![log.fitting_part().to_owned()],
-        work_dir: merged.with_extension("shards"),
-        program: std::env::current_exe()?,
-    };
+    let mut train = TrainOptions::new(log.learned_parts(), merged);
+    train.read = ReadOptions::default().with(|it| it.time_column = Some(TIME_COLUMN.to_owned()));
+    train.settings = Settings { alpha: shard_alpha(settings.alpha, SHARD_COUNT, 1), ..settings };
+    train.replace = true;
+    train.arguments = vec!["demo".to_owned()];
+    let mut options = TrainShardsOptions::new(train, &log.contract_file, SHARD_COUNT, std::env::current_exe()?);
+    options.process_count = SHARD_COUNT as usize;
+    options.round_count = 1;
+    options.recalibrate_on = vec![log.fitting_part().to_owned()];
     Ok(train_shards(&log.contract, &options, &mut |_| ())?)
 }
 
@@ -126,12 +106,10 @@ fn print_average(account: &ShardsAccount) {
 }
 
 fn prune_to(budget: u64, merged: &Path, pruned: &Path, log: &GeneratedLog) -> Result<PruneReport, Failure> {
-    let options = PruneOptions {
-        replace: true,
-        measures: Measures { max_bytes: Some(budget), ..Measures::default() },
-        held_out: vec![log.fitting_part().to_owned()],
-        ..PruneOptions::new(merged, pruned)
-    };
+    let mut options = PruneOptions::new(merged, pruned);
+    options.replace = true;
+    options.measures = Measures { max_bytes: Some(budget), ..Measures::default() };
+    options.held_out = vec![log.fitting_part().to_owned()];
     Ok(prune(&options, &mut |_| ())?)
 }
 
@@ -157,30 +135,20 @@ fn pack_next(pruned: &Path, log: &GeneratedLog) -> Result<PathBuf, Failure> {
     let generations = log.folder.join("generations");
     let generation = next_generation(&generations)?;
     let weight_file = generations.join(format!("{generation:06}.omomi"));
-    let options = PackOptions {
-        state: pruned.to_owned(),
-        held_out: vec![log.fitting_part().to_owned()],
-        read: ReadOptions::default(),
-        logic_id: LOGIC_ID.to_owned(),
-        generation,
-        calibrator: DEFAULT_CALIBRATOR,
-        encoding: chosen_encoding(pruned)?.unwrap_or_default(),
-    };
+    let mut options = PackOptions::new(pruned, [log.fitting_part()], LOGIC_ID, generation);
+    options.encoding = chosen_encoding(pruned)?.unwrap_or_default();
     pack(&log.contract, &options, &weight_file, &mut |_| ())?;
     say!("  pack         {}, {}", weight_file.display(), bytes(fs::metadata(&weight_file)?.len()));
     Ok(weight_file)
 }
 
 fn evaluate_options(file: &Path, baseline: Option<&Path>, log: &GeneratedLog) -> EvaluateOptions {
-    EvaluateOptions {
-        files: vec![file.to_owned()],
-        baseline: baseline.map(Path::to_owned),
-        logs: vec![log.evaluation_part().to_owned()],
-        read: ReadOptions { time_column: Some(TIME_COLUMN.to_owned()), ..ReadOptions::default() },
-        by: By::Columns(vec!["format".to_owned(), "device".to_owned()]),
-        user: Some("user_id".to_owned()),
-        seed: 1,
-    }
+    EvaluateOptions::new([file], [log.evaluation_part()]).with(|it| {
+        it.baseline = baseline.map(Path::to_owned);
+        it.read = ReadOptions::default().with(|it| it.time_column = Some(TIME_COLUMN.to_owned()));
+        it.by = By::Columns(vec!["format".to_owned(), "device".to_owned()]);
+        it.user = Some("user_id".to_owned());
+    })
 }
 
 fn evaluate_against(yesterday: &Path, today: &Path, log: &GeneratedLog) -> Result<Evaluation, Failure> {
@@ -194,14 +162,9 @@ fn first_figures(yesterday: &Run, log: &GeneratedLog) -> Figures {
 
 /// Publishes a file if it passes the gate. Otherwise prints the reasons.
 fn publish_blessed(file: &Path, figures: &Figures, declared: Declared, store: &Store) -> Result<(), Failure> {
-    let options = GateOptions {
-        file: file.to_owned(),
-        figures: figures.clone(),
-        settings: GateSettings::default(),
-        settings_source: "the built-in settings".to_owned(),
-        declared,
-        store: store.dir().is_dir().then(|| store.dir().to_owned()),
-    };
+    let mut options = GateOptions::new(file, figures.clone());
+    options.declared = declared;
+    options.store = store.dir().is_dir().then(|| store.dir().to_owned());
     let verdict = gate(&options, &mut |_| ())?;
     for check in verdict.reasons() {
         let subject = check.subject.as_deref().unwrap_or("the file");
@@ -211,8 +174,7 @@ fn publish_blessed(file: &Path, figures: &Figures, declared: Declared, store: &S
     if !verdict.passed() {
         return Ok(());
     }
-    let options =
-        PublishOptions { file: file.to_owned(), verifier: Verifier::this_program()?, signature: None, blessing: None };
+    let options = PublishOptions::new(file, Verifier::this_program()?);
     let published = publish(store, &options, &mut |_| ())?;
     say!(
         "  publish      generation {}, blessed by {} checks of the gate: {}",

@@ -45,11 +45,10 @@ fn each_request(
 
 fn score_one_by_one(world: &World, file: &str) -> Vec<Scored> {
     let model = Model::load(world.path(file), LoadMode::Copy).unwrap();
-    let options = ReadOptions {
-        time_column: Some("timestamp".to_owned()),
-        extra_columns: vec!["device".to_owned(), "user_id".to_owned()],
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions::default().with(|it| {
+        it.time_column = Some("timestamp".to_owned());
+        it.extra_columns = vec!["device".to_owned(), "user_id".to_owned()];
+    });
     let mut scored = Vec::new();
     each_request(world, &model, options, |batch, index, scorer, request| {
         scorer.predict_plain(request, 1).unwrap();
@@ -219,15 +218,11 @@ fn field_rates_and_facts_match_the_file() {
             "pack --contract logs/contract.toml --state state.parquet --held-out logs/part-002.parquet --logic-id feed-v1 \
              --generation 2 --out {encoding}.omomi --encoding {encoding} --quiet"
         ));
-        let options = EvaluateOptions {
-            files: vec![world.path(&format!("{encoding}.omomi"))],
-            baseline: None,
-            logs: vec![world.path("logs/part-002.parquet").to_str().unwrap().to_owned()],
-            read: ReadOptions::default(),
-            by: By::Fields,
-            user: None,
-            seed: 1,
-        };
+        let mut options = EvaluateOptions::new(
+            [world.path(&format!("{encoding}.omomi"))],
+            [world.path("logs/part-002.parquet").to_str().unwrap().to_owned()],
+        );
+        options.by = By::Fields;
         let small = evaluate_files(&options, &mut |_| ()).unwrap();
         near(small.models[0].file.largest_weight / facts.largest_weight, 1.0, 1e-3, encoding);
         assert!(small.models[0].by.iter().any(|by| by.column == "creative_id"));

@@ -26,7 +26,7 @@ fn digest_of(fixture: &Fixture, generation: u64) -> String {
 }
 
 fn asking(file: &Path) -> PublishOptions {
-    PublishOptions { blessing: None, ..options(file) }
+    options(file).with(|it| it.blessing = None)
 }
 
 /// Asserts that publishing fails with this error and changes nothing.
@@ -116,7 +116,8 @@ fn the_limits_of_a_store_set_the_blessing_policy_and_the_option_overrides_them()
     let limits = fixture.store.dir().join("limits.toml");
     fs::write(&limits, "blessing = \"off\"").unwrap();
     let file = Wanted::generation(2).file_in(fixture.folder());
-    let requiring = PublishOptions { blessing: Some(BlessingPolicy::Require), ..options(&file) };
+    let mut requiring = options(&file);
+    requiring.blessing = Some(BlessingPolicy::Require);
     assert_refused(&fixture, &requiring, "not_blessed", "the file has no blessing");
     publish(&fixture.store, &asking(&file), &mut |_| ()).unwrap();
 

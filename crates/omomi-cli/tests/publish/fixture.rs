@@ -101,7 +101,7 @@ pub fn verifier() -> Verifier {
 /// No blessing is required, because most tests do not run the gate.
 pub fn options(file: &Path) -> PublishOptions {
     let blessing = Some(BlessingPolicy::Off);
-    PublishOptions { file: file.to_owned(), verifier: verifier(), signature: None, blessing }
+    PublishOptions::new(file, verifier()).with(|it| it.blessing = blessing)
 }
 
 /// A store, and a folder for files beside it.

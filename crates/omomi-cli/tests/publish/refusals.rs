@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use omomi::Owner;
 use omomi::weight_file::layout::SectionKind;
-use omomi_train::operate::publish::{PublishOptions, Step, Verifier, Warning, publish};
+use omomi_train::operate::publish::{Step, Verifier, Warning, publish};
 
 use crate::fixture::{Fixture, Wanted, everything_in, leftovers_in, options, published_generation};
 use crate::sealing::{put, reseal, u64_at};
@@ -239,7 +239,8 @@ fn a_verifier_without_a_verdict_approves_nothing() {
             time_limit: Duration::from_millis(500),
         };
         let before = everything_in(fixture.folder());
-        let options = PublishOptions { verifier, ..options(&file) };
+        let mut options = options(&file);
+        options.verifier = verifier;
         let error = publish(&fixture.store, &options, &mut |_| ()).unwrap_err();
         assert_eq!((error.name(), error.owner()), (name, Owner::Infra), "{error}");
         assert_eq!(everything_in(fixture.folder()), before);

@@ -9,7 +9,7 @@ use omomi::weight_file::WeightFile;
 use omomi::weight_file::layout::{self, SectionKind};
 use omomi::weight_file::signature::{PublicKey, SignaturePolicy, SignatureState, TrustedKeys, verify_signature};
 use omomi::{Code, Error, Model, Owner};
-use omomi_train::operate::publish::{PublishError, PublishOptions, Published, publish};
+use omomi_train::operate::publish::{PublishError, Published, publish};
 use omomi_train::pack::signing::{PrivateKey, sign, sign_file};
 
 use crate::fixture::{Fixture, Wanted, options, published_generation};
@@ -242,7 +242,8 @@ fn the_options_of_the_publisher_override_the_limits_of_the_store() {
     let fixture = Fixture::with([1]);
     let file = Wanted::generation(2).file_in(fixture.folder());
     let keys = trusted([&PrivateKey::generate()]);
-    let options = PublishOptions { signature: Some((SignaturePolicy::Require, keys)), ..options(&file) };
+    let mut options = options(&file);
+    options.signature = Some((SignaturePolicy::Require, keys));
     let error = publish(&fixture.store, &options, &mut |_| ()).unwrap_err();
     assert_eq!(error.name(), Code::SignatureMissing.name());
 }
@@ -260,7 +261,8 @@ fn an_option_of_the_publisher_does_not_override_what_the_store_requires() {
     let publish_with = |bytes: &[u8], signature: Option<(SignaturePolicy, TrustedKeys)>| {
         let _ = fs::remove_file(&file);
         fs::write(&file, bytes).unwrap();
-        let options = PublishOptions { signature, ..options(&file) };
+        let mut options = options(&file);
+        options.signature = signature;
         publish(&fixture.store, &options, &mut |_| ()).map_err(|error| error.name().to_owned())
     };
     for policy in SignaturePolicy::ALL {

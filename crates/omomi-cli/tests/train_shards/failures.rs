@@ -39,7 +39,7 @@ fn fails_and_recovers(
     assert_eq!(again.reused.len(), 2);
 
     // The result is the same as without a failure.
-    let fresh = TrainShardsOptions { work_dir: fixture.path("fresh"), ..good };
+    let fresh = good.with(|it| it.work_dir = fixture.path("fresh"));
     assert!(fixture.merged(&fresh).0 == bytes);
     seen
 }
@@ -50,7 +50,8 @@ fn a_killed_shard_is_restarted_alone() {
     let (undisturbed, _) = fixture.merged(&fixture.options());
     fs::remove_dir_all(fixture.path("work")).unwrap();
     let once = "case $ALL in *--shard=2/3*) if mkdir \"$0.killed\" 2>/dev/null; then kill -KILL $$; fi;; esac";
-    let options = TrainShardsOptions { program: fixture.program("killed-once", once), ..fixture.options() };
+    let mut options = fixture.options();
+    options.program = fixture.program("killed-once", once);
     let (bytes, seen) = fixture.merged(&options);
     assert_eq!(seen.died.len(), 1);
     let (shard, message) = &seen.died[0];
@@ -64,7 +65,8 @@ fn a_killed_shard_is_restarted_alone() {
 fn a_shard_that_is_killed_every_time_fails_and_the_others_are_kept() {
     let fixture = Fixture::new();
     let always = "case $ALL in *--shard=2/3*) echo so much memory >&2; kill -KILL $$;; esac";
-    let options = TrainShardsOptions { program: fixture.program("killed", always), ..fixture.options() };
+    let mut options = fixture.options();
+    options.program = fixture.program("killed", always);
     let words =
         ["its process ended with signal: 9 (SIGKILL), with the output: so much memory", "shard-0002.stderr.txt"];
     let seen = fails_and_recovers(&fixture, &options, 2, &words, || fixture.options());
@@ -79,15 +81,21 @@ fn a_missing_file_fails_the_shard_that_has_it() {
     let script = format!("case $ALL in *log-4.parquet*) mv {gone} {kept} 2>/dev/null;; esac");
     let program = fixture.program("takes-away", &script);
     // Each shard has at most two files. The last file is alone in its shard, or the second one there.
-    let options = TrainShardsOptions { split: Split::File, program, allow_uneven: true, ..fixture.options() };
+    let mut options = fixture.options();
+    options.split = Split::File;
+    options.program = program;
+    options.allow_uneven = true;
     let shard = shard_with(&fixture, &options, 4);
     fails_and_recovers(&fixture, &options, shard, &[&format!("no file matches `{gone}`")], || {
         fs::rename(fixture.path("kept"), fixture.log(4)).unwrap();
-        TrainShardsOptions { split: Split::File, allow_uneven: true, ..fixture.options() }
+        fixture.options().with(|it| {
+            it.split = Split::File;
+            it.allow_uneven = true;
+        })
     });
     // A file that is missing from the beginning is reported before anything is done.
     fs::remove_file(fixture.log(4)).unwrap();
-    let error = fixture.train(&TrainShardsOptions { work_dir: fixture.path("none"), ..options }).0.unwrap_err();
+    let error = fixture.train(&options.with(|it| it.work_dir = fixture.path("none"))).0.unwrap_err();
     assert!(error.to_string().starts_with(&format!("no file matches `{gone}`")), "{error}");
     assert!(!fixture.path("none").exists());
 }
@@ -108,7 +116,8 @@ fn a_full_disk_fails_the_shard_that_writes_to_it() {
     let fixture = Fixture::new();
     // The files of that process may not grow beyond 8 blocks, and the signal for it is ignored, so that writing fails.
     let script = "case $ALL in *--shard=3/3*) trap '' XFSZ; ulimit -f 8;; esac";
-    let options = TrainShardsOptions { program: fixture.program("full", script), ..fixture.options() };
+    let mut options = fixture.options();
+    options.program = fixture.program("full", script);
     let state = fixture.state_of_shard(3);
     let seen = fails_and_recovers(&fixture, &options, 3, &["cannot write ", &state.display().to_string()], || {
         fixture.options()
@@ -136,8 +145,9 @@ fn a_bad_row_fails_the_shard_that_has_its_file() {
     }
     let good = text(1);
     fs::write(&paths[1], good.replacen("\n0,", "\n7,", 1)).unwrap();
-    let mut options =
-        TrainShardsOptions { split: Split::File, contract_file: fixture.path("small.toml"), ..fixture.options() };
+    let mut options = fixture.options();
+    options.split = Split::File;
+    options.contract_file = fixture.path("small.toml");
     options.train.logs = paths.iter().map(|path| path.display().to_string()).collect();
     options.train.read.time_column = None;
 
@@ -171,7 +181,9 @@ fn a_contract_that_changes_during_training_fails_the_shards_that_read_the_new_on
     let (contract_file, other) = (fixture.contract_file(), fixture.path("other.toml"));
     let script = format!("case $ALL in *--shard=3/3*) cp {} {};; esac", other.display(), contract_file.display());
     let program = fixture.program("renames", &script);
-    let options = TrainShardsOptions { program, process_count: 1, ..fixture.options() };
+    let mut options = fixture.options();
+    options.program = program;
+    options.process_count = 1;
     let words = [format!("{} changed during training: expected the fingerprint ", contract_file.display())];
     fails_and_recovers(&fixture, &options, 3, &words.each_ref().map(String::as_str), || {
         fs::write(fixture.contract_file(), CONTRACT).unwrap();

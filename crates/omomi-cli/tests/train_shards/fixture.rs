@@ -6,11 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use omomi::contract::Contract;
-use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
     ProgressEvent, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards,
 };
-use omomi_train::learn::{Sampling, Settings, TrainOptions};
+use omomi_train::learn::{Settings, TrainOptions};
 use omomi_train::log::ReadOptions;
 use omomi_train::log::generate::{CONTRACT, LogSpec, WriteOptions, write};
 
@@ -66,35 +65,17 @@ impl Fixture {
 
     /// Returns options for three random shards and two processes.
     pub fn options(&self) -> TrainShardsOptions {
-        TrainShardsOptions {
-            train: TrainOptions {
-                logs: self.logs(),
-                held_out: Vec::new(),
-                read: ReadOptions { time_column: Some("timestamp".to_owned()), ..ReadOptions::default() },
-                settings: Settings { alpha: 0.1, ..Settings::default() },
-                start: None,
-                sampling: Sampling::default(),
-                search: None,
-                last_iterates: false,
-                cache: None,
-                passes: 1,
-                state: self.path("merged.parquet"),
-                replace: true,
-                again: false,
-                arguments: Vec::new(),
-            },
-            contract_file: self.contract_file(),
-            shard_count: 3,
-            split: Split::Random,
-            process_count: 2,
-            retry_count: 1,
-            round_count: 1,
-            rule: Rule::Curvature,
-            allow_uneven: false,
-            recalibrate_on: Vec::new(),
-            work_dir: self.path("work"),
-            program: OMOMI.into(),
-        }
+        let mut train = TrainOptions::new(self.logs(), self.path("merged.parquet"));
+        train.read = ReadOptions::default().with(|it| it.time_column = Some("timestamp".to_owned()));
+        train.settings = Settings { alpha: 0.1, ..Settings::default() };
+        train.replace = true;
+        let mut options = TrainShardsOptions::new(train, self.contract_file(), 3, OMOMI);
+        options.split = Split::Random;
+        options.process_count = 2;
+        options.retry_count = 1;
+        options.round_count = 1;
+        options.work_dir = self.path("work");
+        options
     }
 
     /// Writes a program that runs `script` and then trains the shard. In `script`, `$ALL` is one word with all

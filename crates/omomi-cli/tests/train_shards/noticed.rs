@@ -5,10 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use omomi::contract::Contract;
-use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{ShardsAccount, Split, TrainShardsError, TrainShardsOptions, train_shards};
 use omomi_train::learn::{Account, Sampling, Settings, StartOptions, TrainOptions, train};
-use omomi_train::log::ReadOptions;
 
 use crate::fixture::OMOMI;
 
@@ -55,22 +53,12 @@ impl Logs {
     }
 
     fn options(&self, name: &str) -> TrainOptions {
-        TrainOptions {
-            logs: vec![self.path(&format!("{name}-*.jsonl")).display().to_string()],
-            held_out: Vec::new(),
-            read: ReadOptions::default(),
-            settings: Settings { l1: 0.0, ..Settings::default() },
-            start: None,
-            sampling: Sampling::default(),
-            search: None,
-            last_iterates: false,
-            cache: None,
-            passes: 1,
-            state: self.path("state.parquet"),
-            replace: true,
-            again: true,
-            arguments: Vec::new(),
-        }
+        TrainOptions::new([self.path(&format!("{name}-*.jsonl")).display().to_string()], self.path("state.parquet"))
+            .with(|it| {
+                it.settings = Settings { l1: 0.0, ..Settings::default() };
+                it.replace = true;
+                it.again = true;
+            })
     }
 
     fn train(&self, options: &TrainOptions) -> Account {
@@ -78,20 +66,14 @@ impl Logs {
     }
 
     fn train_shards(&self, train: TrainOptions, split: Split) -> Result<ShardsAccount, TrainShardsError> {
-        let options = TrainShardsOptions {
-            train: TrainOptions { state: self.path("merged.parquet"), ..train },
-            contract_file: self.path("contract.toml"),
-            shard_count: 3,
-            split,
-            process_count: 2,
-            retry_count: 0,
-            round_count: 1,
-            rule: Rule::Curvature,
-            allow_uneven: true,
-            recalibrate_on: Vec::new(),
-            work_dir: self.path("work"),
-            program: OMOMI.into(),
-        };
+        let train = train.with(|it| it.state = self.path("merged.parquet"));
+        let mut options = TrainShardsOptions::new(train, self.path("contract.toml"), 3, OMOMI);
+        options.split = split;
+        options.process_count = 2;
+        options.retry_count = 0;
+        options.round_count = 1;
+        options.allow_uneven = true;
+        options.work_dir = self.path("work");
         train_shards(&self.contract(), &options, &mut |_| ())
     }
 }
@@ -161,18 +143,13 @@ fn a_field_without_any_value_in_all_shards_is_an_error() {
 #[test]
 fn values_that_the_start_state_has_not_seen_are_counted_by_field_and_file_in_shards_too() {
     let logs = Logs::new(&[good, good]);
-    let account = logs.train(&TrainOptions { state: logs.path("start.parquet"), ..logs.options("day") });
+    let account = logs.train(&logs.options("day").with(|it| it.state = logs.path("start.parquet")));
     assert!(account.unseen_by_log.is_empty() && warnings(&account).is_empty());
 
     logs.write("next", &[good, good, in_capitals]);
-    let start = StartOptions {
-        state: logs.path("start.parquet"),
-        decay_per_day: 1.0,
-        age_days: None,
-        forget_unseen_days: None,
-        shares: 1,
-    };
-    let options = TrainOptions { start: Some(start), ..logs.options("next") };
+    let start = StartOptions::new(logs.path("start.parquet"));
+    let mut options = logs.options("next");
+    options.start = Some(start);
     let account = logs.train(&options);
     let unseen: Vec<&[u64]> = account.unseen_by_log.iter().map(|log| log.unseen_counts.as_slice()).collect();
     let rows = ROW_COUNT as u64;
@@ -190,9 +167,15 @@ fn values_that_the_start_state_has_not_seen_are_counted_by_field_and_file_in_sha
     // Rows that sampling or a part leaves out do not count, and the others are counted for their file.
     let half = Sampling { negative_rate: 0.5, seed: 1 };
     let start_state = logs.path("half.parquet");
-    logs.train(&TrainOptions { sampling: half, state: start_state.clone(), ..logs.options("day") });
-    let start = options.start.clone().map(|start| StartOptions { state: start_state, ..start });
-    let sampled = logs.train(&TrainOptions { sampling: half, start, ..options });
+    logs.train(&logs.options("day").with(|it| {
+        it.sampling = half;
+        it.state = start_state.clone();
+    }));
+    let start = options.start.clone().map(|start| start.with(|it| it.state = start_state));
+    let sampled = logs.train(&options.with(|it| {
+        it.sampling = half;
+        it.start = start;
+    }));
     let values: Vec<u64> = sampled.unseen_by_log.iter().map(|log| log.value_counts[0]).collect();
     assert_eq!(values.len(), 3);
     assert!(values.iter().all(|&values| (60..140).contains(&values)), "{values:?}");

@@ -14,7 +14,7 @@ fn after(fixture: &Fixture, options: &TrainShardsOptions, change: impl FnOnce(&m
     let mut changed = options.clone();
     change(&mut changed);
     let (second, seen) = fixture.merged(&changed);
-    let fresh = TrainShardsOptions { work_dir: fixture.path("fresh"), ..changed };
+    let fresh = changed.with(|it| it.work_dir = fixture.path("fresh"));
     assert!(fixture.merged(&fresh).0 == second, "what was kept should not have been");
     assert!(first == second || !seen.learned().is_empty());
     seen
@@ -31,7 +31,10 @@ fn finished_shards_are_kept() {
 #[test]
 fn a_changed_log_is_learned_again_by_the_shard_that_has_it() {
     let fixture = Fixture::new();
-    let options = TrainShardsOptions { split: Split::File, allow_uneven: true, shard_count: 5, ..fixture.options() };
+    let mut options = fixture.options();
+    options.split = Split::File;
+    options.allow_uneven = true;
+    options.shard_count = 5;
     let seen = after(&fixture, &options, |_| {
         // Changes one letter of the writer's name. The length stays the same, so every shard keeps its files.
         let mut text = fs::read(fixture.log(0)).unwrap();

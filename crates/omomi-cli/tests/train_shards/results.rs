@@ -14,7 +14,7 @@ fn options(fixture: &Fixture) -> TrainShardsOptions {
     let held_out = options.train.logs.split_off(FILE_COUNT - 1);
     let recalibrate_on = options.train.logs.split_off(FILE_COUNT - 2);
     options.train.held_out = held_out;
-    TrainShardsOptions { recalibrate_on, ..options }
+    options.with(|it| it.recalibrate_on = recalibrate_on)
 }
 
 #[test]
@@ -65,13 +65,7 @@ fn shards_continue_from_a_common_start_which_counts_once() {
     let mut second = fixture.options();
     second.train.logs = later;
     // Half is kept per day, and every shard must use the same age.
-    second.train.start = Some(StartOptions {
-        state: start.clone(),
-        decay_per_day: 0.5,
-        age_days: None,
-        forget_unseen_days: None,
-        shares: 1,
-    });
+    second.train.start = Some(StartOptions::new(&start).with(|it| it.decay_per_day = 0.5));
     let (_, seen) = fixture.merged(&second);
     assert_eq!(seen.stale.len(), 3, "the states of the first training are not part of this one");
     let after = StateReader::open(&second.train.state).unwrap().metadata().clone();
@@ -90,8 +84,9 @@ fn shards_continue_from_a_common_start_which_counts_once() {
 #[test]
 fn finished_weights_can_be_averaged_but_not_in_several_rounds() {
     let fixture = Fixture::new();
-    let options = TrainShardsOptions { rule: Rule::Plain, ..fixture.options() };
-    let error = fixture.train(&TrainShardsOptions { round_count: 2, ..options.clone() }).0.unwrap_err().to_string();
+    let mut options = fixture.options();
+    options.rule = Rule::Plain;
+    let error = fixture.train(&options.clone().with(|it| it.round_count = 2)).0.unwrap_err().to_string();
     assert!(error.starts_with("expected the rule `curvature` for several rounds, found `plain`"), "{error}");
     assert!(!options.work_dir.exists());
     fixture.merged(&options);

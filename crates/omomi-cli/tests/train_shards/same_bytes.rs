@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use omomi_train::learn::shards::{ShardEvent, Split, TrainShardsOptions};
+use omomi_train::learn::shards::{ShardEvent, Split};
 
 use crate::fixture::{Fixture, OMOMI};
 
@@ -11,8 +11,9 @@ use crate::fixture::{Fixture, OMOMI};
 fn the_number_of_processes_and_the_order_in_which_they_end_change_no_byte() {
     let fixture = Fixture::new();
     for split in [Split::File, Split::Column("user_id".to_owned()), Split::Time(None), Split::Random] {
-        let options = TrainShardsOptions { split: split.clone(), ..fixture.options() };
-        let (one_by_one, seen) = fixture.merged(&TrainShardsOptions { process_count: 1, ..options.clone() });
+        let mut options = fixture.options();
+        options.split = split.clone();
+        let (one_by_one, seen) = fixture.merged(&options.clone().with(|it| it.process_count = 1));
         assert_eq!(seen.finished, [1, 2, 3], "{split}");
         fs::remove_dir_all(&options.work_dir).unwrap();
 
@@ -22,7 +23,10 @@ fn the_number_of_processes_and_the_order_in_which_they_end_change_no_byte() {
         let waits = format!("until [ -e {} ] && [ -e {} ]; do sleep 0.02; done", others[0], others[1]);
         let script = format!("case $ALL in *shard-0001.parquet*) {waits};; esac");
         let program = fixture.program(&format!("waits-{}", split.to_string().replace(':', "-")), &script);
-        let (at_once, seen) = fixture.merged(&TrainShardsOptions { process_count: 4, program, ..options.clone() });
+        let (at_once, seen) = fixture.merged(&options.clone().with(|it| {
+            it.process_count = 4;
+            it.program = program;
+        }));
         assert_eq!(seen.finished.last(), Some(&1), "{split}");
         assert!(one_by_one == at_once, "{split}");
         fs::remove_dir_all(&options.work_dir).unwrap();
@@ -32,7 +36,8 @@ fn the_number_of_processes_and_the_order_in_which_they_end_change_no_byte() {
 #[test]
 fn every_row_is_learned_once_over_all_shards_and_rounds() {
     let fixture = Fixture::new();
-    let options = TrainShardsOptions { round_count: 2, ..fixture.options() };
+    let mut options = fixture.options();
+    options.round_count = 2;
     let (outcome, seen) = fixture.train(&options);
     let account = outcome.unwrap();
     assert_eq!(account.average.metadata.rows, 12_000);
@@ -55,7 +60,8 @@ fn every_row_is_learned_once_over_all_shards_and_rounds() {
 fn the_command_of_one_shard_run_by_hand_writes_the_same_bytes() {
     let fixture = Fixture::new();
     for split in ["file", "column:user_id", "time", "random"] {
-        let options = TrainShardsOptions { split: split.parse().unwrap(), ..fixture.options() };
+        let mut options = fixture.options();
+        options.split = split.parse().unwrap();
         fixture.merged(&options);
         let by_hand = fixture.path("by-hand.parquet");
         let output = Command::new(OMOMI)
@@ -77,7 +83,9 @@ fn the_command_of_one_shard_run_by_hand_writes_the_same_bytes() {
 #[test]
 fn more_shards_than_files_are_rejected_when_splitting_by_file() {
     let fixture = Fixture::new();
-    let options = TrainShardsOptions { split: Split::File, shard_count: 6, ..fixture.options() };
+    let mut options = fixture.options();
+    options.split = Split::File;
+    options.shard_count = 6;
     let error = fixture.train(&options).0.unwrap_err().to_string();
     assert!(error.starts_with("expected at least 6 files, one per shard, found 5"), "{error}");
     assert!(!options.work_dir.exists());

@@ -50,6 +50,7 @@ pub struct Naming {
 
 /// A name that cannot be used in a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum NamingError {
     /// The name of the object, class or struct.
     #[error(

@@ -62,6 +62,7 @@ pub enum GuessedKind {
 
 /// Why a column is no field of a draft.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Suspicion {
     /// No row has a value.
     Empty,

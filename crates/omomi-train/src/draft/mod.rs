@@ -19,6 +19,7 @@ pub use survey::ColumnFacts;
 
 /// What to draft a contract from.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DraftOptions {
     /// Paths and patterns of the logs.
     pub logs: Vec<String>,
@@ -28,6 +29,26 @@ pub struct DraftOptions {
     pub max_rows: u64,
     /// How to read the logs. Its columns are not used.
     pub read: ReadOptions,
+}
+
+impl DraftOptions {
+    /// Returns options that read at most 1,000,000 rows.
+    #[must_use]
+    pub fn new(logs: impl IntoIterator<Item = impl Into<String>>, label: impl Into<String>) -> Self {
+        Self {
+            logs: logs.into_iter().map(Into::into).collect(),
+            label: label.into(),
+            max_rows: 1_000_000,
+            read: ReadOptions::default(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// A draft of a contract.
@@ -45,6 +66,7 @@ pub struct Draft {
 
 /// Why no contract could be drafted.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DraftError {
     /// A log cannot be read.
     #[error(transparent)]

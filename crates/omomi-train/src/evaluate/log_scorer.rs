@@ -80,6 +80,7 @@ impl LogScorer {
 
 /// Why a log could not be evaluated.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EvaluateError {
     /// A log cannot be read.
     #[error(transparent)]

@@ -31,6 +31,7 @@ const PREDICTED: [(&str, DataType); 4] = [
 
 /// What to predict, and where to write it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PredictOptions {
     /// The weight file.
     pub file: PathBuf,
@@ -38,6 +39,21 @@ pub struct PredictOptions {
     pub logs: Vec<String>,
     /// How to read the logs. The extra columns are written next to the predictions, as text.
     pub read: ReadOptions,
+}
+
+impl PredictOptions {
+    /// Returns options with the default way of reading.
+    #[must_use]
+    pub fn new(file: impl Into<PathBuf>, logs: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { file: file.into(), logs: logs.into_iter().map(Into::into).collect(), read: ReadOptions::default() }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// Where predictions are written.
@@ -67,6 +83,7 @@ pub struct PredictedRows {
 
 /// Why predictions could not be written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum PredictError {
     /// A log cannot be read.
     #[error(transparent)]

@@ -30,6 +30,7 @@ pub(super) const SHIFT_BIN_COUNT: u64 = 10;
 
 /// What to evaluate.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct EvaluateOptions {
     /// The weight files.
     pub files: Vec<PathBuf>,
@@ -45,6 +46,32 @@ pub struct EvaluateOptions {
     pub user: Option<String>,
     /// Seed of the bootstrap.
     pub seed: u64,
+}
+
+impl EvaluateOptions {
+    /// Returns options with no baseline, no slices and no user column. The seed is 1.
+    #[must_use]
+    pub fn new(
+        files: impl IntoIterator<Item = impl Into<PathBuf>>,
+        logs: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            files: files.into_iter().map(Into::into).collect(),
+            baseline: None,
+            logs: logs.into_iter().map(Into::into).collect(),
+            read: ReadOptions::default(),
+            by: By::Columns(Vec::new()),
+            user: None,
+            seed: 1,
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// The values by which rows are sliced.

@@ -12,6 +12,7 @@ use crate::evaluate::evaluation_of_predictions;
 
 /// What to simulate.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct PowerOptions {
     /// Number of clicks in an evaluation, on average.
     pub clicks: u64,
@@ -21,6 +22,21 @@ pub struct PowerOptions {
     pub seeds: u64,
     /// Mean of the true click probability.
     pub click_rate: f64,
+}
+
+impl PowerOptions {
+    /// Returns options for 50 evaluations with a click probability of 0.1.
+    #[must_use]
+    pub fn new(clicks: u64, worse: f64) -> Self {
+        Self { clicks, worse, seeds: 50, click_rate: 0.1 }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// How often the gate gave each answer.

@@ -24,6 +24,7 @@ use super::{
 
 /// Options of [`train`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TrainOptions {
     /// Paths and patterns of the logs to learn from, in the order in which they are learned.
     pub logs: Vec<String>,
@@ -58,6 +59,37 @@ pub struct TrainOptions {
     pub again: bool,
     /// The command line of the run, for the provenance only.
     pub arguments: Vec<String>,
+}
+
+impl TrainOptions {
+    /// Returns options for one pass from scratch over all rows, with the default settings, no held-out logs and no
+    /// cache. No file is replaced.
+    #[must_use]
+    pub fn new(logs: impl IntoIterator<Item = impl Into<String>>, state: impl Into<PathBuf>) -> Self {
+        Self {
+            logs: logs.into_iter().map(Into::into).collect(),
+            held_out: Vec::new(),
+            read: ReadOptions::default(),
+            settings: Settings::default(),
+            sampling: Sampling::default(),
+            start: None,
+            passes: 1,
+            search: None,
+            last_iterates: false,
+            cache: None,
+            state: state.into(),
+            replace: false,
+            again: false,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// An event of a run of [`train`].

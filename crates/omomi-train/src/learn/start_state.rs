@@ -17,6 +17,7 @@ pub(super) const DAY_US: f64 = 86_400e6;
 
 /// The state that training continues from, and how much of it is kept.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct StartOptions {
     /// The training state. Its contract and settings must be those of the run.
     pub state: PathBuf,
@@ -42,6 +43,21 @@ pub struct StartOptions {
     /// evidence is the curvature above that of an unseen feature. Such runs can be averaged like runs from scratch. A
     /// rare feature has hardly any evidence to share, and what the runs add to it is summed, as it should be.
     pub shares: u32,
+}
+
+impl StartOptions {
+    /// Returns options for one run that forgets nothing and keeps all features.
+    #[must_use]
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self { state: state.into(), decay_per_day: 1.0, age_days: None, forget_unseen_days: None, shares: 1 }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// The state that a run continued from.

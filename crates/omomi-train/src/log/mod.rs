@@ -155,7 +155,18 @@ pub(crate) fn missing_jump(
 }
 
 /// Options for reading a log.
+///
+/// ```
+/// use omomi_train::log::ReadOptions;
+///
+/// let options = ReadOptions::default().with(|it| {
+///     it.time_column = Some("shown_at".to_owned());
+///     it.max_bad_rows = 10;
+/// });
+/// assert_eq!(options.batch_row_count, 8_192);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct ReadOptions {
     /// Most rows per batch; 0 is treated as 1. A batch has fewer rows if it is the last, if its rows are huge, or if
     /// `parts` left some out.
@@ -218,6 +229,13 @@ impl Default for ReadOptions {
 }
 
 impl ReadOptions {
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Checks that these options say how much rows count, if the model was trained with the importance column
     /// `trained`. Rows that count otherwise than in training would shift every probability.
     ///

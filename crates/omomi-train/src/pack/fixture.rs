@@ -39,6 +39,7 @@ const MAX_GOLDEN: usize = 64;
 
 /// Why a fixture cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FixtureError {
     /// The list of weights is faulty: all faults, in its order.
     #[error("the list of weights has {} fault{}{}", .0.len(), if .0.len() == 1 { "" } else { "s" }, listed(.0))]

@@ -42,6 +42,7 @@ pub const DEFAULT_CALIBRATOR: Calibrator = Calibrator { min: 1e-6, max: 1.0 - 1e
 
 /// What to pack, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PackOptions {
     /// Path of the training state.
     pub state: PathBuf,
@@ -58,6 +59,35 @@ pub struct PackOptions {
     pub calibrator: Calibrator,
     /// Encoding of the weights in the file.
     pub encoding: Encoding,
+}
+
+impl PackOptions {
+    /// Returns options with the [default limits](DEFAULT_CALIBRATOR) of the probability and the default encoding. See
+    /// [`chosen_encoding`] for the one that pruning chose.
+    #[must_use]
+    pub fn new(
+        state: impl Into<PathBuf>,
+        held_out: impl IntoIterator<Item = impl Into<String>>,
+        logic_id: impl Into<String>,
+        generation: u64,
+    ) -> Self {
+        Self {
+            state: state.into(),
+            held_out: held_out.into_iter().map(Into::into).collect(),
+            read: ReadOptions::default(),
+            logic_id: logic_id.into(),
+            generation,
+            calibrator: DEFAULT_CALIBRATOR,
+            encoding: Encoding::default(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// What happens while [`pack`] runs.

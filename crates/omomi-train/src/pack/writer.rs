@@ -47,6 +47,7 @@ pub struct Parts<'a> {
 
 /// Why a weight file could not be built or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WriteError {
     /// A file with this name exists, reading or writing failed, or the verification failed.
     #[error(transparent)]

@@ -28,11 +28,9 @@
 //! use omomi_train::prune::{Measures, PruneOptions, prune};
 //!
 //! let measures = Measures { max_bytes: Some(200_000_000), ..Measures::default() };
-//! let options = PruneOptions {
-//!     measures,
-//!     held_out: vec!["logs/last-day.parquet".to_owned()],
-//!     ..PruneOptions::new("state.parquet", "pruned.parquet")
-//! };
+//! let mut options = PruneOptions::new("state.parquet", "pruned.parquet");
+//! options.measures = measures;
+//! options.held_out = vec!["logs/last-day.parquet".to_owned()];
 //! let report = prune(&options, &mut |_| ())?;
 //! println!("{} weights", report.bill.total.after.weights);
 //! # Ok::<(), omomi_train::prune::PruneError>(())
@@ -92,6 +90,7 @@ const MIN_BUDGET_SHARE: f64 = 0.98;
 
 /// What to prune, how, and where to write the result.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PruneOptions {
     /// The training state.
     pub state: PathBuf,
@@ -134,6 +133,13 @@ impl PruneOptions {
             sample_row_count: DEFAULT_SAMPLE_ROW_COUNT,
             store: None,
         }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 

@@ -35,6 +35,7 @@ const DAYS_BEFORE: u32 = 2;
 
 /// What to simulate.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct MonthOptions {
     /// The world.
     pub world: WorldSpec,
@@ -46,6 +47,21 @@ pub struct MonthOptions {
     pub verifier: Verifier,
     /// A new or empty folder for logs, states and the store.
     pub folder: PathBuf,
+}
+
+impl MonthOptions {
+    /// Returns options for 31 days, with times.
+    #[must_use]
+    pub fn new(world: WorldSpec, verifier: Verifier, folder: impl Into<PathBuf>) -> Self {
+        Self { world, days: 31, with_times: true, verifier, folder: folder.into() }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// The outcome of a month.

@@ -33,7 +33,7 @@ fn outcome(text: &str) -> (String, u64, Vec<i64>) {
     let error = read_one(&path).unwrap_err().to_string();
     let start = format!("{}: ", path.display());
     let message = error.strip_prefix(&start).unwrap_or_else(|| panic!("{error}")).to_owned();
-    let options = ReadOptions { max_bad_rows: 1_000, ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.max_bad_rows = 1_000);
     let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
     let mut ids = Vec::new();
     while let Some(batch) = reader.next_batch().unwrap() {
@@ -61,7 +61,7 @@ fn unclosed_quote_in_any_column_is_reported_where_it_began_and_costs_as_many_row
     }
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "log.csv", log("0,4,,,,\"shop\n", 30));
-    let options = ReadOptions { max_bad_rows: 1, ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.max_bad_rows = 1);
     let error = read(&[name(&path)], options).unwrap_err();
     assert!(matches!(error, LogError::TooManyBadRows { .. }), "one stray quote does not hide 31 rows: {error}");
 }
@@ -86,7 +86,7 @@ fn quote_that_is_closed_many_rows_later_is_a_bad_row_where_it_began() {
     assert_eq!(read_one(&path).unwrap(), expected(&rows, false));
     let path = file(&folder, "long.csv", closed_later(20));
     let csv = CsvDialect { max_cell_lines: 22, ..CsvDialect::default() };
-    let (read, _) = read(&[name(&path)], ReadOptions { csv, ..ReadOptions::default() }).unwrap();
+    let (read, _) = read(&[name(&path)], ReadOptions::default().with(|it| it.csv = csv)).unwrap();
     assert_eq!(read.len(), 5);
 }
 
@@ -131,7 +131,7 @@ fn a_row_above_16_mib_costs_only_that_row_in_every_text_format() {
     for (path, bad_row_count) in [(csv, 2), (json, 1)] {
         let error = read_one(&path).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{}: row 2", path.display())) && error.contains("16 MiB"), "{error}");
-        let options = ReadOptions { max_bad_rows: bad_row_count, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.max_bad_rows = bad_row_count);
         assert_eq!(read(&[name(&path)], options).unwrap(), expected(&[row(1, "a"), row(4, "a")], false));
     }
     let commas = file(&folder, "commas.csv", format!("{HEADER}{}\n", ",".repeat(1 << 17)));
@@ -160,7 +160,7 @@ fn other_dialects_are_named_and_tsv_has_tabs() {
     ];
     for (file_name, csv, text, title) in cases {
         let path = file(&folder, file_name, text);
-        let options = ReadOptions { csv, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.csv = csv);
         assert_eq!(read(&[name(&path)], options).unwrap(), expected(&[row(1, title)], false), "{file_name}");
     }
     for (csv, words) in [
@@ -170,7 +170,7 @@ fn other_dialects_are_named_and_tsv_has_tabs() {
         (CsvDialect { max_cell_lines: 0, ..CsvDialect::default() }, "at least 1 line"),
     ] {
         let path = file(&folder, "a.csv", HEADER);
-        let error = read(&[name(&path)], ReadOptions { csv, ..ReadOptions::default() }).unwrap_err().to_string();
+        let error = read(&[name(&path)], ReadOptions::default().with(|it| it.csv = csv)).unwrap_err().to_string();
         assert!(error.starts_with("the CSV dialect cannot be used: expected") && error.contains(words), "{error}");
     }
 }
@@ -214,7 +214,7 @@ fn a_byte_order_mark_in_the_middle_of_a_file_is_a_bad_row() {
         format!("{mark}{header}a,1,0,,,\n{mark},2,1,,,\nc,3,0,,,\n"),
     ] {
         let path = file(&folder, "log.csv", &text);
-        let options = ReadOptions { max_bad_rows: 1, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.max_bad_rows = 1);
         let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
         assert_eq!(reader.next_batch().unwrap().unwrap().columns[0].values, [1, 3], "{text:?}");
         assert_eq!((reader.bad_row_count(), reader.bad_rows()[0].row), (1, 2), "{text:?}");
@@ -267,7 +267,10 @@ fn rows_with_line_ends_in_a_cell_are_reported_because_stray_quotes_make_such_row
                  type = \"text\"\nmeaning = \"m\"\n";
     let contract = omomi_train::toml::parse_contract(title).unwrap();
     let open = |csv| {
-        let options = ReadOptions { csv, max_bad_rows: 9, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| {
+            it.csv = csv;
+            it.max_bad_rows = 9;
+        });
         LogReader::open(&contract, &[name(&path)], options).unwrap()
     };
     let mut reader = open(CsvDialect::default());

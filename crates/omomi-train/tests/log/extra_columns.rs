@@ -12,11 +12,10 @@ use crate::rows::{contract, name, parquet_columns, rows, write, write_parquet, w
 
 /// Reads the texts of `columns` in all files that match `pattern`, row by row, in batches of two rows.
 fn read(pattern: &str, columns: &[&str]) -> Result<Vec<Vec<Option<String>>>, LogError> {
-    let options = ReadOptions {
-        batch_row_count: 2,
-        extra_columns: columns.iter().map(|&column| column.to_owned()).collect(),
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions::default().with(|it| {
+        it.batch_row_count = 2;
+        it.extra_columns = columns.iter().map(|&column| column.to_owned()).collect();
+    });
     let mut reader = LogReader::open(&contract(), &[pattern], options)?;
     let mut texts = Vec::new();
     while let Some(batch) = reader.next_batch()? {
@@ -88,7 +87,7 @@ fn parquet_values_of_any_single_type_become_text_and_text_can_be_read_as_a_numbe
     let lines = "clicked,media_id,title,floor_price,tags,segments,importance\n\
                  0,1,a,1,,,2.5\n1,2,b,2,,,\n0,3,c,3,,,much\n";
     let path = write_text(folder.path().join("log.csv"), lines.as_bytes());
-    let options = ReadOptions { extra_columns: vec!["importance".to_owned()], ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.extra_columns = vec!["importance".to_owned()]);
     let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
     let batch = reader.next_batch().unwrap().unwrap();
     let numbers: Vec<_> = (0..3).map(|row| batch.extra[0].number(row)).collect();
@@ -116,7 +115,10 @@ fn extra_texts_of_a_bad_row_are_removed_with_the_row() {
     ];
     for path in paths {
         let extra_columns = vec!["site".to_owned()];
-        let options = ReadOptions { max_bad_rows: 1, extra_columns, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| {
+            it.max_bad_rows = 1;
+            it.extra_columns = extra_columns;
+        });
         let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
         let batch = reader.next_batch().unwrap().unwrap();
         let sites: Vec<_> = (0..batch.row_count()).map(|row| batch.extra[0].text(row)).collect();
@@ -129,7 +131,7 @@ fn extra_column_that_is_missing_or_has_lists_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for file in ["log.parquet", "log.csv"] {
         let path = name(&write(folder.path(), file, &rows()));
-        let options = ReadOptions { extra_columns: vec!["site".to_owned()], ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.extra_columns = vec!["site".to_owned()]);
         let error = LogReader::open(&contract(), &[&path], options).unwrap_err().to_string();
         assert!(error.starts_with(&format!("{path}: the column `site` is missing: the file has ")), "{error}");
     }

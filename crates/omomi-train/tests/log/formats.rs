@@ -11,7 +11,10 @@ const NAMES: [&str; 7] =
     ["log.parquet", "log.csv", "log.csv.gz", "log.csv.zst", "log.jsonl", "log.ndjson.gz", "log.jsonl.zst"];
 
 fn with_time() -> ReadOptions {
-    ReadOptions { time_column: Some("shown_at".to_owned()), any_time: true, ..ReadOptions::default() }
+    ReadOptions::default().with(|it| {
+        it.time_column = Some("shown_at".to_owned());
+        it.any_time = true;
+    })
 }
 
 #[test]
@@ -36,11 +39,10 @@ fn batches_of_any_size_span_files_of_any_format() {
     }
     let pattern = format!("{}/*", name(folder.path()));
     for batch_row_count in [1, 2, 3, 7, 1_000] {
-        let options = ReadOptions { batch_row_count, ..with_time() };
+        let options = with_time().with(|it| it.batch_row_count = batch_row_count);
         assert_eq!(read(std::slice::from_ref(&pattern), options).unwrap(), expected(&all, true), "{batch_row_count}");
     }
-    let mut reader =
-        LogReader::open(&contract(), &[pattern], ReadOptions { batch_row_count: 4, ..with_time() }).unwrap();
+    let mut reader = LogReader::open(&contract(), &[pattern], with_time().with(|it| it.batch_row_count = 4)).unwrap();
     let mut row_counts = Vec::new();
     while let Some(batch) = reader.next_batch().unwrap() {
         row_counts.push(batch.row_count());
@@ -126,7 +128,7 @@ fn the_separator_of_many_fields_in_csv_is_an_option() {
     let folder = tempfile::tempdir().unwrap();
     let text = "clicked,media_id,title,floor_price,tags,segments\n0,,,,a|b;c,1;2\n";
     let path = name(&write_text(folder.path().join("log.csv"), text.as_bytes()));
-    let options = ReadOptions { many_separator: ';', ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.many_separator = ';');
     let row = Row { tags: vec!["a|b".to_owned(), "c".to_owned()], segments: vec![1, 2], ..Row::default() };
     assert_eq!(read(&[path], options).unwrap(), expected(&[row], false));
 }
@@ -188,7 +190,7 @@ proptest! {
         let rows = [vec![first], rows].concat();
         for file in ["log.parquet", "log.csv", "log.jsonl.zst"] {
             let path = name(&write(folder.path(), file, &rows));
-            let options = ReadOptions { batch_row_count, ..with_time() };
+            let options = with_time().with(|it| it.batch_row_count = batch_row_count);
             prop_assert_eq!(read(&[path], options).unwrap(), expected(&rows, true), "{}", file);
         }
     }

@@ -18,14 +18,13 @@ fn rows_from(first: i64) -> Vec<Row> {
 
 /// Returns the times and titles of the rows that are read.
 fn read(paths: &[PathBuf], hold_out: Option<HoldOut>) -> BTreeSet<(i64, String)> {
-    let options = ReadOptions {
-        batch_row_count: 64,
-        time_column: Some("shown_at".to_owned()),
-        any_time: true,
-        extra_columns: vec!["title".to_owned()],
-        hold_out,
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions::default().with(|it| {
+        it.batch_row_count = 64;
+        it.time_column = Some("shown_at".to_owned());
+        it.any_time = true;
+        it.extra_columns = vec!["title".to_owned()];
+        it.hold_out = hold_out;
+    });
     let names: Vec<String> = paths.iter().map(|path| name(path)).collect();
     let mut reader = LogReader::open(&contract(), &names, options).unwrap();
     let mut found = BTreeSet::new();
@@ -90,10 +89,13 @@ fn rules_hold_out_the_rows_that_they_name() {
 fn a_share_of_the_last_rows_needs_times_and_becomes_the_time_of_the_first_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let path = write(folder.path(), "log.csv", &rows_from(1_000));
-    let read = ReadOptions { hold_out: hold_out("last 10%", KeptRows::Others), any_time: true, ..Default::default() };
+    let read = ReadOptions::default().with(|it| {
+        it.hold_out = hold_out("last 10%", KeptRows::Others);
+        it.any_time = true;
+    });
     let error = LogReader::open(&contract(), &[name(&path)], read.clone()).unwrap_err();
     assert!(matches!(error, LogError::PartsWithoutTime), "{error}");
-    let read = ReadOptions { time_column: Some("shown_at".to_owned()), ..read };
+    let read = read.with(|it| it.time_column = Some("shown_at".to_owned()));
     let reader = LogReader::open(&contract(), &[name(&path)], read).unwrap();
     assert_eq!(reader.hold_out().unwrap().rule, HoldOutRule::From(1_000 + ROW_COUNT - ROW_COUNT / 10));
     assert_eq!(reader.hold_out().unwrap().used_rows(), "without from 1970-01-01T00:00:00.001270Z");

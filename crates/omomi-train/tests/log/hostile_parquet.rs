@@ -77,7 +77,7 @@ fn write(path: &Path, columns: &[(&str, ArrayRef)], properties: WriterProperties
 fn row_count_of(path: &Path, max_bad_rows: u64, max_peak_len: usize) -> Result<u64, LogError> {
     let (outcome, peak_len) = peak_of(|| {
         let contract = contract();
-        let options = ReadOptions { max_bad_rows, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.max_bad_rows = max_bad_rows);
         let mut reader = LogReader::open(&contract, &[name(path)], options)?;
         let mut count = 0;
         while let Some(batch) = reader.next_batch()? {

@@ -9,7 +9,10 @@ use omomi_train::log::{LogReader, ReadOptions};
 use crate::rows::{contract, name, parquet_columns, rows, write_parquet, write_text};
 
 fn options(max_bad_rows: u64) -> ReadOptions {
-    ReadOptions { importance_column: Some("stands_for".to_owned()), max_bad_rows, ..ReadOptions::default() }
+    ReadOptions::default().with(|it| {
+        it.importance_column = Some("stands_for".to_owned());
+        it.max_bad_rows = max_bad_rows;
+    })
 }
 
 /// Writes one file of each format. `importances` are the texts for CSV and JSON, `array` the column for Parquet.
@@ -80,7 +83,7 @@ fn row_with_an_invalid_or_missing_importance_is_a_bad_row() {
 fn importance_column_that_is_already_the_label_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let [.., path] = files(&folder, ["1", "1", "1"], Arc::new(Float64Array::from(vec![1.0; 3])));
-    let options = ReadOptions { importance_column: Some("clicked".to_owned()), ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.importance_column = Some("clicked".to_owned()));
     let error = LogReader::open(&contract(), &[name(&path)], options).unwrap_err().to_string();
     assert!(error.starts_with("the importance column `clicked` is also in the contract"), "{error}");
 }

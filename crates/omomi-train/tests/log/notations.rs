@@ -87,7 +87,7 @@ impl Folder {
 }
 
 fn with_time() -> ReadOptions {
-    ReadOptions { time_column: Some("ts".to_owned()), ..ReadOptions::default() }
+    ReadOptions::default().with(|it| it.time_column = Some("ts".to_owned()))
 }
 
 #[test]
@@ -107,12 +107,12 @@ fn unit_of_integer_times_is_guessed_for_the_whole_log_and_reported_or_stated() {
         let guessed = read(&contract("", ""), std::slice::from_ref(&log), with_time()).unwrap();
         assert_eq!(guessed.times_us, [time_us], "{text}");
         assert_eq!(guessed.warnings, [LogWarning::GuessedTimeUnit { column: "ts".to_owned(), unit }], "{text}");
-        let stated = ReadOptions { time_unit: Some(unit), ..with_time() };
+        let stated = with_time().with(|it| it.time_unit = Some(unit));
         assert_eq!(read(&contract("", ""), std::slice::from_ref(&log), stated).unwrap().warnings, []);
         let in_contract = format!("[reading]\ntime_unit = \"{}\"", unit.word());
         let stated = read(&contract(&in_contract, ""), std::slice::from_ref(&log), with_time()).unwrap();
         assert_eq!((stated.times_us, stated.warnings), (vec![time_us], vec![]));
-        let wrong = ReadOptions { time_unit: Some(TimeUnit::Microseconds), ..with_time() };
+        let wrong = with_time().with(|it| it.time_unit = Some(TimeUnit::Microseconds));
         let error = read(&contract("", ""), &[log], wrong).unwrap_err().to_string();
         assert!(error.contains("expected a time from 2000-01-01 to a day from now, found"), "{error}");
     }
@@ -144,7 +144,7 @@ fn sentinel_times_are_bad_rows_and_neither_move_the_window_nor_decide_the_unit()
     ];
     let parquet = write_parquet(folder.0.path().join("log.parquet"), &columns);
     for file in [csv, json, parquet] {
-        let lenient = ReadOptions { max_bad_rows: 6, ..with_time() };
+        let lenient = with_time().with(|it| it.max_bad_rows = 6);
         let rows = read(&contract("", ""), std::slice::from_ref(&file), lenient).unwrap();
         assert_eq!((rows.times_us, rows.bad_row_count), (vec![1_574_553_617_000_000], 6), "{}", file.display());
         assert!(read(&contract("", ""), &[file], with_time()).is_err());
@@ -204,10 +204,10 @@ fn int96_times_do_not_wrap_to_other_centuries() {
     // 2019-11-24, 9999-12-31, 2300-01-01, 0001-01-01.
     let days = [18_224, 2_932_896, 120_530, -719_162];
     let file = int96_file(&folder, &days);
-    let any = ReadOptions { any_time: true, ..with_time() };
+    let any = with_time().with(|it| it.any_time = true);
     let rows = read(&contract("", ""), std::slice::from_ref(&file), any).unwrap();
     assert_eq!(rows.times_us, days.map(|day| day * 86_400_000_000));
-    let lenient = ReadOptions { max_bad_rows: 3, ..with_time() };
+    let lenient = with_time().with(|it| it.max_bad_rows = 3);
     assert_eq!(
         read(&contract("", ""), std::slice::from_ref(&file), lenient).unwrap().times_us,
         [18_224 * 86_400_000_000]
@@ -223,14 +223,20 @@ fn int96_times_beyond_64_bits_are_bad_rows_even_where_any_time_is_taken() {
     let days = [18_224, 213_503_982 + 18_224, 18_224 - 213_503_982, 2_145_043_059, -2_149_924_236, 106_751_991];
     let file = int96_file(&folder, &days);
     for (any_time, times_us) in [(false, &days[..1]), (true, &[days[0], days[5]])] {
-        let options = ReadOptions { any_time, max_bad_rows: 5, ..with_time() };
+        let options = with_time().with(|it| {
+            it.any_time = any_time;
+            it.max_bad_rows = 5;
+        });
         let rows = read(&contract("", ""), std::slice::from_ref(&file), options).unwrap();
         assert_eq!(rows.times_us, times_us.iter().map(|day| day * 86_400_000_000).collect::<Vec<_>>());
     }
     let error = read(&contract("", ""), std::slice::from_ref(&file), with_time()).unwrap_err().to_string();
     assert!(error.contains("row 2, column `ts`: expected a time") && error.contains("Julian day 215962794"), "{error}");
     // As an extra column, too.
-    let options = ReadOptions { extra_columns: vec!["ts".to_owned()], max_bad_rows: 5, ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| {
+        it.extra_columns = vec!["ts".to_owned()];
+        it.max_bad_rows = 5;
+    });
     let name = file.display().to_string();
     let mut reader = LogReader::open(&contract("", ""), &[name], options).unwrap();
     let batch = reader.next_batch().unwrap().unwrap();
@@ -285,7 +291,10 @@ fn extreme_times_of_every_parquet_type_are_right_or_bad_rows() {
         let columns =
             [("site", texts), ("tags", tags), ("creative", Arc::clone(&ones)), ("clicked", ones), ("ts", times)];
         let file = write_parquet(folder.0.path().join("times.parquet"), &columns);
-        let options = ReadOptions { any_time: true, max_bad_rows: u64::MAX, ..with_time() };
+        let options = with_time().with(|it| {
+            it.any_time = true;
+            it.max_bad_rows = u64::MAX;
+        });
         let rows = read(&contract("", ""), &[file], options).unwrap();
         assert_eq!(rows.times_us, right, "{data_type}");
         assert_eq!(rows.bad_row_count, (count - right.len()) as u64, "{data_type}");
@@ -502,7 +511,7 @@ fn a_field_that_ends_within_one_file_is_reported() {
     };
     let file = folder.file("log.jsonl", &(0..500).map(line).collect::<String>());
     for batch_row_count in [1, 100, 8_192] {
-        let options = ReadOptions { batch_row_count, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.batch_row_count = batch_row_count);
         let rows = read(&contract("", ""), std::slice::from_ref(&file), options).unwrap();
         let expected =
             LogWarning::FieldEnds { column: "site".to_owned(), file: file.clone(), row: 300, row_count: 500 };

@@ -37,7 +37,10 @@ fn assert_reads_with(column: &str, array: &dyn Fn(&ArrayRef) -> ArrayRef) {
     slot.1 = array(&slot.1);
     let data_type = slot.1.data_type().clone();
     let path = write_parquet(folder.path().join("log.parquet"), &columns);
-    let options = ReadOptions { time_column: Some("shown_at".to_owned()), any_time: true, ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| {
+        it.time_column = Some("shown_at".to_owned());
+        it.any_time = true;
+    });
     let rows = read(&[name(&path)], options);
     assert_eq!(rows.unwrap(), expected(&sample(), true), "{column} as {data_type}");
 }
@@ -75,7 +78,7 @@ fn ids_and_times_are_read_from_decimals_where_they_are_exact() {
         columns.retain(|(name, _)| *name != "media_id");
         columns.push(("media_id", Arc::new(decimals)));
         let path = write_parquet(folder.path().join("log.parquet"), &columns);
-        let options = ReadOptions { max_bad_rows: 1, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.max_bad_rows = 1);
         let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
         let ids = reader.next_batch().unwrap().unwrap().columns[0].values.clone();
         assert_eq!(ids, [1, 3, 4]);
@@ -281,7 +284,7 @@ fn bytes_without_the_mark_of_texts_are_texts_and_a_row_with_other_bytes_is_bad()
         writer.write(&batch).unwrap();
         writer.close().unwrap();
 
-        let options = ReadOptions { max_bad_rows: 1, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.max_bad_rows = 1);
         let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
         let batch = reader.next_batch().unwrap().unwrap();
         let place = contract().fields().iter().position(|field| field.name == "title").unwrap();
@@ -330,7 +333,10 @@ fn dates_and_doubles_are_times_and_a_time_of_no_calendar_is_a_bad_row() {
         columns.retain(|(name, _)| *name != "ts");
         columns.push(("ts", times));
         let path = write_parquet(folder.path().join("log.parquet"), &columns);
-        let options = ReadOptions { max_bad_rows: 1, time_column: Some("ts".to_owned()), ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| {
+            it.max_bad_rows = 1;
+            it.time_column = Some("ts".to_owned());
+        });
         let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
         let batch = reader.next_batch().unwrap().unwrap();
         assert_eq!(batch.time_us.as_deref(), Some(expected), "{message}");

@@ -18,14 +18,13 @@ fn many_rows() -> Vec<Row> {
 
 fn options(parts: &[(&PartBy, u32, u32)]) -> ReadOptions {
     let part = |&(by, number, count): &(&PartBy, u32, u32)| RowPart { by: by.clone(), number, count };
-    ReadOptions {
-        batch_row_count: 64,
-        time_column: Some("shown_at".to_owned()),
-        any_time: true,
-        extra_columns: vec!["shown_at".to_owned()],
-        parts: parts.iter().map(part).collect(),
-        ..ReadOptions::default()
-    }
+    ReadOptions::default().with(|it| {
+        it.batch_row_count = 64;
+        it.time_column = Some("shown_at".to_owned());
+        it.any_time = true;
+        it.extra_columns = vec!["shown_at".to_owned()];
+        it.parts = parts.iter().map(part).collect();
+    })
 }
 
 /// Reads the rows that are in all `parts`, each with the text of its time as an extra column.
@@ -130,7 +129,7 @@ fn impossible_parts_are_rejected_before_any_row_is_read() {
     let error = LogReader::open(&contract(), &[&path], options(&[(&PartBy::Column("absent".to_owned()), 1, 2)]));
     assert!(matches!(error, Err(LogError::MissingColumn { column, .. }) if column == "absent"));
     let by = PartBy::Time { first_us: 0, last_us: 1 };
-    let timeless = ReadOptions { time_column: None, ..options(&[(&by, 1, 2)]) };
+    let timeless = options(&[(&by, 1, 2)]).with(|it| it.time_column = None);
     assert!(matches!(LogReader::open(&contract(), &[&path], timeless.clone()), Err(LogError::PartsWithoutTime)));
     assert!(matches!(time_range(&contract(), &[&path], &timeless, &mut |_| ()), Err(LogError::PartsWithoutTime)));
 }

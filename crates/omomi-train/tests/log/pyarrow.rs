@@ -272,12 +272,11 @@ fn parquet_files_of_pyarrow_have_the_rows_that_were_written() {
 }
 
 fn read(contract: &Contract, path: &Path, batch_row_count: usize) -> (Vec<Value>, u64) {
-    let options = ReadOptions {
-        batch_row_count,
-        max_bad_rows: u64::MAX,
-        time_column: Some("ts".to_owned()),
-        ..ReadOptions::default()
-    };
+    let options = ReadOptions::default().with(|it| {
+        it.batch_row_count = batch_row_count;
+        it.max_bad_rows = u64::MAX;
+        it.time_column = Some("ts".to_owned());
+    });
     let mut reader = LogReader::open(contract, &[path.to_str().unwrap()], options).unwrap();
     let mut rows = Vec::new();
     while let Some(batch) = reader.next_batch().unwrap() {

@@ -44,7 +44,7 @@ fn patterns_without_files_and_names_without_a_known_format_are_rejected() {
         error.starts_with(&format!("{}: expected a name that ends in .parquet, .parq, .csv,", path.display())),
         "{error}"
     );
-    let options = ReadOptions { time_column: Some("title".to_owned()), ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.time_column = Some("title".to_owned()));
     let error = LogReader::open(&contract(), &[name(&path)], options).unwrap_err();
     assert!(error.to_string().starts_with("the time column `title` is also in the contract"), "{error}");
 }
@@ -67,7 +67,7 @@ fn missing_column_is_reported_with_the_columns_of_the_file_before_any_row_is_rea
     }
     let twice = file(&folder, "d.csv", "clicked,title,media_id,title,floor_price,tags,segments\n");
     assert!(refusal(&twice).starts_with(&format!("{}: two columns are named `title`", twice.display())));
-    let options = ReadOptions { time_column: Some("at".to_owned()), ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.time_column = Some("at".to_owned()));
     let error = read(&[name(&good)], options).unwrap_err().to_string();
     assert!(error.contains("a.csv: the column `at` is missing: the file has unused, tags,"), "{error}");
 }
@@ -182,11 +182,14 @@ fn bad_rows_are_skipped_counted_and_listed_and_do_not_change_the_good_rows() {
     let last = Row { clicked: true, media_id: Some(5), ..Row::default() };
     let all = [good, left.to_vec(), vec![last]].concat();
     for batch_row_count in [1, 2, 100] {
-        let options = ReadOptions { max_bad_rows: 7, batch_row_count, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| {
+            it.max_bad_rows = 7;
+            it.batch_row_count = batch_row_count;
+        });
         assert_eq!(read(&patterns, options).unwrap(), expected(&all, false));
     }
 
-    let options = ReadOptions { max_bad_rows: 7, ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.max_bad_rows = 7);
     let mut reader = LogReader::open(&contract(), &patterns, options).unwrap();
     while reader.next_batch().unwrap().is_some() {}
     assert_eq!(reader.bad_row_count(), 7);
@@ -203,7 +206,7 @@ fn bad_rows_are_skipped_counted_and_listed_and_do_not_change_the_good_rows() {
     ];
     assert_eq!(places, expected_places);
 
-    let options = ReadOptions { max_bad_rows: 6, ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.max_bad_rows = 6);
     let error = read(&patterns, options).unwrap_err().to_string();
     assert!(error.starts_with("expected at most 6 bad rows, found more; correct the log or raise"), "{error}");
     assert_eq!(error.lines().count(), 8, "{error}");
@@ -216,7 +219,7 @@ fn bad_rows_are_skipped_counted_and_listed_and_do_not_change_the_good_rows() {
 fn list_of_bad_rows_is_bounded_but_their_count_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder, "log.csv", format!("{HEADER}{}", "3,,,,,\n".repeat(1_000)));
-    let options = ReadOptions { max_bad_rows: 1_000, ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| it.max_bad_rows = 1_000);
     let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
     assert!(reader.next_batch().unwrap().is_none());
     assert_eq!((reader.bad_row_count(), reader.bad_rows().len()), (1_000, BadRow::MAX_LISTED));
@@ -229,7 +232,10 @@ fn times_that_cannot_be_read_or_are_missing_are_bad_rows() {
     let folder = tempfile::tempdir().unwrap();
     let text = "at,clicked,media_id,title,floor_price,tags,segments\n,0,,,,,\ntoday,0,,,,,\n2019-11-24,1,,,,,\n";
     let path = file(&folder, "log.csv", text);
-    let options = ReadOptions { max_bad_rows: 2, time_column: Some("at".to_owned()), ..ReadOptions::default() };
+    let options = ReadOptions::default().with(|it| {
+        it.max_bad_rows = 2;
+        it.time_column = Some("at".to_owned());
+    });
     let mut reader = LogReader::open(&contract(), &[name(&path)], options).unwrap();
     assert_eq!(reader.next_batch().unwrap().unwrap().time_us, Some(vec![1_574_553_600_000_000]));
     let faults: Vec<String> = reader.bad_rows().iter().map(ToString::to_string).collect();
@@ -361,7 +367,10 @@ fn text_that_is_not_utf8_costs_only_its_row_in_every_format_and_encoding() {
             })
             .collect();
         for batch_row_count in [1, 2, 100] {
-            let options = ReadOptions { max_bad_rows: 2, batch_row_count, ..ReadOptions::default() };
+            let options = ReadOptions::default().with(|it| {
+                it.max_bad_rows = 2;
+                it.batch_row_count = batch_row_count;
+            });
             assert_eq!(read(&[name(&path)], options).unwrap(), expected(&good, false), "{}", path.display());
         }
     }
@@ -416,7 +425,7 @@ fn parquet_cell_above_16_mib_is_a_bad_row_that_is_not_even_decompressed() {
         let error = refusal(&path);
         let start = format!("{}: row 2, column `title`: expected at most 16 MiB, found more", path.display());
         assert!(error.starts_with(&start), "{error}");
-        let options = ReadOptions { max_bad_rows: 2, ..ReadOptions::default() };
+        let options = ReadOptions::default().with(|it| it.max_bad_rows = 2);
         let (read, _) = read(&[name(&path)], options).unwrap();
         let lens: Vec<usize> = read.iter().map(|(_, _, fields)| fields[1][0].1.len()).collect();
         assert_eq!(lens, [1, 1, 16 << 20, 1]);

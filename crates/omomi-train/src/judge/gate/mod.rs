@@ -51,6 +51,7 @@ pub use slices::{SliceFigure, slice_figures};
 
 /// What to judge, and by which settings.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct GateOptions {
     /// The weight file.
     pub file: PathBuf,
@@ -64,6 +65,28 @@ pub struct GateOptions {
     pub declared: Declared,
     /// The store to publish to. What it serves is the baseline, and its size limits are checked.
     pub store: Option<PathBuf>,
+}
+
+impl GateOptions {
+    /// Returns options with the built-in settings, for a file that replaces another one, and no store.
+    #[must_use]
+    pub fn new(file: impl Into<PathBuf>, figures: Figures) -> Self {
+        Self {
+            file: file.into(),
+            figures,
+            settings: GateSettings::default(),
+            settings_source: "the built-in settings".to_owned(),
+            declared: Declared::Replacement,
+            store: None,
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// Source of the metrics of a weight file.

@@ -132,6 +132,7 @@ const EVENT_ROW_COUNT: u64 = 1 << 16;
 
 /// Options of [`average`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AverageOptions {
     /// The training states, at least two, in any order.
     pub states: Vec<PathBuf>,
@@ -148,6 +149,30 @@ pub struct AverageOptions {
     pub replace: bool,
     /// The command line, for the provenance only.
     pub arguments: Vec<String>,
+}
+
+impl AverageOptions {
+    /// Returns options for states that were trained from scratch on about as many rows each, averaged by the default
+    /// rule. No file is replaced.
+    #[must_use]
+    pub fn new(states: impl IntoIterator<Item = impl Into<PathBuf>>, state: impl Into<PathBuf>) -> Self {
+        Self {
+            states: states.into_iter().map(Into::into).collect(),
+            start: None,
+            rule: Rule::default(),
+            allow_uneven: false,
+            state: state.into(),
+            replace: false,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// An event of a run of [`average`].

@@ -41,6 +41,7 @@ pub use platt::{Correction, PlattFault, PlattScaling};
 
 /// Options of [`recalibrate`].
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RecalibrateOptions {
     /// The training state.
     pub state: PathBuf,
@@ -55,6 +56,32 @@ pub struct RecalibrateOptions {
     pub replace: bool,
     /// The command line, for the provenance only.
     pub arguments: Vec<String>,
+}
+
+impl RecalibrateOptions {
+    /// Returns options that replace no file.
+    #[must_use]
+    pub fn new(
+        state: impl Into<PathBuf>,
+        logs: impl IntoIterator<Item = impl Into<String>>,
+        out: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            state: state.into(),
+            logs: logs.into_iter().map(Into::into).collect(),
+            read: ReadOptions::default(),
+            out: out.into(),
+            replace: false,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// An event of a run of [`recalibrate`].

@@ -99,6 +99,7 @@ mod worker;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
 use thiserror::Error;
 
@@ -116,6 +117,7 @@ pub use worker::train_for_parent;
 
 /// Options of a training in shards.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TrainShardsOptions {
     /// Options of all shards together: the logs, how they are learned, and the path of the merged state. Every shard is
     /// trained with these settings, so choose `alpha` by [`shard_alpha`].
@@ -143,6 +145,41 @@ pub struct TrainShardsOptions {
     pub work_dir: PathBuf,
     /// Program that trains a shard: `omomi`.
     pub program: PathBuf,
+}
+
+impl TrainShardsOptions {
+    /// Returns options that split by whole files into shards of about the same size, and average them in two rounds by
+    /// curvature. There are as many processes as processors, and each is restarted twice. The states of the shards are
+    /// kept beside the merged one, in a folder with the extension `shards`.
+    #[must_use]
+    pub fn new(
+        train: TrainOptions,
+        contract_file: impl Into<PathBuf>,
+        shard_count: u32,
+        program: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            contract_file: contract_file.into(),
+            shard_count,
+            split: Split::File,
+            process_count: available_parallelism().map_or(1, usize::from),
+            retry_count: 2,
+            round_count: 2,
+            rule: Rule::Curvature,
+            allow_uneven: false,
+            recalibrate_on: Vec::new(),
+            work_dir: train.state.with_extension("shards"),
+            program: program.into(),
+            train,
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// Returns the learning rate for shards whose merged model should learn like one run with `alpha`.

@@ -51,6 +51,7 @@ use trial::Sample;
 
 /// Options of a search.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TuneOptions {
     /// Options of training: logs, held-out logs, how they are read, passes, and the settings at which the search
     /// begins. If passes are [searched](Searched::Passes), `passes` is the largest number. No state is written.
@@ -69,6 +70,32 @@ pub struct TuneOptions {
     pub thread_count: usize,
     /// Folder for temporary files: numbered rows, and states of shards.
     pub scratch: PathBuf,
+}
+
+impl TuneOptions {
+    /// Returns options for 20 trials on 500,000 rows, which search alpha, l1 and passes for a single run and hold out
+    /// the last 20 % of the sample. There are as many threads as processors. Temporary files go to the folder of the
+    /// system for them.
+    #[must_use]
+    pub fn new(train: TrainOptions) -> Self {
+        Self {
+            train,
+            searched: vec![Searched::Alpha, Searched::L1, Searched::Passes],
+            sharding: None,
+            row_count: 500_000,
+            budget: Budget::Trials(20),
+            held_out_rows: Some(HeldOutRows::Last(20.0)),
+            thread_count: thread::available_parallelism().map_or(1, usize::from),
+            scratch: std::env::temp_dir(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// How the sample is split into shards.

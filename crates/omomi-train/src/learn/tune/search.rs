@@ -65,6 +65,7 @@ impl Found {
 
 /// Why there was no search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NoSearch {
     /// The logs can be read only once.
     #[error("the logs can be read only once")]

@@ -27,6 +27,7 @@ use copy::Copy;
 
 /// Settings of a drill.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct DrillOptions {
     /// Path of the program `omomi`, which serves and verifies in its own processes.
     pub program: PathBuf,
@@ -36,6 +37,26 @@ pub struct DrillOptions {
     pub time_limit: Duration,
     /// The folder for the copy of the store, which is removed afterwards.
     pub scratch: PathBuf,
+}
+
+impl DrillOptions {
+    /// Returns options that poll every 200 ms, wait at most 60 seconds, and copy to the temporary folder.
+    #[must_use]
+    pub fn new(program: impl Into<PathBuf>) -> Self {
+        Self {
+            program: program.into(),
+            poll_interval: Duration::from_millis(200),
+            time_limit: Duration::from_secs(60),
+            scratch: std::env::temp_dir(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// Rehearses every incident with a copy of the weight file that is published in `dir`, and calls `watch` after each

@@ -33,6 +33,7 @@ const MAX_CHANGES_SHOWN: usize = 8;
 
 /// Settings of the server in a drill.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ServerOptions {
     /// The store.
     pub dir: PathBuf,
@@ -50,6 +51,31 @@ pub struct ServerOptions {
     pub limit: Option<&'static str>,
     /// Whether to open files after the first answer until the system allows no more.
     pub uses_up_descriptors: bool,
+}
+
+impl ServerOptions {
+    /// Returns options with the defaults of [`LiveOptions`], no limit, and descriptors to spare.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>, schema_of: impl Into<PathBuf>) -> Self {
+        let live = LiveOptions::default();
+        Self {
+            dir: dir.into(),
+            schema_of: schema_of.into(),
+            load_mode: live.load_mode,
+            poll_interval: live.poll_interval,
+            trial: live.trial,
+            retry_after_death: live.retry_after_death,
+            limit: None,
+            uses_up_descriptors: false,
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// Serves until standard input closes or the process is ended.

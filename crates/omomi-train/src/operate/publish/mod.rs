@@ -23,7 +23,7 @@
 //! use omomi::store::Store;
 //!
 //! let verifier = Verifier { program: "omomi".into(), ..Verifier::this_program()? };
-//! let options = PublishOptions { file: "000042.omomi".into(), verifier, signature: None, blessing: None };
+//! let options = PublishOptions::new("000042.omomi", verifier);
 //! let published = publish(&Store::new("feed-ctr"), &options, &mut |step| eprintln!("{}", step.name()))?;
 //! assert_eq!(published.current.generation, 42);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -78,6 +78,7 @@ const MODE_OF_TEXT: u32 = 0o644;
 
 /// What to publish, and how to check it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct PublishOptions {
     /// The weight file.
     pub file: PathBuf,
@@ -88,6 +89,21 @@ pub struct PublishOptions {
     pub signature: Option<(SignaturePolicy, TrustedKeys)>,
     /// Whether the file needs a [blessing](crate::judge::gate); `None` takes this from the limits of the store.
     pub blessing: Option<BlessingPolicy>,
+}
+
+impl PublishOptions {
+    /// Returns options that ask for signatures and blessings as the limits of the store say.
+    #[must_use]
+    pub fn new(file: impl Into<PathBuf>, verifier: Verifier) -> Self {
+        Self { file: file.into(), verifier, signature: None, blessing: None }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// A completed publication.

@@ -2,6 +2,7 @@
 
 /// A step, announced before it is taken. Use it to show progress, or to end the process there in a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Step {
     /// Create the layout of a new store, and lock the store.
     Lock,

@@ -54,6 +54,7 @@ pub struct TableFull {
 }
 
 /// Options for building a table.
+#[non_exhaustive]
 pub struct BuildOptions<'a> {
     /// Number of threads. Never more threads run than there are shards; a shard has about half a million to a million
     /// weights.
