@@ -1,6 +1,7 @@
 //! `omomi evaluate`: measures on logs how good the probabilities of weight files are.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::csv_flags::CsvFlags;
 use crate::hold_out_flags::HoldOutFlags;
@@ -12,6 +13,7 @@ use omomi::contract::TimeUnit;
 use omomi_train::evaluate::{
     By, Calibration, Difference, EvaluateOptions, Evaluation, ModelEvaluation, SliceMetrics, evaluate_files,
 };
+use omomi_train::learn::state::feature_keys;
 use omomi_train::log::{KeptRows, LogReader, ReadOptions};
 
 use crate::Failure;
@@ -35,6 +37,10 @@ pub(crate) struct Arguments {
     baseline: Option<PathBuf>,
     #[command(flatten)]
     logs: LogArguments,
+    /// Training state of the files, before pruning: tells the unseen categories that training has seen (their weight is
+    /// 0 or was pruned) from new ones
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Write all figures as JSON to this file; `-` writes them to standard output instead of the tables
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -139,7 +145,8 @@ impl EvaluateProgress {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = arguments.logs.options(&arguments.files, arguments.baseline.as_ref());
+    let mut options = arguments.logs.options(&arguments.files, arguments.baseline.as_ref());
+    options.trained_keys = arguments.state.as_ref().map(feature_keys).transpose()?.map(Arc::new);
     let mut progress = EvaluateProgress::new(arguments.logs.quiet);
     let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
     progress.finish();
@@ -311,12 +318,16 @@ fn field_table(evaluation: &Evaluation) -> String {
     header.extend(
         names.iter().map(|name| if models.len() == 1 { "unseen".to_owned() } else { format!("unseen, {name}") }),
     );
+    if models[0].fields.iter().any(|field| field.seen_without_weight.is_some()) {
+        header.push("seen, no weight".to_owned());
+    }
     let row = |field: &omomi_train::evaluate::FieldRates| {
         let mut row = vec![field.field.clone(), grouped(field.categories), percent(field.missing_rate)];
         row.extend(models.iter().map(|model| {
             let same = model.fields.iter().find(|other| other.field == field.field);
             same.map_or_else(|| "-".to_owned(), |field| percent(field.unseen_rate))
         }));
+        row.extend(field.seen_without_weight.map(|count| percent(count as f64 / field.categories.max(1) as f64)));
         row
     };
     let header: Vec<&str> = header.iter().map(String::as_str).collect();

@@ -271,3 +271,28 @@ fn files_of_two_contracts_are_scored_on_the_same_rows() {
     world.succeed("evaluate less.omomi --logs logs/part-002.parquet --json less.json");
     assert_eq!(Evaluation::read(world.path("less.json")).unwrap().models[0].overall, less.overall);
 }
+
+#[test]
+fn the_state_tells_unseen_categories_that_training_has_seen_from_new_ones() {
+    let world = World::new();
+    let counts = |logs: &str| {
+        let report = world.succeed_json(&format!(
+            "evaluate 000002.omomi --baseline before.omomi --logs {logs} --state state.parquet --json - --quiet"
+        ));
+        assert!(report["baseline"]["fields"][0].get("seen_without_weight").is_none(), "{report}");
+        let fields = report["models"][0]["fields"].as_array().unwrap().clone();
+        let count = |field: &serde_json::Value, name: &str| field[name].as_u64().unwrap();
+        fields.iter().map(|it| [count(it, "unseen"), count(it, "seen_without_weight")]).collect::<Vec<_>>()
+    };
+
+    let learned = counts("logs/part-000.parquet");
+    assert!(learned.iter().any(|[unseen, _]| *unseen > 0), "l1 makes some weights 0: {learned:?}");
+    assert!(learned.iter().all(|[unseen, seen]| unseen == seen), "nothing is new in a learned log: {learned:?}");
+    let others = counts("logs/part-002.parquet");
+    assert!(others.iter().any(|[unseen, seen]| 0 < *seen && seen < unseen), "some are new: {others:?}");
+
+    let plain = world.succeed_json("evaluate 000002.omomi --logs logs/part-002.parquet --json - --quiet");
+    assert!(plain["models"][0]["fields"][0].get("seen_without_weight").is_none(), "{plain}");
+    let table = world.succeed("evaluate 000002.omomi --logs logs/part-002.parquet --state state.parquet --quiet");
+    assert!(table.contains("seen, no weight"), "{table}");
+}

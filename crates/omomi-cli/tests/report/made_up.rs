@@ -239,6 +239,7 @@ fn field_rates(field: &str, worse: f64) -> FieldRates {
         unseen_rate: unseen as f64 / 1e6,
         missing: 12_000,
         missing_rate: 0.012,
+        seen_without_weight: None,
         invalid_numbers: 0,
         distinct: 0,
         distribution: Vec::new(),

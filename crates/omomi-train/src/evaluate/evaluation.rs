@@ -298,8 +298,12 @@ pub struct FieldRates {
     pub field: String,
     /// Number of categories in all rows; a `many` field may have several per row.
     pub categories: u64,
-    /// Number of categories without a weight: never seen in training, or pruned.
+    /// Number of categories without a weight: never seen in training, of weight 0, or pruned.
     pub unseen: u64,
+    /// Those of `unseen` that training has seen: their weight is 0, or they were pruned. `None` unless
+    /// [`EvaluateOptions::trained_keys`](super::EvaluateOptions::trained_keys) says what training has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_without_weight: Option<u64>,
     /// Unseen categories divided by all categories; 0 without categories.
     pub unseen_rate: f64,
     /// Number of rows without a value.

@@ -1,6 +1,6 @@
 //! Evaluates weight files on logs: reads and scores the rows, adds up the metrics, and returns the evaluation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -46,6 +46,9 @@ pub struct EvaluateOptions {
     pub user: Option<String>,
     /// Seed of the bootstrap.
     pub seed: u64,
+    /// Keys of the features that training has seen, such as [`feature_keys`](crate::learn::state::feature_keys) of its
+    /// state. With them, the unseen categories of `files` are told apart: new ones, and those without a weight.
+    pub trained_keys: Option<Arc<HashSet<u64>>>,
 }
 
 impl EvaluateOptions {
@@ -63,7 +66,13 @@ impl EvaluateOptions {
             by: By::Columns(Vec::new()),
             user: None,
             seed: 1,
+            trained_keys: None,
         }
+    }
+
+    /// Returns what training has seen of the file with this index. A baseline has another training.
+    fn trained_keys_of(&self, index: usize) -> Option<&HashSet<u64>> {
+        self.trained_keys.as_deref().filter(|_| index < self.files.len())
     }
 
     /// Returns these options, changed by `change`.
@@ -128,7 +137,7 @@ pub fn evaluate_files(
     let mut sums = Sums::new(models.len(), &columns, options);
     while let Some(batches) = next_batches(&mut lanes)? {
         for (lane, batch) in lanes.iter_mut().zip(&batches) {
-            lane.count_fields(batch);
+            lane.count_fields(batch, options);
         }
         for row in 0..batches[0].row_count() {
             for (lane, batch) in lanes.iter_mut().zip(&batches) {
@@ -185,9 +194,9 @@ impl Lane {
         indices.into_values().map(lane).collect()
     }
 
-    fn count_fields(&mut self, batch: &RowBatch) {
-        for (model, counts) in self.scorer.models().zip(&mut self.fields) {
-            counts.add(model, batch);
+    fn count_fields(&mut self, batch: &RowBatch, options: &EvaluateOptions) {
+        for ((model, counts), &index) in self.scorer.models().zip(&mut self.fields).zip(&self.models) {
+            counts.add(model, batch, options.trained_keys_of(index));
         }
     }
 }
@@ -306,7 +315,7 @@ impl<'a> Sums<'a> {
         let mut fields: Vec<Vec<FieldRates>> = vec![Vec::new(); models.len()];
         for lane in lanes {
             for (counts, &model) in lane.fields.iter().zip(&lane.models) {
-                fields[model] = counts.rates();
+                fields[model] = counts.rates(options.trained_keys_of(model).is_some());
             }
         }
         let rows = self.rows(&lanes[0].reader);

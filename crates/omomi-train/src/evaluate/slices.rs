@@ -1,7 +1,7 @@
 //! Metrics of parts of the rows: of each value of a column, and of each hour. Counts of how each field is filled, and
 //! of which of its categories have a weight.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -128,6 +128,8 @@ struct Field {
     seed: u64,
     categories: u64,
     unseen: u64,
+    /// Of `unseen`.
+    trained: u64,
     missing: u64,
     invalid_numbers: u64,
     distribution: Vec<u64>,
@@ -188,6 +190,7 @@ impl FieldCounts {
             seed: field.seed(),
             categories: 0,
             unseen: 0,
+            trained: 0,
             missing: 0,
             invalid_numbers: 0,
             distribution: vec![0; FieldRates::DISTRIBUTION_LEN],
@@ -196,14 +199,17 @@ impl FieldCounts {
         Self { row_count: 0, fields: contract.fields().iter().map(field).collect() }
     }
 
-    /// Adds rows, which have the contract of `model`.
-    pub(super) fn add(&mut self, model: &Model, batch: &RowBatch) {
+    /// Adds rows, which have the contract of `model`. `trained` are the feature keys that training has seen.
+    pub(super) fn add(&mut self, model: &Model, batch: &RowBatch, trained: Option<&HashSet<u64>>) {
         self.row_count += batch.row_count() as u64;
         let table = model.table();
         for (field, column) in self.fields.iter_mut().zip(&batch.columns) {
-            let is_unseen = |&&value: &&u64| table.get(feature_key(field.seed, value)).is_none();
-            field.unseen += column.values.iter().filter(is_unseen).count() as u64;
             for &value in &column.values {
+                let key = feature_key(field.seed, value);
+                if table.get(key).is_none() {
+                    field.unseen += 1;
+                    field.trained += u64::from(trained.is_some_and(|trained| trained.contains(&key)));
+                }
                 field.distribution[part_of(value)] += 1;
                 field.distinct.add(value);
             }
@@ -213,11 +219,13 @@ impl FieldCounts {
         }
     }
 
-    pub(super) fn rates(&self) -> Vec<FieldRates> {
+    /// Returns the counts; `has_trained` says whether [`add`](Self::add) was told what training has seen.
+    pub(super) fn rates(&self, has_trained: bool) -> Vec<FieldRates> {
         let rates = |field: &Field| FieldRates {
             field: field.name.clone(),
             categories: field.categories,
             unseen: field.unseen,
+            seen_without_weight: has_trained.then_some(field.trained),
             unseen_rate: field.unseen as f64 / field.categories.max(1) as f64,
             missing: field.missing,
             missing_rate: field.missing as f64 / self.row_count.max(1) as f64,

@@ -180,7 +180,10 @@ impl Pipeline {
 
     fn evaluation(&self, files: Vec<PathBuf>, log: &Path, by: By) -> EvaluateOptions {
         let logs = vec![log.display().to_string()];
-        EvaluateOptions { files, baseline: None, logs, read: self.read(), by, user: None, seed: 1 }
+        EvaluateOptions::new(files, logs).with(|it| {
+            it.read = self.read();
+            it.by = by;
+        })
     }
 
     /// Returns the metrics of what is served on a log.

@@ -41,7 +41,7 @@ use crate::learn::WeightRule;
 
 pub use metadata::{Difference, Metadata, Start};
 pub(crate) use metadata::{other_reading, widest};
-pub use reader::{StateBatch, StateReader};
+pub use reader::{StateBatch, StateReader, feature_keys};
 pub(crate) use writer::FinishedState;
 pub use writer::StateWriter;
 

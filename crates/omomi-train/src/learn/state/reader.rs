@@ -223,6 +223,20 @@ impl StateBatch {
     }
 }
 
+/// Returns the keys of all features of a state, also of those whose weight is 0.
+///
+/// # Errors
+///
+/// Returns [`StateError`] if the state cannot be read or is damaged.
+pub fn feature_keys(state: impl AsRef<Path>) -> Result<HashSet<u64>, StateError> {
+    let mut reader = StateReader::open(state)?;
+    let mut keys = HashSet::new();
+    while let Some(batch) = reader.next_batch()? {
+        keys.extend(batch.rows().filter(|row| !row.is_bias() && !row.is_default()).map(|row| row.key));
+    }
+    Ok(keys)
+}
+
 /// Returns the schema with texts as views. Rows that have the same text of a dictionary then share it: a text of
 /// megabytes, in every row of a batch, would otherwise take gigabytes.
 fn with_views(stored: &Schema) -> Schema {
