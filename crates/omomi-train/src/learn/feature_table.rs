@@ -276,7 +276,7 @@ impl FeatureGroup {
         fields.chain(crosses).chain(defaults).collect()
     }
 
-    /// Returns whether its features stand for unseen categories or missing values.
+    /// Returns whether its features are defaults of unseen categories or missing values.
     pub(super) fn is_default(&self) -> bool {
         matches!(self.kind, GroupKind::Unseen | GroupKind::Missing)
     }

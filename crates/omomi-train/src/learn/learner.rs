@@ -22,9 +22,9 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) struct Defaults<'a> {
     /// The group of each coordinate.
     pub(super) groups: &'a [u16],
-    /// For each group, the coordinate that stands for its unseen features, or [`NONE`].
+    /// For each group, the default coordinate of its unseen features, or [`NONE`].
     pub(super) unseen: &'a [u32],
-    /// The group of coordinates that stand for missing values.
+    /// The group of the default coordinates of missing values.
     pub(super) missing_group: u16,
 }
 
@@ -71,11 +71,11 @@ impl Learner {
     /// Predicts and then learns each of `rows`, whose feature numbers are indices into `coordinates` and `averages`.
     /// Adds each prediction to `progressive`, if given, and then also counts unseen features.
     ///
-    /// A feature that no row had before is what a server meets as unseen. So the row has the feature that stands for
-    /// the unseen ones of its group as well: once for each that it stands for. Features that rows had and whose weight
-    /// is 0 are left alone, although a server cannot tell them from unseen ones. While training, the clicked ones leave
-    /// them, so that what is learned from the others, above all in further passes, is too low by far: on logs with many
-    /// passing users, up to 5 % of normalized entropy was lost.
+    /// A feature that no row had before is what a server meets as unseen. So the row has the default feature of its
+    /// group as well: once for each first sight. Features that rows had and whose weight is 0 are left alone, although
+    /// a server cannot tell them from unseen ones. While training, the clicked ones leave them, so that what is learned
+    /// from the others, above all in further passes, is too low by far: on logs with many passing users, up to 5 % of
+    /// normalized entropy was lost.
     pub(super) fn learn(
         &mut self,
         rows: &IndexedRows,

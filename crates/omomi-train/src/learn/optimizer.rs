@@ -95,8 +95,8 @@ impl Settings {
         weight(z, d, self.l1, self.l2)
     }
 
-    /// Returns the weight with this `z` and the curvature `d` that stands for unseen categories or missing values. The
-    /// threshold does not apply: nothing would be saved by dropping it.
+    /// Returns the weight with this `z` and the curvature `d` that is a default for unseen categories or missing
+    /// values. The threshold does not apply: nothing would be saved by dropping it.
     #[inline]
     #[must_use]
     pub fn default_weight(&self, z: f64, d: f64) -> f64 {
@@ -199,7 +199,7 @@ impl WeightRule {
         if raw == 0.0 || raw.abs() < self.min_magnitude { 0.0 } else { self.scale * raw }
     }
 
-    /// Returns the weight that stands for unseen categories or missing values.
+    /// Returns the default weight of unseen categories or missing values.
     #[inline]
     #[must_use]
     pub fn default_weight(&self, z: f64, d: f64) -> f64 {

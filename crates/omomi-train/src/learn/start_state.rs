@@ -124,8 +124,8 @@ pub(crate) fn share_of_bias(z: f64, d: f64, shares: u32, settings: &Settings) ->
     share_of(z, d, shares, &Settings { l1: 0.0, l2: 0.0, ..*settings })
 }
 
-/// Returns the `z` and `d` with which one of `shares` runs starts for what stands for unseen categories or missing
-/// values. Like [`share_of`], but without the threshold, which does not apply to them.
+/// Returns the `z` and `d` with which one of `shares` runs starts for the default weight of unseen categories or
+/// missing values. Like [`share_of`], but without the threshold, which does not apply to them.
 pub(crate) fn share_of_default(z: f64, d: f64, shares: u32, settings: &Settings) -> (f64, f64) {
     share_of(z, d, shares, &Settings { l1: 0.0, ..*settings })
 }

@@ -29,7 +29,7 @@ pub struct StateModel {
     bias_weight: f64,
 }
 
-/// What stands for the unseen categories and the missing values of a field in a state: `z` and `d` of each.
+/// The defaults of the unseen categories and the missing values of a field in a state: `z` and `d` of each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StateDefaults {
     /// Of unseen categories.
@@ -184,7 +184,7 @@ impl StateModel {
     }
 
     /// Calls `visit` with the logit of each row and whether it was clicked. Unseen categories and missing values add
-    /// what stands for them.
+    /// their default weights.
     ///
     /// `batch` must have been read with the contract of the state.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
@@ -196,7 +196,7 @@ impl StateModel {
 
     /// Calls `visit` for each row with the numbers of its features, in contract order, and whether it was clicked. If
     /// the state has [defaults](Self::defaults), two numbers for each field follow after those of the features: one
-    /// stands for each unseen category, and one for the missing value. Other features that the state does not have are
+    /// for each unseen category, and one for the missing value. Other features that the state does not have are
     /// left out.
     ///
     /// `batch` must have been read with the contract of the state.
@@ -214,7 +214,7 @@ impl StateModel {
                 chunk.visit_row(row, |group, number| {
                     fields_seen |= 1_u128.checked_shl(narrow(group)).unwrap_or(0);
                     if group >= group_count {
-                        // What stands for missing values has numbers of its own here.
+                        // The defaults of missing values have numbers of their own here.
                     } else if number != UNSEEN {
                         numbers.push(number);
                     } else if group < self.defaults.len() {

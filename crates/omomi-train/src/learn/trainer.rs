@@ -54,7 +54,7 @@ pub struct Trainer {
     last_day: LastDay,
     /// What the start state knows.
     known: Known,
-    /// For each group, the number of the feature that stands for its unseen ones, or [`NONE`].
+    /// For each group, the number of the default feature of its unseen ones, or [`NONE`].
     unseen_numbers: Vec<u32>,
 }
 
@@ -159,7 +159,7 @@ impl Trainer {
         let missing_group = self.missing_group();
         let Self { settings, indexer, bias, learner, unseen_numbers, .. } = self;
         let Table { coordinates, averages, groups, .. } = &mut indexer.table;
-        // No threshold applies to what stands for unseen categories and missing values.
+        // No threshold applies to the default features.
         let of_defaults = Settings { l1: 0.0, ..*settings };
         let is_unseen = |number: usize| unseen_numbers.iter().any(|&unseen| unseen as usize == number);
         for (number, (coordinate, average)) in coordinates.iter_mut().zip(averages).enumerate() {
@@ -193,7 +193,7 @@ impl Trainer {
     }
 
     /// Predicts the rows of a batch without learning from them. Calls `visit` with the logit of each row and whether it
-    /// was clicked. Unseen categories add what stands for them. Every row is predicted, even one that sampling would
+    /// was clicked. Unseen categories add their default weight. Every row is predicted, even one that sampling would
     /// leave out.
     pub fn predict(&self, batch: &RowBatch, mut visit: impl FnMut(f64, bool)) {
         let bias = self.bias_weight();
@@ -287,7 +287,7 @@ impl Trainer {
         extend_lineage(&mut self.lineage, logs);
     }
 
-    /// Returns the number of features that were seen, without the bias and without those that stand for unseen
+    /// Returns the number of features that were seen, without the bias and without the defaults of unseen
     /// categories and missing values.
     #[must_use]
     pub fn feature_count(&self) -> usize {
@@ -399,20 +399,20 @@ impl Trainer {
         if self.is_default(number) { self.settings.default_weight(z, d) } else { self.settings.feature_weight(z, d) }
     }
 
-    /// Returns what a server adds for a feature: what stands for unseen ones, if its weight is 0.
+    /// Returns what a server adds for a feature: the default weight of unseen ones, if its weight is 0.
     fn served_weight(&self, number: u32) -> f64 {
         let weight = self.weight(number);
         let unseen = self.unseen_numbers[self.indexer.table.group(number)];
         if weight == 0.0 && unseen != NONE { self.weight(unseen) } else { weight }
     }
 
-    /// Returns whether a feature stands for unseen categories or missing values.
+    /// Returns whether a feature is a default of unseen categories or missing values.
     #[inline]
     fn is_default(&self, number: u32) -> bool {
         self.indexer.table.group(number) + 2 >= self.indexer.groups.len()
     }
 
-    /// The group of the features that stand for missing values: the last one.
+    /// The group of the default features of missing values: the last one.
     fn missing_group(&self) -> u16 {
         u16::try_from(self.indexer.groups.len() - 1).expect("a contract has few groups")
     }
@@ -423,7 +423,7 @@ impl Trainer {
     }
 }
 
-/// Adds the features that stand for unseen categories, and returns their numbers by the group that they stand for.
+/// Adds the default features of unseen categories, and returns their numbers by the group of each.
 fn insert_unseen(indexer: &mut RowIndexer) -> Result<Vec<u32>, TrainError> {
     let RowIndexer { groups, table, .. } = indexer;
     let unseen_group = u16::try_from(groups.len() - 2).expect("a contract has few groups");
@@ -435,7 +435,7 @@ fn insert_unseen(indexer: &mut RowIndexer) -> Result<Vec<u32>, TrainError> {
     Ok(numbers)
 }
 
-/// Adds what `learner` has counted to the features that stand for unseen ones.
+/// Adds what `learner` has counted to the default features of unseen ones.
 fn count_unseen(learner: &mut Learner, counts: &mut [FeatureCounts], unseen_numbers: &[u32]) {
     for (&number, [impressions, clicks]) in unseen_numbers.iter().zip(learner.take_unseen_counts()) {
         if number != NONE {

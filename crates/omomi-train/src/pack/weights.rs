@@ -116,7 +116,7 @@ pub struct FilePlan {
 impl FilePlan {
     /// Plans a file for the training state at `state`, whose provenance will grow by `provenance_growth_bytes`. The
     /// golden requests are those that packing would choose from the rows that `golden` has read. `has_default_weights`
-    /// says whether the state has what stands for unseen categories and missing values.
+    /// says whether the state has default weights of unseen categories and missing values.
     ///
     /// # Errors
     ///

@@ -16,9 +16,9 @@
 //! The first two measures are guarded. They return an error if they would drop more than
 //! [`PruneOptions::max_dropped_share`] of a field's categories that have impressions.
 //!
-//! A category that is dropped adds to a logit what stands for unseen categories of its field. What dropping it costs is
-//! therefore the distance of its weight from that, not from 0; a state from before there were such weights has 0. A
-//! minimum magnitude and the budget's cut by magnitude mean this distance.
+//! A category that is dropped adds the default weight of its field to a logit. What dropping it costs is therefore the
+//! distance of its weight from that, not from 0; a state from before there were such weights has 0. A minimum magnitude
+//! and the budget's cut by magnitude mean this distance.
 //!
 //! If there are held-out rows, the bias is fitted again on them. A cut usually drops more weights of one sign than of
 //! the other, so the mean prediction would drift otherwise. The [`Bill`] compares models that both have a fitted bias.

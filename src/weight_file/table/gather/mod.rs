@@ -99,7 +99,7 @@ trait LineReader {
 /// weight.
 const NO_WEIGHT: u32 = f32::NAN.to_bits();
 
-/// Returns what stands for the weight of a key that has none.
+/// Returns the value that a key without a weight has in the answer.
 #[inline(always)]
 const fn no_weight<const MARKED: bool>() -> f32 {
     if MARKED { f32::from_bits(NO_WEIGHT) } else { 0.0 }

@@ -66,7 +66,7 @@ fn a_run_leaves_a_state_and_its_provenance() {
     assert_eq!((held_out.impressions, held_out.clicks), (2, 1));
 
     let mut state = StateReader::open(folder.path("out.parquet")).unwrap();
-    // And what stands for unseen media, unseen prices and missing prices.
+    // And the defaults of unseen media, unseen prices and missing prices.
     assert_eq!((state.metadata().passes, state.metadata().rows, state.feature_count()), (2, 3, 4 + 3));
     let batch = state.next_batch().unwrap().unwrap();
     let counts: u64 = batch.rows().filter(|row| !row.is_default()).map(|row| row.impressions).sum();

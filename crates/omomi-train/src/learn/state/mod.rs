@@ -14,10 +14,11 @@
 //! | `last_seen` | timestamp, microseconds UTC | time of the last row with the feature; null if the log had no times |
 //! | `weight` | f64 | the weight to serve, computed from `z` and `d` by the state's [weight rule](crate::learn::WeightRule) |
 //!
-//! Two kinds of rows stand for what serving meets without a weight. In the field `(unseen)` there is a row for each
-//! field of the contract, whose name is its category: the weight of an unseen category, learned from the rows that are
-//! the first to have a category, which their impressions count. In `(missing)` there is one for each field that some
-//! row leaves empty. `l1` does not apply to them. `SELECT * FROM state WHERE field = '(unseen)'` lists them.
+//! Two kinds of rows have default weights, for what serving meets without a weight. In the field `(unseen)` there is a
+//! row for each field of the contract, whose name is its category: the weight of an unseen category, learned from the
+//! rows that are the first to have a category, which their impressions count. In `(missing)` there is one for each
+//! field that some row leaves empty. `l1` does not apply to them. `SELECT * FROM state WHERE field = '(unseen)'` lists
+//! them.
 //!
 //! The key-value metadata of the file holds the fields of [`Metadata`], each under its name with the prefix `omomi.`.
 //! They include the provenance: state and provenance are one file, which is replaced at once, so they always belong to
@@ -55,10 +56,10 @@ pub const BIAS_FIELD: &str = "(bias)";
 /// and does no harm, because the bias is recognized by its field.
 pub const BIAS_KEY: u64 = 0;
 
-/// The field of the rows that stand for unseen categories: one for each field of the contract, whose name is the
+/// The field of the default rows of unseen categories: one for each field of the contract, whose name is the
 /// category. No field of a contract can have this name.
 pub const UNSEEN_FIELD: &str = "(unseen)";
-/// The field of the rows that stand for missing values, like [`UNSEEN_FIELD`].
+/// The field of the default rows of missing values, like [`UNSEEN_FIELD`].
 pub const MISSING_FIELD: &str = "(missing)";
 
 /// Returns the key of the row of `field` in [`UNSEEN_FIELD`] or [`MISSING_FIELD`]: the feature key that the text
@@ -103,7 +104,7 @@ impl StateRow<'_> {
         self.field == BIAS_FIELD
     }
 
-    /// Returns whether this row stands for the unseen categories or for the missing values of a field.
+    /// Returns whether this is the default row of the unseen categories or of the missing values of a field.
     #[must_use]
     pub fn is_default(&self) -> bool {
         self.field == UNSEEN_FIELD || self.field == MISSING_FIELD

@@ -99,7 +99,7 @@ impl StateReader {
         &self.metadata
     }
 
-    /// Returns the number of features, without the bias: one less than the number of rows. Rows that stand for unseen
+    /// Returns the number of features, without the bias: one less than the number of rows. Default rows of unseen
     /// categories and missing values are among them.
     #[must_use]
     pub fn feature_count(&self) -> u64 {
@@ -139,7 +139,7 @@ impl StateReader {
         Ok(Some(batch))
     }
 
-    /// Returns what is wrong with the names of a row that stands for unseen categories or missing values.
+    /// Returns what is wrong with the names of a default row.
     fn default_fault(&self, row: &StateRow<'_>) -> Option<String> {
         if self.metadata.contract.field(row.category).is_none() {
             return Some(format!("expected a field of the contract in `{}`, found `{}`", row.field, row.category));

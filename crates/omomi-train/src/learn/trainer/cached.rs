@@ -65,7 +65,7 @@ impl Trainer {
         // In the order of the cache, the coordinates that most rows need are next to each other.
         let missing_group = self.missing_group();
         let table = &mut self.indexer.table;
-        // After them come those that stand for unseen categories, which no row names.
+        // After them come the default features of unseen categories, which no row names.
         let unseen_slots = || self.unseen_numbers.iter().copied().filter(|&number| number != NONE);
         let all_slots = || slots.0.iter().copied().chain(unseen_slots());
         let mut coordinates: Vec<Coordinate> = all_slots().map(|slot| table.coordinates[slot as usize]).collect();

@@ -114,7 +114,7 @@ fn named_features(row: &Row) -> Vec<String> {
     names
 }
 
-/// Returns what stands for the missing values of a row, in contract order.
+/// Returns the default features of the missing values of a row, in contract order.
 fn named_missing(row: &Row) -> Vec<String> {
     let fields = [
         ("media_id", row.media_id.is_none()),
