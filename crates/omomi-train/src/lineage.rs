@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::log::{HoldOut, LogFile};
+use crate::log::{HoldOut, LogFile, digest_text};
 
 /// A step that uses the rows of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,15 +81,20 @@ pub fn content_digest(path: impl AsRef<Path>) -> io::Result<String> {
     let (mut hash, mut piece) = (Xxh3::new(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut piece)? {
-            0 => return Ok(format!("{:032x}", hash.digest128())),
+            0 => return Ok(digest_text(&hash)),
             count => hash.update(&piece[..count]),
         }
     }
 }
 
-/// Returns the digest of a log, or `None` for a pipe or a file that is gone.
+/// Returns the digest of a log, or `None` for a pipe that was not read to its end, or a file that is gone.
 pub(crate) fn log_digest(log: &LogFile) -> Option<String> {
-    if log.is_pipe { None } else { content_digest(&log.path).ok() }
+    if log.is_pipe { log.pipe_digest.clone() } else { content_digest(&log.path).ok() }
+}
+
+/// Returns those of `logs` that are pipes. Which logs they are is known only after reading.
+pub(crate) fn pipes_of(logs: &[LogFile]) -> Vec<LogFile> {
+    logs.iter().filter(|log| log.is_pipe).cloned().collect()
 }
 
 /// Returns what a step adds to a lineage. Logs without rows are left out: all of them may have the same bytes.
@@ -129,11 +134,16 @@ pub(crate) fn find_learned(lineage: &[LearnedLog], logs: &[LogFile], hold_out: O
 /// Finds two logs with the same content and at least one row.
 pub(crate) fn find_copy(logs: &[LogFile]) -> Option<(PathBuf, PathBuf)> {
     let mut seen: std::collections::HashMap<String, &LogFile> = std::collections::HashMap::new();
-    // Only files of the same length can be copies, so most files need not be read.
-    let is_alone = |log: &LogFile| logs.iter().filter(|other| other.len_bytes == log.len_bytes).count() == 1;
+    // Only files of the same length can be copies, so most files need not be read. A pipe has no length.
+    let has_pipe = logs.iter().any(|log| log.is_pipe) && logs.len() > 1;
+    let is_alone =
+        |log: &LogFile| !has_pipe && logs.iter().filter(|other| other.len_bytes == log.len_bytes).count() == 1;
     for log in logs.iter().filter(|log| log.row_count != Some(0) && !is_alone(log)) {
         let Some(digest) = log_digest(log) else { continue };
-        if let Some(first) = seen.insert(digest, log) {
+        // Equal files in folders such as `dt=2026-01-31` have different rows.
+        let folders = log.path.iter().map(|part| part.to_string_lossy()).filter(|part| part.contains('='));
+        let content = folders.fold(digest, |content, folder| format!("{content}/{folder}"));
+        if let Some(first) = seen.insert(content, log) {
             return Some((first.path.clone(), log.path.clone()));
         }
     }
@@ -166,7 +176,7 @@ mod tests {
         let log = |name: &str, text: &str, rows| {
             let path = folder.path().join(name);
             std::fs::write(&path, text).unwrap();
-            LogFile { path, len_bytes: text.len() as u64, row_count: rows, is_pipe: false }
+            LogFile { path, len_bytes: text.len() as u64, row_count: rows, is_pipe: false, pipe_digest: None }
         };
         let logs = [log("a", "1\n2\n", Some(1)), log("b", "1\n3\n", Some(1)), log("c", "1\n2\n", Some(1))];
         assert_eq!(find_copy(&logs[..2]), None);

@@ -119,6 +119,12 @@ pub enum PredictError {
         /// The path.
         path: PathBuf,
     },
+    /// The output is one of the logs.
+    #[error("{} is one of the logs: expected an output that replaces no log; give it another name", path.display())]
+    OutputIsLog {
+        /// The log.
+        path: PathBuf,
+    },
     /// The logs have no usable row.
     #[error("the logs have no rows: expected at least one to score; correct the pattern or the logs")]
     NoRows,
@@ -158,6 +164,9 @@ pub fn write_predictions(
     // Wrong options are reported before the first row is read.
     let read = options.read.with_trained(LogDialect::of_model(&model));
     let mut reader = LogReader::open_unlabeled(&contract_of(&model), &options.logs, read)?;
+    if let Some(log) = reader.files().iter().find(|log| log.is_at(&out_path)) {
+        return Err(PredictError::OutputIsLog { path: log.path.clone() });
+    }
     let mut scorer =
         LogScorer::new(vec![Arc::clone(&model)]).map_err(|source| PredictError::Score { row: 0, source })?;
     let mut writer = match output {

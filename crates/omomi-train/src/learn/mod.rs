@@ -59,7 +59,9 @@ pub(crate) use provenance::{
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
 pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
-pub(crate) use run::{all_rows, held_out_rows, refuse_empty_fields, refuse_leakage, refuse_relearning, train_part};
+pub(crate) use run::{
+    all_rows, held_out_rows, refuse_empty_fields, refuse_leakage, refuse_relearning, refuse_start_times, train_part,
+};
 pub use sampling::Sampling;
 pub use start_state::{LINEAGE_DAYS_LIMIT, StartAccount, StartOptions};
 pub(crate) use start_state::{
@@ -142,6 +144,34 @@ pub enum TrainError {
         path: PathBuf,
         /// The start state.
         start: PathBuf,
+    },
+    /// The start state has times, and this run reads none: the rows would look as old as those of the start state.
+    #[error(
+        "{} has the times of its rows, and this run has no time column: what depends on age (decay, forgetting, pruning \
+         by the last row, limits on old data) would not see the new rows; name the time column of the logs",
+        .path.display()
+    )]
+    StartHasTimes {
+        /// The start state.
+        path: PathBuf,
+    },
+    /// The start state ends in the future, so that the age of all that follows would be hidden.
+    #[error(
+        "the training data of {} ends in the future, at {end}: expected at most a day from now; correct the times of \
+         its logs and train it again, or take any time",
+        .path.display()
+    )]
+    StartEndsInFuture {
+        /// The start state.
+        path: PathBuf,
+        /// Its end.
+        end: String,
+    },
+    /// An output is a log of the run.
+    #[error("{} is one of the logs: expected an output that replaces no log; give it another name", .path.display())]
+    OutputIsLog {
+        /// The output.
+        path: PathBuf,
     },
     /// Two logs have the same content.
     #[error(
@@ -230,6 +260,9 @@ impl TrainError {
             | Self::NoRowsInPart { .. }
             | Self::HeldOutIsLearned { .. }
             | Self::LearnedAlready { .. }
+            | Self::StartHasTimes { .. }
+            | Self::StartEndsInFuture { .. }
+            | Self::OutputIsLog { .. }
             | Self::StartDiffers { .. }
             | Self::StartOfFinishedWeights { .. }
             | Self::StartIsPruned { .. }

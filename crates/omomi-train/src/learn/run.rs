@@ -10,8 +10,10 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::evaluate::{Evaluator, Metrics};
-use crate::lineage::{LearningStep, find_copy, find_learned, learned_logs};
-use crate::log::{FileId, FileMissing, HoldOut, KeptRows, LogDialect, LogFile, LogReader, LogWarning, ReadOptions};
+use crate::lineage::{LearnedLog, LearningStep, find_copy, find_learned, learned_logs, log_digest, pipes_of};
+use crate::log::{
+    FileId, FileMissing, HoldOut, KeptRows, LogDialect, LogFile, LogReader, LogWarning, ReadOptions, is_in_the_future,
+};
 use omomi::contract::Contract;
 
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
@@ -262,7 +264,7 @@ fn train_with(
         return Err(TrainError::NoPass);
     }
     refuse_existing_state(&options.state, options.replace)?;
-    let (trained, reading_warning) = how_start_was_read(contract, options)?;
+    let (trained, reading_warnings) = how_start_was_read(contract, options)?;
     let options = &TrainOptions { read: options.read.with_trained(trained), ..options.clone() };
     let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
     if is_part {
@@ -282,6 +284,8 @@ fn train_with(
             return Err(TrainError::NoHeldOutRows);
         }
     }
+    refuse_start_times(options)?;
+    refuse_log_as_output(reader.files(), &options.state)?;
     refuse_relearning(options, reader.files())?;
     let hold_out = reader.hold_out().map(HoldOut::used_rows);
     let mut trainer = match &options.start {
@@ -307,6 +311,7 @@ fn train_with(
     {
         return Err(TrainError::CopyOfLog { path, copy });
     }
+    refuse_relearning(options, &pipes_of(&counted.logs))?;
     if !options.last_iterates {
         trainer.settle_weights();
     }
@@ -320,6 +325,9 @@ fn train_with(
     let mut held_out = None;
     if let Some(reader) = &mut held_out_reader {
         held_out = Some(evaluate(&trainer, reader, watch)?);
+        if !options.held_out.is_empty() {
+            refuse_leakage_through_pipes(&counted.logs, reader.files())?;
+        }
     }
     let rows = counted.rows;
     let unseen_by_log = trainer.unseen_by_file().to_vec();
@@ -336,7 +344,7 @@ fn train_with(
         unseen_warnings: unseen_warnings(contract, &logs, &unseen_by_log),
         unseen_by_log,
         logs,
-        order_warnings: reading_warning.into_iter().chain(start_warnings(&trainer)).collect(),
+        order_warnings: reading_warnings.into_iter().chain(start_warnings(&trainer)).collect(),
         settled_bias,
         window_us: trainer.window_us(),
         start: trainer.start().cloned(),
@@ -405,6 +413,29 @@ pub(crate) fn all_rows(read: &ReadOptions) -> ReadOptions {
     ReadOptions { hold_out: None, ..read.clone() }
 }
 
+/// Rejects a start state whose times this run would lose or hide behind.
+pub(crate) fn refuse_start_times(options: &TrainOptions) -> Result<(), TrainError> {
+    let Some(start) = &options.start else { return Ok(()) };
+    let Some((_, end_us)) = StateReader::open(&start.state)?.metadata().window_us else { return Ok(()) };
+    let path = || start.state.clone();
+    if options.read.time_column.is_none() {
+        return Err(TrainError::StartHasTimes { path: path() });
+    }
+    if is_in_the_future(end_us) && !options.read.any_time {
+        let end = utc(end_us).unwrap_or_else(|| end_us.to_string());
+        return Err(TrainError::StartEndsInFuture { path: path(), end });
+    }
+    Ok(())
+}
+
+/// Rejects an output that is a log: it would replace the log.
+pub(crate) fn refuse_log_as_output(logs: &[LogFile], out: &Path) -> Result<(), TrainError> {
+    match logs.iter().find(|log| log.is_at(out)) {
+        Some(_) => Err(TrainError::OutputIsLog { path: out.to_owned() }),
+        None => Ok(()),
+    }
+}
+
 /// Rejects logs that the start state has learned already.
 pub(crate) fn refuse_relearning(options: &TrainOptions, logs: &[LogFile]) -> Result<(), TrainError> {
     let Some(start) = options.start.as_ref().filter(|_| !options.again) else { return Ok(()) };
@@ -415,17 +446,34 @@ pub(crate) fn refuse_relearning(options: &TrainOptions, logs: &[LogFile]) -> Res
     }
 }
 
-/// Says what is odd about the start state: it was recalibrated, or the rows begin before it ends or long after.
-/// Returns how the CSV logs of the start state were written, and a warning if its contract reads logs otherwise.
+/// Returns how the CSV logs of the start state were written, and what this run does otherwise: how the contract reads
+/// logs, which weights a run ends with, and which rows it leaves out.
 fn how_start_was_read(
     contract: &Contract,
     options: &TrainOptions,
-) -> Result<(Option<LogDialect>, Option<String>), TrainError> {
-    let Some(start) = &options.start else { return Ok((None, None)) };
+) -> Result<(Option<LogDialect>, Vec<String>), TrainError> {
+    let Some(start) = &options.start else { return Ok((None, Vec::new())) };
     let reader = StateReader::open(&start.state)?;
-    Ok((reader.metadata().log_dialect, other_reading(&reader.metadata().contract, contract)))
+    let metadata = reader.metadata();
+    let mut warnings: Vec<String> = other_reading(&metadata.contract, contract).into_iter().collect();
+    if metadata.provenance["settings"]["iterates"] == "last" && !options.last_iterates {
+        warnings.push(
+            "the start state has the last weights of its run, and this run averages: --last-iterates goes on as before"
+                .to_owned(),
+        );
+    }
+    let left_out = |log: &LearnedLog| log.rule.as_deref()?.strip_prefix("without ").map(str::to_owned);
+    if let Some(rule) = metadata.lineage.iter().find_map(left_out)
+        && options.read.hold_out.is_none()
+    {
+        warnings.push(format!(
+            "the start state left out rows by `{rule}`, and this run learns all rows: --held-out-rows leaves them out"
+        ));
+    }
+    Ok((metadata.log_dialect, warnings))
 }
 
+/// Says what is odd about the start state: it was recalibrated, or the rows begin before it ends or long after.
 fn start_warnings(trainer: &Trainer) -> Vec<String> {
     let mut warnings = order_warnings(trainer);
     if let Some((scale, shift)) = trainer.start().and_then(|start| start.dropped_recalibration) {
@@ -466,6 +514,18 @@ pub(crate) fn refuse_leakage(logs: &[LogFile], held_out: &[LogFile]) -> Result<(
     let learned: HashSet<FileId> = logs.iter().map(LogFile::id).collect();
     match held_out.iter().find(|file| learned.contains(&file.id())) {
         Some(file) => Err(TrainError::HeldOutIsLearned { path: file.path.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Rejects a held-out pipe with the bytes of a learned log, and a held-out log with those of a learned pipe.
+fn refuse_leakage_through_pipes(logs: &[LogFile], held_out: &[LogFile]) -> Result<(), TrainError> {
+    if logs.iter().chain(held_out).all(|log| !log.is_pipe) {
+        return Ok(());
+    }
+    let learned: HashSet<String> = logs.iter().filter_map(log_digest).collect();
+    match held_out.iter().find(|log| log_digest(log).is_some_and(|digest| learned.contains(&digest))) {
+        Some(log) => Err(TrainError::HeldOutIsLearned { path: log.path.clone() }),
         None => Ok(()),
     }
 }

@@ -20,6 +20,18 @@ pub struct RowBatch {
     /// The files that the rows are from, in order: the index of each in [`LogReader::files`](super::LogReader::files),
     /// and where its rows end in this batch.
     pub file_ends: Vec<(usize, usize)>,
+    /// The bad rows before, between and after the rows, in order.
+    pub(crate) bad_runs: Vec<BadRun>,
+}
+
+/// Bad rows that follow each other in a log. They were left out of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BadRun {
+    /// Index of their file in [`LogReader::files`](super::LogReader::files).
+    pub(super) file: usize,
+    /// The row of the batch before which they were, or the number of its rows.
+    pub(super) row: usize,
+    pub(super) count: u64,
 }
 
 /// The categories of one field in the rows of a batch. Row `i` has those at `offsets[i]..offsets[i + 1]`. A field that

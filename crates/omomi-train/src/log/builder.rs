@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::StringArray;
 
+use super::batch::BadRun;
 use super::error::{RowFault, excerpt};
 use super::notation::{
     FieldRules, LabelTexts, boolean_text, float_id, is_usual_missing, list_of, may_be_list, number_of, text_id,
@@ -57,6 +58,10 @@ pub(super) struct BatchBuilder {
     pub(super) clicked: Vec<bool>,
     pub(super) time_us: Option<Vec<i64>>,
     file_ends: Vec<(usize, usize)>,
+    /// Of the files before the current one, too.
+    bad_runs: Vec<BadRun>,
+    /// Where bad rows of the current file were, and how many.
+    bad_runs_of_file: Vec<(usize, u64)>,
     pub(super) importance: Option<Vec<f64>>,
     pub(super) columns: Vec<ColumnBuilder>,
     pub(super) extra: Vec<ExtraBuilder>,
@@ -119,6 +124,8 @@ impl BatchBuilder {
             clicked: Vec::new(),
             time_us: wanted.has(Target::Time).then(Vec::new),
             file_ends: Vec::new(),
+            bad_runs: Vec::new(),
+            bad_runs_of_file: Vec::new(),
             importance: wanted.has(Target::Importance).then(Vec::new),
             columns: fields.map(|(field, own)| ColumnBuilder::new(field, FieldRules::new(reading, own))).collect(),
             extra: (0..wanted.extra_count()).map(|_| ExtraBuilder::default()).collect(),
@@ -136,6 +143,11 @@ impl BatchBuilder {
     pub(super) fn note_row_of_lines(&mut self, file: &Path, row: u64) {
         let rows = self.rows_of_lines.get_or_insert_with(|| RowsOfLines { file: file.to_owned(), row, count: 0 });
         rows.count += 1;
+    }
+
+    /// Notes that the next rows of the log are bad and will not be appended.
+    pub(super) fn note_bad_rows(&mut self, count: u64) {
+        self.bad_runs_of_file.push((self.clicked.len(), count));
     }
 
     /// How many rows still fit.
@@ -305,6 +317,8 @@ impl BatchBuilder {
 
     /// Notes that the rows since the last call are from this file.
     pub(super) fn end_file(&mut self, file_index: usize) {
+        let runs = self.bad_runs_of_file.drain(..);
+        self.bad_runs.extend(runs.map(|(row, count)| BadRun { file: file_index, row, count }));
         let end = self.clicked.len();
         if self.file_ends.last().map_or(0, |&(_, end)| end) < end {
             self.file_ends.push((file_index, end));
@@ -323,6 +337,7 @@ impl BatchBuilder {
             columns: self.columns.iter_mut().map(ColumnBuilder::take).collect(),
             extra: self.extra.iter_mut().map(ExtraBuilder::take).collect(),
             file_ends: std::mem::take(&mut self.file_ends),
+            bad_runs: std::mem::take(&mut self.bad_runs),
         }
     }
 }
@@ -436,6 +451,9 @@ impl ColumnBuilder {
     }
 
     fn push_scalar(&mut self, scalar: Scalar<'_>) -> Result<(), RowFault> {
+        if self.rules.has_missing_numbers() && self.is_missing_scalar(scalar) {
+            return Ok(());
+        }
         match (&self.kind, scalar) {
             (FieldKind::Id, Scalar::Integer(id)) => self.push_id(id),
             (FieldKind::Id, Scalar::Unsigned(id)) => self.push_id(unsigned_id(id)),
@@ -464,6 +482,18 @@ impl ColumnBuilder {
             }
         }
         Ok(())
+    }
+
+    /// Whether the contract says that a number of an id or number field means a missing value.
+    #[expect(clippy::cast_precision_loss, reason = "a number is a double; the nearest one is meant")]
+    fn is_missing_scalar(&self, scalar: Scalar<'_>) -> bool {
+        match (&self.kind, scalar) {
+            (FieldKind::Id, Scalar::Integer(id)) => self.rules.is_missing_id(id),
+            (FieldKind::Id, Scalar::Float(number)) => float_id(number).is_some_and(|id| self.rules.is_missing_id(id)),
+            (FieldKind::Number { .. }, Scalar::Integer(number)) => self.rules.is_missing_number(number as f64),
+            (FieldKind::Number { .. }, Scalar::Float(number)) => self.rules.is_missing_number(number),
+            _ => false,
+        }
     }
 
     #[inline]
@@ -646,6 +676,9 @@ impl Scalar<'_> {
 
     fn label(self, texts: &LabelTexts) -> Result<bool, RowFault> {
         match self {
+            Self::Integer(_) | Self::Unsigned(_) | Self::Float(_) if texts.has_own() => {
+                texts.clicked(&self.to_found()).ok_or_else(|| RowFault::Label { found: self.to_found() })
+            }
             Self::Bool(clicked) => Ok(clicked),
             Self::Integer(0) | Self::Float(0.0) => Ok(false),
             Self::Integer(1) | Self::Float(1.0) => Ok(true),

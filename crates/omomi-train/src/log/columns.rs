@@ -109,7 +109,7 @@ impl Columns {
 
     fn add_json(&mut self, reader: &LogReader, index: usize, file: &LogFile) -> Result<(), LogError> {
         let failed = |error| read_failure(&file.path, 0, error);
-        let (mut text, _) = open_text(file, reader.formats[index], Arc::default())?;
+        let (mut text, _) = open_text(file, reader.formats[index], Arc::default(), None)?;
         let mut forms = BTreeMap::new();
         let mut names = Vec::new();
         let mut line = Vec::new();

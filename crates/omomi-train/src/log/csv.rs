@@ -121,6 +121,7 @@ impl CsvReader {
         batch.discard_row();
         let bad_row = BadRow { file: self.file.clone(), row: self.row + 1, column, fault };
         self.row += row_count;
+        batch.note_bad_rows(row_count);
         bad_rows.add_rows(bad_row, row_count)?;
         Ok(false)
     }

@@ -26,6 +26,8 @@ pub struct LogFile {
     pub row_count: Option<u64>,
     /// Whether this is a pipe, a device or standard input, which can be read only once.
     pub is_pipe: bool,
+    /// Digest of the bytes of a pipe, once all were read: XXH3-128, as 32 hexadecimal digits.
+    pub pipe_digest: Option<String>,
 }
 
 impl LogFile {
@@ -33,6 +35,11 @@ impl LogFile {
     pub(crate) fn id(&self) -> FileId {
         let metadata = if self.path == Path::new(STANDARD_INPUT) { None } else { self.path.metadata().ok() };
         metadata.map_or_else(|| FileId::Path(self.path.clone()), |metadata| FileId::of(&self.path, &metadata))
+    }
+
+    /// Whether `path` is a name of this file: writing to it would replace the log.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        !self.is_pipe && path.metadata().is_ok_and(|metadata| FileId::of(path, &metadata) == self.id())
     }
 }
 
@@ -121,6 +128,11 @@ pub(super) fn expand(patterns: &[impl AsRef<str>]) -> Result<Found, LogError> {
     Ok(found)
 }
 
+/// Whether the patterns name a pipe, which can be opened only once. Opens nothing.
+pub(crate) fn has_pipe(patterns: &[impl AsRef<str>]) -> Result<bool, LogError> {
+    Ok(expand(patterns)?.files.iter().any(|(file, _)| file.is_pipe))
+}
+
 impl Found {
     fn add_pattern(&mut self, pattern: &str) -> Result<(), LogError> {
         if pattern == STANDARD_INPUT {
@@ -151,6 +163,9 @@ impl Found {
         let (file_count, skipped_count) = (self.seen.len(), self.skipped.len());
         let mut paths: HashSet<PathBuf> = HashSet::new();
         let mut any = false;
+        // On its own, `**` matches folders only, and not the files beside them.
+        let all_below = format!("{pattern}/*");
+        let pattern = if pattern == "**" || pattern.ends_with("/**") { &all_below } else { pattern };
         for path in matches(pattern)? {
             if let Some(skipped) = skipped_part(&path, pattern) {
                 self.skip(&skipped.path, skipped.reason);
@@ -257,7 +272,8 @@ impl Found {
             self.skip(path, SkipReason::NoRows);
             return Ok(());
         }
-        self.files.push((LogFile { path: path.to_owned(), len_bytes, row_count: None, is_pipe }, format));
+        self.files
+            .push((LogFile { path: path.to_owned(), len_bytes, row_count: None, is_pipe, pipe_digest: None }, format));
         Ok(())
     }
 

@@ -21,7 +21,8 @@ const EXPECTED: &str = "'every 5', 'last 10%' or 'from 2026-01-05T00:00:00Z' (by
 /// `10% of user_id`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum HoldOutRule {
-    /// Every n-th row of each file, at least 2. Bad rows are not counted.
+    /// Every n-th row of each file, at least 2. Bad rows count, because what is bad depends on the columns that a step
+    /// reads.
     Every(u64),
     /// The last rows by time: this percentage of them. A reader resolves it to [`HoldOutRule::From`] when it opens the
     /// log, which takes one more pass over the times.
@@ -32,7 +33,8 @@ pub enum HoldOutRule {
     Column {
         /// Name of the column.
         name: String,
-        /// How much of the values, in percent. A row without a value is held out like a value of its own.
+        /// How much of the values, in percent. Of the rows without a value, as many are held out, by their places in
+        /// their files.
         percent: f64,
     },
 }
@@ -175,12 +177,17 @@ impl HoldOutFilter {
     pub(super) fn mark(&mut self, batch: &RowBatch, keep: &mut [bool]) {
         let wants_held_out = self.hold_out.kept == KeptRows::HeldOut;
         let column = self.hold_out.column().and(batch.extra.last());
+        let mut bad_runs = batch.bad_runs.iter().peekable();
         let mut start = 0;
         for &(file, end) in &batch.file_ends {
             if file != self.file {
                 (self.file, self.row_count) = (file, 0);
+                while bad_runs.next_if(|run| run.file < file).is_some() {}
             }
             for row in start..end {
+                while let Some(run) = bad_runs.next_if(|run| run.file == file && run.row <= row) {
+                    self.row_count += run.count;
+                }
                 let number = self.row_count;
                 self.row_count += 1;
                 let is_held_out = match &self.hold_out.rule {
@@ -189,24 +196,36 @@ impl HoldOutFilter {
                     // Resolved before reading.
                     HoldOutRule::Last(_) => false,
                     HoldOutRule::Column { percent, .. } => {
-                        is_in_share(column.and_then(|column| column.text(row)), *percent)
+                        is_in_share(column.and_then(|column| column.text(row)), number, *percent)
                     }
                 };
                 keep[row] &= is_held_out == wants_held_out;
+            }
+            while let Some(run) = bad_runs.next_if(|run| run.file == file) {
+                self.row_count += run.count;
             }
             start = end;
         }
     }
 }
 
-/// Whether the hash of a value is in the first `percent` of all hashes.
-fn is_in_share(value: Option<&str>, percent: f64) -> bool {
-    // No text has the hash of no value, which is that of a byte no text can have.
-    let hash = value.map_or_else(
-        || xxh3_64_with_seed(&[0xff], COLUMN_SEED),
-        |value| xxh3_64_with_seed(value.as_bytes(), COLUMN_SEED),
-    );
+/// Whether the hash of a value is in the first `percent` of all hashes; for a row without one, that of its number in its
+/// file.
+fn is_in_share(value: Option<&str>, row_number: u64, percent: f64) -> bool {
+    let hash = match value {
+        Some(value) => xxh3_64_with_seed(whole(value).as_bytes(), COLUMN_SEED),
+        None => xxh3_64_with_seed(&row_number.to_le_bytes(), COLUMN_SEED),
+    };
     (hash as f64) < percent / 100.0 * 18_446_744_073_709_551_616.0
+}
+
+/// Returns the integer in `42.0`. Tools write a column of integers so once a value is missing; it is the same value.
+fn whole(value: &str) -> &str {
+    let is_integer = |text: &&str| {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+    };
+    value.strip_suffix(".0").filter(is_integer).unwrap_or(value)
 }
 
 #[cfg(test)]
@@ -245,8 +264,20 @@ mod tests {
     #[test]
     fn shares_of_values_are_about_as_large_as_the_rule_says() {
         for percent in [1.0, 10.0, 50.0] {
-            let count = (0..20_000).filter(|value| is_in_share(Some(&value.to_string()), percent)).count();
+            let count = (0..20_000).filter(|value| is_in_share(Some(&value.to_string()), 0, percent)).count();
             assert!((count as f64 / 200.0 - percent).abs() < 1.5, "{percent}: {count}");
+            let count = (0..20_000).filter(|&number| is_in_share(None, number, percent)).count();
+            assert!((count as f64 / 200.0 - percent).abs() < 1.5, "without a value, {percent}: {count}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_is_held_out_like_its_integer() {
+        for (text, value) in [("42.0", "42"), ("-7.0", "-7"), ("42", "42")] {
+            assert_eq!(whole(text), value);
+        }
+        for text in [".0", "-.0", "a.0", "4.2", "1.0.0", ""] {
+            assert_eq!(whole(text), text);
         }
     }
 }

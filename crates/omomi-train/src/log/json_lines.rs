@@ -212,6 +212,7 @@ impl JsonLinesReader {
             let taken = if is_short { self.take_row(batch) } else { Err((None, RowFault::TooLong)) };
             if let Err((target, fault)) = taken {
                 batch.discard_row();
+                batch.note_bad_rows(1);
                 bad_rows.add(BadRow {
                     file: self.file.clone(),
                     row: self.row,
@@ -362,6 +363,15 @@ struct NestedCell<'a> {
     row: u64,
 }
 
+impl NestedCell<'_> {
+    /// Notes that the value is no object, so that what is wanted cannot be inside it.
+    fn fault<E>(self, found: String) -> Result<(), E> {
+        let target = self.keys.wanted.first().map_or(Target::Label, WantedKey::first_target);
+        self.cell.fault.get_or_insert((target, RowFault::Cell { expected: "an object with this member", found }));
+        Ok(())
+    }
+}
+
 impl<'de> DeserializeSeed<'de> for NestedCell<'_> {
     type Value = ();
 
@@ -378,31 +388,32 @@ impl<'de> Visitor<'de> for NestedCell<'_> {
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
-        self.cell.visit_unit()
+        Ok(())
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        self.cell.visit_bool(value)
+        self.fault(value.to_string())
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        self.cell.visit_i64(value)
+        self.fault(value.to_string())
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        self.cell.visit_u64(value)
+        self.fault(value.to_string())
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        self.cell.visit_f64(value)
+        self.fault(value.to_string())
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
-        self.cell.visit_str(value)
+        self.fault(Scalar::Text(value).to_found())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(), A::Error> {
-        self.cell.visit_seq(list)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        self.fault("a list".to_owned())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {

@@ -102,10 +102,12 @@ pub use dialect::{LogChar, LogDialect};
 pub use error::{BadRow, LogError, RowFault};
 pub(crate) use files::FileId;
 pub use files::LogFile;
+pub(crate) use files::has_pipe;
 pub use hold_out::{HoldOut, HoldOutRule, KeptRows, UnknownHoldOut};
 pub use missing::FileMissing;
 pub(crate) use missing::first_jump;
 pub(crate) use notation::{nfc, text_id};
+pub(crate) use open_text::digest_text;
 pub(crate) use parquet_pages::{Groups, PageFault, decoder, load};
 pub use row_part::{PartBy, RowPart};
 pub use skipped::{SkipReason, SkippedFile};
@@ -122,7 +124,7 @@ use files::{Format, Found};
 use json_lines::JsonLinesReader;
 use missing::{End, MIN_JUMP, first_end};
 use notation::USUAL_MISSING;
-use open_text::open_text;
+use open_text::{PipeHash, open_text};
 use parquet::ParquetReader;
 use row_part::PartFilter;
 use time::TimeReader;
@@ -263,6 +265,8 @@ pub struct LogReader {
     skipped: Vec<SkippedFile>,
     /// The open pipes, by the index of the file. A pipe is opened once; other files are closed after the first look.
     pipes: BTreeMap<usize, FormatReader>,
+    /// The hashes of the bytes of pipes, by the index of the file.
+    pipe_hashes: BTreeMap<usize, PipeHash>,
     /// Index of the current file, or the number of files at the end.
     file_index: usize,
     /// The current file, if it is open.
@@ -366,6 +370,7 @@ impl LogReader {
             formats,
             skipped,
             pipes: BTreeMap::new(),
+            pipe_hashes: BTreeMap::new(),
             file_index: 0,
             format_reader: None,
             batch,
@@ -386,6 +391,11 @@ impl LogReader {
     fn look_at_files(&mut self) -> Result<(), LogError> {
         let mut index = 0;
         while index < self.files.len() {
+            if self.files[index].is_pipe {
+                self.pipe_hashes.insert(index, PipeHash::default());
+            } else {
+                self.pipe_hashes.remove(&index);
+            }
             let mut opened = self.open_file(index)?;
             let is_pipe = self.files[index].is_pipe;
             let has_rows = match &mut opened {
@@ -483,7 +493,7 @@ impl LogReader {
             return Ok(reader.map(|reader| FormatReader::Parquet(Box::new(reader))));
         }
         let read_len = if file.is_pipe { Arc::default() } else { Arc::clone(&self.read_len) };
-        let (text, format) = open_text(file, self.formats[index], read_len)?;
+        let (text, format) = open_text(file, self.formats[index], read_len, self.pipe_hashes.get(&index))?;
         let separator = self.options.many_separator;
         if let Format::Csv(_, delimiter) = format {
             let dialect = (&self.options.csv, delimiter);
@@ -503,7 +513,10 @@ impl LogReader {
     }
 
     fn finish_file(&mut self, format_reader: &FormatReader) {
-        self.files[self.file_index].row_count = Some(format_reader.row());
+        let file = &mut self.files[self.file_index];
+        file.row_count = Some(format_reader.row());
+        let hash = self.pipe_hashes.get(&self.file_index);
+        file.pipe_digest = hash.map(PipeHash::digest);
         if let FormatReader::JsonLines(reader) = format_reader
             && reader.row() > 0
         {

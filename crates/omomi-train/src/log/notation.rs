@@ -37,6 +37,10 @@ const GUESSED_COUNT: usize = 11;
 pub(super) struct FieldRules {
     /// Texts that mean a missing value. `None` if the contract says nothing about them.
     missing: Option<Vec<String>>,
+    /// Those of `missing` that are integers, and those that are numbers: formats with types of their own have no texts
+    /// for them.
+    missing_ids: Vec<i64>,
+    missing_numbers: Vec<f64>,
     nfc: bool,
     /// Whether texts can be left out or changed: a summary of the two fields above.
     changes_texts: bool,
@@ -53,8 +57,14 @@ pub(super) struct FieldRules {
 
 impl FieldRules {
     pub(super) fn new(reading: &Reading, field: &FieldReading) -> Self {
-        let missing = field.missing.clone().or_else(|| reading.missing.clone());
+        let mut missing = field.missing.clone().or_else(|| reading.missing.clone());
+        if field.nfc {
+            missing.iter_mut().flatten().for_each(|text| *text = nfc(text).into_owned());
+        }
+        let texts = || missing.iter().flatten();
         Self {
+            missing_ids: texts().filter_map(|text| text.parse().ok()).collect(),
+            missing_numbers: texts().filter_map(|text| number_of(text, reading.number_format)).collect(),
             changes_texts: field.nfc || missing.as_ref().is_some_and(|texts| !texts.is_empty()),
             missing,
             nfc: field.nfc,
@@ -75,7 +85,28 @@ impl FieldRules {
     /// Whether the contract says that `text` means a missing value.
     #[inline]
     pub(super) fn is_missing(&self, text: &str) -> bool {
-        self.missing.as_ref().is_some_and(|texts| texts.iter().any(|missing| missing == text))
+        self.missing.as_ref().is_some_and(|texts| {
+            let text = self.normalized(text);
+            texts.iter().any(|missing| *missing == text)
+        })
+    }
+
+    /// Whether the contract says that this integer means a missing value.
+    #[inline]
+    pub(super) fn is_missing_id(&self, id: i64) -> bool {
+        self.missing_ids.contains(&id)
+    }
+
+    /// Whether the contract says that this number means a missing value.
+    #[inline]
+    #[expect(clippy::float_cmp, reason = "the contract names one exact value")]
+    pub(super) fn is_missing_number(&self, number: f64) -> bool {
+        self.missing_numbers.iter().any(|&missing| missing == number)
+    }
+
+    /// Whether some integers, or numbers, mean a missing value.
+    pub(super) fn has_missing_numbers(&self) -> bool {
+        !self.missing_numbers.is_empty()
     }
 
     /// Whether a CSV cell means a missing value: because the contract says so or, if it says nothing, because other
@@ -155,29 +186,41 @@ fn position_of(text: &str) -> Option<usize> {
 pub(super) struct LabelTexts {
     clicked: Vec<String>,
     not_clicked: Vec<String>,
+    /// Whether the contract says anything. It then comes before what common tools write.
+    has_own: bool,
 }
 
 impl LabelTexts {
     pub(super) fn new(reading: &Reading) -> Self {
-        Self { clicked: reading.clicked.clone(), not_clicked: reading.not_clicked.clone() }
+        let (clicked, not_clicked) = (reading.clicked.clone(), reading.not_clicked.clone());
+        Self { has_own: !clicked.is_empty() || !not_clicked.is_empty(), clicked, not_clicked }
+    }
+
+    /// Whether the contract names the texts of labels, so that numbers are to be compared as texts.
+    #[inline]
+    pub(super) const fn has_own(&self) -> bool {
+        self.has_own
     }
 
     /// Whether the label `text` means a click. `None` if it is no label.
     #[inline]
     pub(super) fn clicked(&self, text: &str) -> Option<bool> {
         match text {
-            "0" => Some(false),
-            "1" => Some(true),
+            "0" if !self.has_own => Some(false),
+            "1" if !self.has_own => Some(true),
             _ => self.clicked_in_words(text),
         }
     }
 
     fn clicked_in_words(&self, text: &str) -> Option<bool> {
-        let is_in = |texts: &[String]| texts.iter().any(|one| one == text);
+        // Tools write an integer column with fractions once a value is missing.
+        let whole = text.strip_suffix(".0").unwrap_or(text);
+        let is_in = |texts: &[String]| texts.iter().any(|one| one == text || one == whole);
         match text {
             _ if is_in(&self.clicked) => Some(true),
             _ if is_in(&self.not_clicked) => Some(false),
-            "0.0" => Some(false),
+            "0" | "0.0" => Some(false),
+            "1" => Some(true),
             "1.0" => Some(true),
             _ => boolean_of(text),
         }
@@ -258,20 +301,28 @@ pub(super) fn number_of(text: &str, format: NumberFormat) -> Option<f64> {
 /// Whether a CSV cell may be a list in JSON. If not, [`list_of`] need not be asked.
 #[inline]
 pub(super) fn may_be_list(cell: &str, form: Option<ListForm>) -> bool {
-    form == Some(ListForm::Json) || matches!(cell.as_bytes().first(), Some(b'[' | b'{'))
+    form == Some(ListForm::Json) || matches!(cell.as_bytes().first(), Some(b'[' | b'{' | b'(' | b' ' | b'\t'))
 }
 
 /// Parses a CSV cell as a list in JSON. Returns `None` if its categories are joined by the separator.
 ///
-/// If the contract does not say which of the two it is, a cell in brackets without the separator is a list.
+/// If the contract does not say which of the two it is, a cell in brackets is a list if it is one in JSON. Otherwise it
+/// is a fault, unless it has the separator and does not look like a list of quoted texts.
 pub(super) fn list_of(cell: &str, separator: char, form: Option<ListForm>) -> Result<Option<Vec<Value>>, RowFault> {
     match form {
         Some(ListForm::Separated) => return Ok(None),
         Some(ListForm::Json) => {}
         None => {
-            let is_enclosed = |open, close| cell.starts_with(open) && cell.ends_with(close);
-            if !is_enclosed('[', ']') && !is_enclosed('{', '}') || cell.contains(separator) {
+            let text = cell.trim();
+            let is_enclosed = |open: &str, close: &str| text.starts_with(open) && text.ends_with(close);
+            let looks_quoted = [("['", "']"), ("[\"", "\"]"), ("('", "')"), ("(\"", "\")"), ("{\"", "\"}")];
+            let looks_quoted = looks_quoted.iter().any(|(open, close)| is_enclosed(open, close));
+            if !looks_quoted && !is_enclosed("[", "]") && !is_enclosed("{", "}") {
                 return Ok(None);
+            }
+            let list = serde_json::from_str(text).ok();
+            if list.is_some() || cell.contains(separator) && !looks_quoted {
+                return Ok(list);
             }
         }
     }
@@ -352,6 +403,13 @@ mod tests {
             ["yes", "no", "1", "Yes"].map(|text| own.clicked(text)),
             [Some(true), Some(false), Some(true), None]
         );
+        let reading = Reading { clicked: vec!["2".into()], not_clicked: vec!["1".into()], ..Reading::default() };
+        let own = LabelTexts::new(&reading);
+        assert_eq!(
+            ["2", "1", "2.0", "1.0", "0", "3"].map(|text| own.clicked(text)),
+            [Some(true), Some(false), Some(true), Some(false), Some(false), None],
+            "the contract comes first"
+        );
     }
 
     #[test]
@@ -361,8 +419,11 @@ mod tests {
         assert_eq!(list("[]", None), Ok(Some(0)));
         assert_eq!(list("[a]|[b]", None), Ok(None));
         assert_eq!(list("a|b", None), Ok(None));
+        assert_eq!(list(r#"["a","b|c"]"#, None), Ok(Some(2)), "the separator within a text");
+        assert_eq!(list(r#" ["a","b"] "#, None), Ok(Some(2)));
+        assert_eq!(list("(none)", None), Ok(None));
         assert_eq!(list("[sale]", Some(ListForm::Separated)), Ok(None));
-        for cell in ["['a', 'b']", "{a,b}", "[sale]"] {
+        for cell in ["['a', 'b']", "['a|b', 'c']", "('a', 'b')", "{a,b}", "[sale]"] {
             let fault = list(cell, None).unwrap_err().to_string();
             assert!(fault.contains("lists = \"separated\""), "{fault}");
         }
@@ -378,5 +439,16 @@ mod tests {
         assert!(matches!(rules.normalized("ガé"), Cow::Borrowed(_)));
         let plain = FieldRules::new(&Reading::default(), &FieldReading::default());
         assert_eq!(plain.normalized("e\u{301}"), "e\u{301}");
+    }
+
+    #[test]
+    fn what_means_missing_does_not_depend_on_the_format_or_the_form_of_a_text() {
+        let reading = Reading { missing: Some(vec!["-1".into(), "カ\u{3099}".into()]), ..Reading::default() };
+        let rules = FieldRules::new(&reading, &FieldReading { nfc: true, ..FieldReading::default() });
+        assert!(rules.is_missing_id(-1) && rules.is_missing_number(-1.0) && rules.is_missing("-1"));
+        assert!(!rules.is_missing_id(1) && !rules.is_missing_number(0.5));
+        assert!(rules.is_missing("ガ") && rules.is_missing("カ\u{3099}") && !rules.is_missing("カ"));
+        let plain = FieldRules::new(&reading, &FieldReading::default());
+        assert!(!plain.is_missing("ガ") && plain.is_missing("カ\u{3099}"));
     }
 }

@@ -1,12 +1,15 @@
 //! Opens text files, pipes and standard input, and decompresses them.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
+
+use xxhash_rust::xxh3::Xxh3;
 
 use super::LogError;
 use super::files::{Compression, FileId, Format, LogFile};
@@ -24,8 +27,13 @@ static OPENED_PIPES: LazyLock<Mutex<HashSet<PipeId>>> = LazyLock::new(Mutex::def
 pub(super) type Text = Box<dyn BufRead + Send>;
 
 /// Opens a text file and decompresses it. Decides the format of a pipe whose name does not tell. `read_len` counts the
-/// bytes read from disk: compressed bytes if the file is compressed.
-pub(super) fn open_text(file: &LogFile, format: Format, read_len: Arc<AtomicU64>) -> Result<(Text, Format), LogError> {
+/// bytes read from disk: compressed bytes if the file is compressed. `pipe_hash` takes the bytes of a pipe.
+pub(super) fn open_text(
+    file: &LogFile,
+    format: Format,
+    read_len: Arc<AtomicU64>,
+    pipe_hash: Option<&PipeHash>,
+) -> Result<(Text, Format), LogError> {
     let path = &file.path;
     let unreadable = |source| LogError::Unreadable { file: path.clone(), source };
     if file.is_pipe {
@@ -39,6 +47,10 @@ pub(super) fn open_text(file: &LogFile, format: Format, read_len: Arc<AtomicU64>
         Box::new(io::stdin())
     } else {
         Box::new(CountedFile { file: File::open(path).map_err(unreadable)?, read_len })
+    };
+    let bytes = match pipe_hash {
+        Some(hash) if file.is_pipe => Box::new(HashedPipe { bytes, hash: hash.clone() }),
+        _ => bytes,
     };
     let stored = BufReader::with_capacity(BUFFER_LEN, bytes);
     match format {
@@ -85,6 +97,45 @@ fn decompressed(mut stored: Box<dyn BufRead + Send>, compression: Compression) -
         }
         Compression::Zstd => Box::new(BufReader::with_capacity(BUFFER_LEN, zstd::Decoder::with_buffer(stored)?)),
     })
+}
+
+/// The hash of the bytes of a pipe so far.
+#[derive(Clone, Default)]
+pub(super) struct PipeHash(Arc<Mutex<Xxh3>>);
+
+impl PipeHash {
+    fn update(&self, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).update(bytes);
+    }
+
+    /// Returns the digest of the bytes so far.
+    pub(super) fn digest(&self) -> String {
+        digest_text(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for PipeHash {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "PipeHash({})", self.digest())
+    }
+}
+
+/// Returns a digest as 32 hexadecimal digits.
+pub(crate) fn digest_text(hash: &Xxh3) -> String {
+    format!("{:032x}", hash.digest128())
+}
+
+struct HashedPipe {
+    bytes: Box<dyn Read + Send>,
+    hash: PipeHash,
+}
+
+impl Read for HashedPipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = self.bytes.read(buffer)?;
+        self.hash.update(&buffer[..len]);
+        Ok(len)
+    }
 }
 
 struct CountedFile {

@@ -213,6 +213,7 @@ impl ParquetReader {
                     column: Some(wanted.name(*target).to_owned()),
                     fault: fault.clone(),
                 })?;
+                batch.note_bad_rows(1);
                 decoded.next_row += 1;
                 decoded.next_bad_row += 1;
                 continue;

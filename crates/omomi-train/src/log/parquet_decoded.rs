@@ -178,7 +178,13 @@ impl Decoded {
                         let ids = decode_ids(&array)?;
                         let expected = expected_cell(&field.kind);
                         self.note_lost(target, lists.as_ref(), &array, &ids, expected)?;
-                        Values::Ids(ids)
+                        let rules = &batch.columns[index].rules;
+                        if rules.has_missing_numbers() {
+                            let present = |id: Option<i64>| id.filter(|&id| !rules.is_missing_id(id));
+                            Values::Ids(ids.iter().map(present).collect())
+                        } else {
+                            Values::Ids(ids)
+                        }
                     }
                     FieldKind::Text if *array.data_type() == DataType::Date32 => {
                         let texts = date_texts(array);
@@ -190,7 +196,13 @@ impl Decoded {
                         let array = without_missing(array, &batch.columns[index])?;
                         let numbers = decode_numbers(&array, wanted.reading().number_format)?;
                         self.note_lost(target, lists.as_ref(), &array, &numbers, expected_cell(&field.kind))?;
-                        Values::Numbers(numbers)
+                        let rules = &batch.columns[index].rules;
+                        if rules.has_missing_numbers() {
+                            let present = |number: Option<f64>| number.filter(|&it| !rules.is_missing_number(it));
+                            Values::Numbers(numbers.iter().map(present).collect())
+                        } else {
+                            Values::Numbers(numbers)
+                        }
                     }
                 }
             }
@@ -214,6 +226,12 @@ impl Decoded {
     }
 
     fn decode_labels(&mut self, array: &ArrayRef, batch: &BatchBuilder) -> Result<Float64Array, ArrowError> {
+        let as_texts;
+        let mut array = array;
+        if batch.label_texts.has_own() && *array.data_type() != DataType::Boolean {
+            as_texts = cast_to(array, &DataType::Utf8)?;
+            array = &as_texts;
+        }
         if *array.data_type() != DataType::Utf8 {
             let labels = cast_to(array, &DataType::Float64)?.as_primitive::<Float64Type>().clone();
             self.note_bad_labels(&labels);
@@ -543,8 +561,15 @@ fn decode_ids(array: &ArrayRef) -> Result<Int64Array, ArrowError> {
     Ok(match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().iter().map(|text| text.and_then(text_id)).collect(),
         DataType::Float16 | DataType::Float32 | DataType::Float64 => {
+            // From here on, the type has not every integer: a value may have been rounded.
+            let limit = match array.data_type() {
+                DataType::Float16 => 2_048.0,
+                DataType::Float32 => 16_777_216.0,
+                _ => f64::INFINITY,
+            };
             let numbers = cast_to(array, &DataType::Float64)?;
-            numbers.as_primitive::<Float64Type>().iter().map(|number| number.and_then(float_id)).collect()
+            let exact = |number: f64| float_id(number).filter(|_| number.abs() < limit);
+            numbers.as_primitive::<Float64Type>().iter().map(|number| number.and_then(exact)).collect()
         }
         // A cast would lose the upper half.
         DataType::UInt64 => array.as_primitive::<UInt64Type>().unary(unsigned_id),

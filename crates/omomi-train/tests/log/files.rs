@@ -50,7 +50,7 @@ fn what_spark_and_hive_skip_is_skipped_in_folders_and_patterns_and_listed() {
         ("part-3.csv._COPYING_", "NotALog"),
     ]
     .map(|(path, reason)| (path.to_owned(), reason.to_owned()));
-    for pattern in ["", "/", "/**/*", "/*"] {
+    for pattern in ["", "/", "/**/*", "/*", "/**"] {
         let mut reader = open(&[format!("{}{pattern}", name(&spark))]);
         assert_eq!(row_count(&mut reader), 10, "{pattern}");
         let found = skipped(&reader, &spark);

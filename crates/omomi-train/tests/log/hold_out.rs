@@ -100,3 +100,42 @@ fn a_share_of_the_last_rows_needs_times_and_becomes_the_time_of_the_first_of_the
     assert_eq!(reader.hold_out().unwrap().rule, HoldOutRule::From(1_000 + ROW_COUNT - ROW_COUNT / 10));
     assert_eq!(reader.hold_out().unwrap().used_rows(), "without from 1970-01-01T00:00:00.001270Z");
 }
+
+#[test]
+fn a_step_that_finds_other_bad_rows_holds_out_the_same_rows() {
+    const FIRST_US: i64 = 1_700_000_000_000_000;
+    const SENTINEL_US: i64 = 253_370_764_800_000_000;
+    let folder = tempfile::tempdir().unwrap();
+    let mut rows = rows_from(FIRST_US);
+    // Among them the first, the last, and several in a row.
+    for row in (0..rows.len()).filter(|row| row % 10 == 3 || [0, 150, 151, 152, 299].contains(row)) {
+        rows[row].time_us = SENTINEL_US + row as i64 * 1_000_000;
+    }
+    for format in ["csv", "jsonl", "parquet"] {
+        let paths = [write(folder.path(), &format!("bad.{format}"), &rows), {
+            write(folder.path(), &format!("good.{format}"), &rows_from(FIRST_US + 1_000_000))
+        }];
+        let names: Vec<String> = paths.iter().map(|path| name(path)).collect();
+        let read = |time_column: Option<&str>, kept: KeptRows| {
+            let options = ReadOptions::default().with(|it| {
+                it.batch_row_count = 64;
+                it.time_column = time_column.map(str::to_owned);
+                it.max_bad_rows = 100;
+                it.extra_columns = vec!["shown_at".to_owned()];
+                it.hold_out = hold_out("every 5", kept);
+            });
+            let mut reader = LogReader::open(&contract(), &names, options).unwrap();
+            let mut found = BTreeSet::new();
+            while let Some(batch) = reader.next_batch().unwrap() {
+                let times = (0..batch.row_count()).map(|row| batch.extra[0].text(row).unwrap().to_owned());
+                found.extend(times);
+            }
+            (found, reader.bad_row_count())
+        };
+        let (learned, bad_count) = read(Some("shown_at"), KeptRows::Others);
+        let (judged, none) = read(None, KeptRows::HeldOut);
+        assert!(bad_count >= 33 && none == 0, "{format}: {bad_count}, {none}");
+        assert_eq!(judged.len(), 2 * ROW_COUNT as usize / 5, "{format}");
+        assert!(learned.is_disjoint(&judged), "{format}: {:?}", &learned & &judged);
+    }
+}

@@ -344,3 +344,21 @@ fn dates_and_doubles_are_times_and_a_time_of_no_calendar_is_a_bad_row() {
         assert!(bad_row.contains("row 2, column `ts`: ") && bad_row.contains(message), "{bad_row}");
     }
 }
+
+#[test]
+fn a_float_of_32_bits_is_an_id_only_where_it_has_every_integer() {
+    let folder = tempfile::tempdir().unwrap();
+    let read_id = |id: f32| {
+        let mut columns = parquet_columns(&sample());
+        let slot = columns.iter_mut().find(|(name, _)| *name == "media_id").unwrap();
+        slot.1 = Arc::new(Float32Array::from(vec![id; slot.1.len()]));
+        let path = write_parquet(folder.path().join(format!("{id}.parquet")), &columns);
+        let mut reader = LogReader::open(&contract(), &[name(&path)], ReadOptions::default()).unwrap();
+        reader.next_batch().map(|batch| batch.map(|batch| batch.row_count()))
+    };
+    assert_eq!(read_id(16_777_215.0).unwrap(), Some(4));
+    assert_eq!(read_id(-16_777_215.0).unwrap(), Some(4));
+    // 16,777,217 is stored as this number, too.
+    let error = read_id(16_777_216.0).unwrap_err().to_string();
+    assert!(error.contains("media_id") && error.contains("an integer"), "{error}");
+}

@@ -32,7 +32,7 @@ use crate::learn::{
     StateModel, TrainError, WeightRule, files_json, metrics_json, refuse_existing_state, whole_provenance,
     write_provenance,
 };
-use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, learned_logs};
+use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, learned_logs, pipes_of};
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 use omomi::error::Owner;
 
@@ -204,6 +204,9 @@ pub fn recalibrate(
         watch(&Event::Read(&reader));
     }
     watch(&Event::Finished(&reader));
+    if let Some(path) = find_learned(&model.metadata().lineage, &pipes_of(reader.files()), hold_out.as_ref()) {
+        return Err(RecalibrateError::Learned { path, state: options.state.clone() });
+    }
     let rows = Rows { logits: &logits, clicked: &labels, importance: importances.as_deref() };
     let (correction, scaling) = platt::applied(platt::fit(rows)?, rows)?;
     let warning = platt::warning(&scaling, rows);

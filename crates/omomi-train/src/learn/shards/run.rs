@@ -14,7 +14,7 @@ use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibra
 use crate::learn::state::StateReader;
 use crate::learn::{
     StartOptions, StateModel, TrainError, TrainOptions, age_days, all_rows, held_out_rows, refuse_empty_fields,
-    refuse_existing_state, refuse_leakage, refuse_relearning,
+    refuse_existing_state, refuse_leakage, refuse_relearning, refuse_start_times,
 };
 use crate::lineage::find_copy;
 use crate::log::{CsvDialect, FileMissing, LogDialect, LogFile, LogReader, ReadOptions};
@@ -69,6 +69,7 @@ pub fn train_shards(
     let train = &options.train;
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
+    refuse_start_times(train)?;
     refuse_relearning(train, reader.files())?;
     if !train.again
         && let Some((path, copy)) = find_copy(reader.files())

@@ -197,6 +197,7 @@ mod tests {
             len_bytes,
             row_count: None,
             is_pipe: false,
+            pipe_digest: None,
         };
         lens.iter().enumerate().map(file).collect()
     }

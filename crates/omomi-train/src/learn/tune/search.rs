@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::learn::{Settings, TrainOptions};
-use crate::log::{LogReader, RowBatch};
+use crate::log::{RowBatch, has_pipe};
 use omomi::contract::Contract;
 
 use super::trial::{Sample, rows_of};
@@ -90,7 +90,7 @@ pub fn search(
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Result<Found, NoSearch>, TuneError> {
     let started = Instant::now();
-    if LogReader::open(contract, &train.logs, train.read.clone())?.check_repeatable().is_err() {
+    if has_pipe(&train.logs)? {
         return Ok(Err(NoSearch::Pipe));
     }
     let options = TuneOptions {

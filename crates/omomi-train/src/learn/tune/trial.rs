@@ -12,8 +12,9 @@ use crate::learn::row_cache::{self, Found, RowCache};
 use crate::learn::shards::OneOf;
 use crate::learn::{
     RowCacheError, Sampling, Settings, StateModel, TrainError, TrainOptions, Trainer, all_rows, held_out_rows,
+    refuse_leakage,
 };
-use crate::log::{LogReader, RowBatch};
+use crate::log::{LogReader, ReadOptions, RowBatch, has_pipe};
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
@@ -212,6 +213,12 @@ impl Sample {
             }
             (patterns, _) => {
                 of_held_out.read = all_rows(&train.read);
+                let files = |patterns: &[String], read: &ReadOptions| {
+                    LogReader::open(contract, patterns, read.clone()).map(|reader| reader.files().to_vec())
+                };
+                if !has_pipe(&train.logs)? && !has_pipe(patterns)? {
+                    refuse_leakage(&files(&train.logs, &train.read)?, &files(patterns, &of_held_out.read)?)?;
+                }
                 rows_of(contract, &of_held_out, patterns, *row_count, watch)?
             }
         };

@@ -28,6 +28,7 @@ fn slice(value: &str, clicks: u64, ratio: f64) -> Slice {
 
 fn field(name: &str, unseen_rate: f64) -> FieldRates {
     FieldRates {
+        seen_without_weight: None,
         field: name.to_owned(),
         categories: 1_000,
         unseen: 0,
