@@ -20,6 +20,7 @@ mod gate;
 mod gc;
 mod generate_log;
 mod hold_out_flags;
+mod import;
 mod importance_flags;
 mod inspect;
 mod output;
@@ -65,6 +66,7 @@ enum Command {
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
     Tune(Box<tune::Arguments>),
+    Import(Box<import::Arguments>),
     Average(average::Arguments),
     Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
@@ -154,6 +156,7 @@ fn run(command: Command) -> u8 {
         Command::Gate(arguments) => gate::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keygen(arguments) => sign::run_keygen(&arguments),
         Command::Off(arguments) => control::run_switch(&arguments, Scoring::Off),

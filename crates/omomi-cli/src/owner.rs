@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use omomi::error::Owner;
+use omomi_train::adopt::import::ImportError;
 use omomi_train::evaluate::EvaluateError;
 use omomi_train::judge::gate::GateError;
 use omomi_train::learn::average::AverageError;
@@ -43,6 +44,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
             PackError::State(error) => Some(error.owner()),
             PackError::Log(error) => Some(error.owner()),
             PackError::Evaluate(error) => Some(error.owner()),
+            PackError::RoundingUnmeasured { .. } => Some(Owner::Ml),
             _ => None,
         };
     }
@@ -60,6 +62,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         .or_else(|| error.downcast_ref::<RecalibrateError>().map(RecalibrateError::owner))
         .or_else(|| error.downcast_ref::<TuneError>().map(TuneError::owner))
         .or_else(|| error.downcast_ref::<EvaluateError>().map(EvaluateError::owner))
+        .or_else(|| error.downcast_ref::<ImportError>().map(ImportError::owner))
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ pub use files::LogFile;
 pub use hold_out::{HoldOut, HoldOutRule, KeptRows, UnknownHoldOut};
 pub use missing::FileMissing;
 pub(crate) use missing::first_jump;
-pub(crate) use notation::{nfc, text_id};
+pub(crate) use notation::{nfc, number_of, text_id};
 pub(crate) use parquet_pages::{Groups, PageFault, decoder, load};
 pub use row_part::{PartBy, RowPart};
 pub use skipped::{SkipReason, SkippedFile};
