@@ -439,8 +439,10 @@ fn the_script_of_the_docs_writes_what_scikit_learn_learned() {
     let page = include_str!("../../../docs/adopting.md");
     let script = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let program = format!(
-        "from sklearn.linear_model import LogisticRegression\nfrom sklearn.preprocessing import OneHotEncoder\n{script}\n\
-         rows = [[3, '旅行'], [3, 'b'], [4, '旅行'], [5, 'b']] * 20\nclicked = [1, 0, 0, 1] * 10 + [0, 0, 1, 1] * 10\n\
+        "from sklearn.linear_model import LogisticRegression\n\
+         from sklearn.preprocessing import OneHotEncoder\n{script}\n\
+         rows = [[3, '旅行'], [3, 'b'], [4, '旅行'], [5, 'b']] * 20\n\
+         clicked = [1, 0, 0, 1] * 10 + [0, 0, 1, 1] * 10\n\
          encoder = OneHotEncoder(handle_unknown='ignore').fit(rows)\n\
          model = LogisticRegression().fit(encoder.transform(rows), clicked)\n\
          write_weights(model, encoder, ['site', 'ad'], 'weights.csv')\n\

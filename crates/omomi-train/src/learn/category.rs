@@ -85,6 +85,15 @@ impl FeatureNames {
         self.groups.contains_key(name)
     }
 
+    /// Returns the name of the field or cross with this index, with the members of a cross in contract order.
+    pub(crate) fn name(&self, group: u16) -> String {
+        let fields = self.contract.fields();
+        match fields.get(usize::from(group)) {
+            Some(field) => field.name.clone(),
+            None => self.contract.cross_name(&self.contract.crosses()[usize::from(group) - fields.len()]),
+        }
+    }
+
     /// Returns the index of a field or cross of this name.
     pub(crate) fn group(&self, name: &str) -> Option<u16> {
         self.groups.get(name).map(|group| group.index)

@@ -5,6 +5,7 @@
 //! rows. The file gets its name only after it is complete and verified. If packing fails, there is no new file, and a
 //! file that already has the name is not touched.
 
+pub(crate) mod amend;
 mod draft;
 mod fixture;
 mod golden_rows;

@@ -6,19 +6,19 @@
 //! # What a row says
 //!
 //! A row has a field, a category and a weight on the logit scale. The bias is the row of the field `(bias)`, without a
-//! category; `bias`, `intercept` and `Constant` are read as well. A cross has the names of its members joined by `*`, in
-//! any order, and its categories joined in the same way, with `\` before a `*` or `\` of their own. A category of a
+//! category; `bias`, `intercept` and `Constant` are read as well. A cross has the names of its members joined by `*`,
+//! in any order, and its categories joined in the same way, with `\` before a `*` or `\` of their own. A category of a
 //! number field is its bucket as a state has it, such as `[10.0, 50.0)`, or a number in the bucket. A row of the field
-//! `(unseen)` or `(missing)`, with the name of a field as its category, says what unseen categories or missing values of
-//! that field add. Without such rows they add 0, as in a map that returns 0 for what it does not have.
+//! `(unseen)` or `(missing)`, with the name of a field as its category, says what unseen categories or missing values
+//! of that field add. Without such rows they add 0, as in a map that returns 0 for what it does not have.
 //!
 //! A weight of 0 is kept where unseen categories add something else: then it is stored as a number so small that it
 //! changes no logit.
 //!
 //! # What is known of the weights
 //!
-//! Weights alone do not say how much was learned, and training that goes on would not know how far to move them. So
-//! the state is marked, and `train --start` refuses it. With impressions, by a column of the table or one number for all
+//! Weights alone do not say how much was learned, and training that goes on would not know how far to move them. So the
+//! state is marked, and `train --start` refuses it. With impressions, by a column of the table or one number for all
 //! ([`ImportOptions::impressions`]), each weight counts as if FTRL had learned it from so many rows:
 //!
 //! ```text
@@ -53,7 +53,7 @@ use crate::learn::state::{
     BIAS_FIELD, BIAS_KEY, MISSING_FIELD, Metadata, StateError, StateRow, StateWriter, UNSEEN_FIELD, default_key,
 };
 use crate::learn::{Settings, TrainError, WeightRule, refuse_existing_state, whole_provenance, write_provenance};
-use crate::lineage::content_digest;
+use crate::lineage::{LearnedLog, content_digest};
 
 use rows::{Faults, Named, Row};
 use sorted::{Record, Sorter};
@@ -173,6 +173,26 @@ pub struct ImportReport {
     pub state_len_bytes: u64,
 }
 
+impl ImportReport {
+    const fn new(format: WeightsFormat) -> Self {
+        Self {
+            format,
+            bias: 0.0,
+            weight_count: 0,
+            zero_count: 0,
+            field_sizes: Vec::new(),
+            default_count: 0,
+            largest_difference: 0.0,
+            most_different: None,
+            left_out: 0,
+            unread_columns: Vec::new(),
+            has_evidence: false,
+            warnings: Vec::new(),
+            state_len_bytes: 0,
+        }
+    }
+}
+
 /// Why weights could not be imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -186,7 +206,10 @@ pub enum ImportError {
         source: io::Error,
     },
     /// Rows of the weights are faulty.
-    #[error("{} has {count} fault{}{}", path.display(), if *count == 1 { "" } else { "s" }, listed(*unit, shown, *count))]
+    #[error(
+        "{} has {count} fault{}{}",
+        path.display(), if *count == 1 { "" } else { "s" }, listed(unit, shown, *count)
+    )]
     Rows {
         /// The file.
         path: PathBuf,
@@ -319,22 +342,50 @@ pub fn import(
         shown: faults.shown,
         count: faults.count,
     };
-    let report = ImportReport {
-        format,
-        bias: 0.0,
-        weight_count: 0,
-        zero_count: 0,
-        field_sizes: Vec::new(),
-        default_count: 0,
-        largest_difference: 0.0,
-        most_different: None,
-        left_out: 0,
-        unread_columns,
-        has_evidence: false,
-        warnings,
-        state_len_bytes: 0,
+    let report = ImportReport { unread_columns, warnings, ..ImportReport::new(format) };
+    collected.write(faults, report, &rows, None)
+}
+
+/// What is known of weights that were not read from a file.
+#[derive(Debug, Clone)]
+pub(super) struct SourceFacts {
+    /// Key of the provenance.
+    pub(super) key: &'static str,
+    pub(super) provenance: Value,
+    pub(super) lineage: Vec<LearnedLog>,
+    pub(super) window_us: Option<(i64, i64)>,
+    pub(super) rows: u64,
+    pub(super) clicks: u64,
+    pub(super) importance_column: Option<String>,
+}
+
+/// Writes a state with a bias and weights of one field or cross: category, weight, impressions and clicks. Returns the
+/// size of the state in bytes.
+pub(super) fn write_rates(
+    names: &FeatureNames,
+    options: &ImportOptions,
+    facts: SourceFacts,
+    bias: f64,
+    field: &str,
+    weights: &[(&str, f64, u64, u64)],
+) -> Result<u64, ImportError> {
+    let failed = |source| StateError::io("write", &options.out, source);
+    let (mut collected, mut faults) = (Collected::new(names, options), Faults::default());
+    let row =
+        |line, named, weight, impressions, clicks| Row { line, named, weight, impressions: Some(impressions), clicks };
+    collected.take(&mut faults, &row(0, Named::Bias, bias, facts.rows, facts.clicks)).map_err(failed)?;
+    for (line, &(category, weight, impressions, clicks)) in (1..).zip(weights) {
+        let row = row(line, Named::Feature { field, category }, weight, impressions, clicks);
+        collected.take(&mut faults, &row).map_err(failed)?;
+    }
+    let rows = |faults: Faults| ImportError::Rows {
+        path: options.weights.clone(),
+        unit: "category",
+        shown: faults.shown,
+        count: faults.count,
     };
-    collected.write(faults, report, &rows)
+    let report = collected.write(faults, ImportReport::new(WeightsFormat::Csv), &rows, Some(facts))?;
+    Ok(report.state_len_bytes)
 }
 
 /// The weights that were read so far.
@@ -495,6 +546,7 @@ impl<'a> Collected<'a> {
         mut faults: Faults,
         mut report: ImportReport,
         rows: &dyn Fn(Faults) -> ImportError,
+        facts: Option<SourceFacts>,
     ) -> Result<ImportReport, ImportError> {
         let path = || self.options.weights.clone();
         let (bias, bias_impressions, bias_clicks) = match (self.bias, self.options.bias) {
@@ -540,7 +592,7 @@ impl<'a> Collected<'a> {
         report.default_count = self.defaults.iter().flatten().flatten().count() as u64;
         report.warnings.extend(self.warnings(&report));
 
-        let metadata = self.metadata(&report, row_count, clicks)?;
+        let metadata = self.metadata(&report, row_count, clicks, facts);
         let Self { sorter, defaults, names, options, .. } = self;
         let rule = metadata.weight_rule;
         let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
@@ -637,7 +689,7 @@ impl<'a> Collected<'a> {
         warnings
     }
 
-    fn metadata(&self, report: &ImportReport, rows: u64, clicks: u64) -> Result<Metadata, ImportError> {
+    fn metadata(&self, report: &ImportReport, rows: u64, clicks: u64, facts: Option<SourceFacts>) -> Metadata {
         let settings = self.options.settings;
         let weight_rule = if report.has_evidence {
             WeightRule::of(&settings)
@@ -645,11 +697,37 @@ impl<'a> Collected<'a> {
             // A threshold would be one of the evidence, which is not known.
             WeightRule { l1: 0.0, l2: 0.0, min_magnitude: 0.0, scale: 1.0, shift: 0.0 }
         };
+        let facts = facts.unwrap_or_else(|| self.facts_of_file(report, rows, clicks));
+        let mut provenance = Map::new();
+        provenance.insert(facts.key.to_owned(), facts.provenance);
+        Metadata {
+            contract: self.names.contract().clone(),
+            settings,
+            weight_rule,
+            pruned: false,
+            without_evidence: !report.has_evidence,
+            negative_rate: 1.0,
+            importance_column: facts.importance_column,
+            log_dialect: None,
+            shards: 1,
+            window_us: facts.window_us,
+            rows: facts.rows,
+            effective_rows: facts.rows,
+            clicks: facts.clicks,
+            passes: 1,
+            start: None,
+            lineage: facts.lineage,
+            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+            provenance,
+        }
+    }
+
+    fn facts_of_file(&self, report: &ImportReport, rows: u64, clicks: u64) -> SourceFacts {
         let digest = match self.options.weights.to_str() {
             Some("-") => None,
             _ => content_digest(&self.options.weights).ok(),
         };
-        let imported = json!({
+        let provenance = json!({
             "format": report.format.name(),
             "content": digest,
             "weights": report.weight_count,
@@ -658,28 +736,15 @@ impl<'a> Collected<'a> {
             "largest_difference": report.largest_difference,
             "has_evidence": report.has_evidence,
         });
-        let mut provenance = Map::new();
-        provenance.insert("imported".to_owned(), imported);
-        Ok(Metadata {
-            contract: self.names.contract().clone(),
-            settings,
-            weight_rule,
-            pruned: false,
-            without_evidence: !report.has_evidence,
-            negative_rate: 1.0,
-            importance_column: None,
-            log_dialect: None,
-            shards: 1,
+        SourceFacts {
+            key: "imported",
+            provenance,
+            lineage: Vec::new(),
             window_us: None,
             rows,
-            effective_rows: rows,
             clicks,
-            passes: 1,
-            start: None,
-            lineage: Vec::new(),
-            tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-            provenance,
-        })
+            importance_column: None,
+        }
     }
 }
 
@@ -839,8 +904,8 @@ fn tell(input: &Input) -> Result<WeightsFormat, String> {
         return Ok(WeightsFormat::Map);
     }
     Err(format!(
-        "expected a table with the columns field, category and weight, lines of `field=category<TAB>weight`, or a model \
-         of `vw --invert_hash`; found `{}`; name it with --format",
+        "expected a table with the columns field, category and weight, lines of `field=category<TAB>weight`, or a \
+         model of `vw --invert_hash`; found `{}`; name it with --format",
         quoted(&line)
     ))
 }

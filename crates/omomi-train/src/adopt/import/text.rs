@@ -71,9 +71,9 @@ fn text_of<'a>(bytes: &'a [u8], line: u64, faults: &mut Faults) -> Option<&'a st
     text.ok()
 }
 
-/// Reads what `vw --invert_hash` writes: a header that ends with the line `:0` or `:1`, then `name:hash:weight`. A name is
-/// `namespace^feature`, and an interaction joins them with `*`. A feature `field=category` names its field; otherwise
-/// the namespace is the field. Returns warnings.
+/// Reads what `vw --invert_hash` writes: a header that ends with the line `:0` or `:1`, then `name:hash:weight`. A name
+/// is `namespace^feature`, and an interaction joins them with `*`. A feature `field=category` names its field;
+/// otherwise the namespace is the field. Returns warnings.
 pub(super) fn read_vowpal_wabbit(
     input: &mut dyn BufRead,
     names: &FeatureNames,
@@ -155,8 +155,8 @@ fn member(name: &str) -> Option<(&str, &str)> {
     feature.split_once('=').or_else(|| feature.split_once('^')).or_else(|| name.split_once('^'))
 }
 
-/// Whether a line is one of the counters that are written before the weights, such as `initial_t 0`, with which training
-/// goes on.
+/// Whether a line is one of the counters that are written before the weights, such as `initial_t 0`, with which
+/// training goes on.
 fn is_counter(text: &str) -> bool {
     let is_number = |word: &str| word.parse::<f64>().is_ok();
     text.rsplit_once(' ').is_some_and(|(name, number)| is_number(number) && !name.contains(['=', '^']))
