@@ -85,7 +85,7 @@ impl fmt::Display for Different {
 impl std::error::Error for Different {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if let Some(found) = arguments.max_difference.filter(|max| !(*max >= 0.0)) {
+    if let Some(found) = arguments.max_difference.filter(|max| max.is_nan() || *max < 0.0) {
         return Err(format!("expected a --max-difference of at least 0, found {found:?}").into());
     }
     let options = CompareOptions {

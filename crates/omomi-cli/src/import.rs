@@ -7,7 +7,6 @@ use clap::builder::PossibleValue;
 use indicatif::ProgressBar;
 use omomi_train::adopt::import::{ImportOptions, ImportReport, WeightsFormat, import};
 use omomi_train::learn::Settings;
-use omomi_train::learn::state::{MISSING_FIELD, UNSEEN_FIELD};
 
 use crate::Failure;
 use crate::contract::read_either;
@@ -166,8 +165,5 @@ fn print_report(report: &ImportReport, arguments: &Arguments) {
     }
     for warning in &report.warnings {
         note!("warning: {}", one_line(warning));
-    }
-    if report.default_count > 0 && report.default_count < 2 {
-        note!("only one of the rows `{UNSEEN_FIELD}` and `{MISSING_FIELD}` was found; the others add 0");
     }
 }

@@ -18,8 +18,9 @@ use crate::text::{bytes, grouped, table};
 /// Pack a training state into a sealed weight file
 ///
 /// Applies the l1 threshold, drops weights of 0 and rounds the others to the encoding. Measures on held-out rows what
-/// the rounding costs, and chooses golden requests from them, or makes them of the weights if there are no such rows. The file is written whole or not at all: a temporary
-/// sibling is written, synced, read back, verified, made read-only and renamed. A name is never used twice.
+/// the rounding costs, and chooses golden requests from them, or makes them of the weights if there are no such rows.
+/// The file is written whole or not at all: a temporary sibling is written, synced, read back, verified, made read-only
+/// and renamed. A name is never used twice.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Contract that the state was trained with

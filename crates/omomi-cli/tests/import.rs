@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Float32Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use omomi::{LoadMode, Model};
 use omomi_train::judge::explain::{explain, request_of_json};
 use omomi_train::learn::state::StateReader;
@@ -155,7 +155,7 @@ fn every_format_gives_the_same_state() {
     let columns: Vec<(&str, ArrayRef)> = vec![
         ("field", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0)))),
         ("category", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.1)))),
-        ("weight", Arc::new(Float32Array::from_iter_values(rows.iter().map(|row| row.2 as f32)))),
+        ("weight", Arc::new(Float64Array::from_iter_values(rows.iter().map(|row| row.2)))),
         ("rank", Arc::new(Int64Array::from(vec![1; rows.len()]))),
     ];
     let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -459,4 +459,86 @@ fn the_script_of_the_docs_writes_what_scikit_learn_learned() {
         assert!((expected.parse::<f64>().unwrap() - found).abs() < 1e-6, "{expected}, {found}");
     }
     assert_eq!(expected.split_whitespace().count(), 3);
+}
+
+/// Number of weights of the long test.
+const LONG_COUNT: u64 = 4_000_000;
+
+/// A map of 4 million weights, as a server would load it: imported, packed and scored, with the time and the peak
+/// memory of each step, and the largest difference from the sums over the map.
+///
+/// `cargo test --release -p omomi-cli --test import -- --ignored --nocapture` prints the figures of docs/adopting.md.
+#[test]
+#[ignore = "takes a minute and 200 MB of disk; it is for the figures"]
+fn a_map_of_4_million_weights_is_adopted_in_seconds() {
+    let folder = Folder::new();
+    let weight = |number: u64| {
+        // A weight with all digits of a double, between -1 and 1.
+        let hash = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (hash ^ hash >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / 9.3e18 - 1.0
+    };
+    // Half of them are of sites, a quarter of texts, and a quarter of their cross.
+    let (sites, ads) = (LONG_COUNT / 2, LONG_COUNT / 4);
+    let cross_of = |number: u64| (number % sites, (number * 7) % ads);
+    let mut map = std::collections::HashMap::new();
+    let mut text = "bias\t-3.25\n".to_owned();
+    let mut add = |key: String, number: u64| {
+        writeln!(text, "{key}\t{:?}", weight(number)).unwrap();
+        map.insert(key, weight(number));
+    };
+    for number in 0..sites {
+        add(format!("site={}", number * 977), number);
+    }
+    for number in 0..ads {
+        add(format!("ad=単語{number}"), sites + number);
+    }
+    for number in 0..ads {
+        let (site, ad) = cross_of(number);
+        add(format!("site*ad={}*単語{ad}", site * 977), sites + ads + number);
+    }
+    folder.write("map.tsv", &text);
+    drop(text);
+    let mut log = "site,price,ad\n".to_owned();
+    let rows: Vec<(u64, u64)> = (0..200_000_u64)
+        .map(|row| if row % 2 == 0 { cross_of(row * 5 % ads) } else { (row * 31 % (sites + 1_000), row * 17 % ads) })
+        .collect();
+    for (site, ad) in &rows {
+        writeln!(log, "{},,単語{ad}", site * 977).unwrap();
+    }
+    folder.write("log.csv", &log);
+    for words in [
+        "import --contract contract.toml --weights map.tsv --out map.parquet --quiet",
+        "pack --contract contract.toml --state map.parquet --logic-id map --generation 1 --out map.omomi --quiet",
+        "predict map.omomi --logs log.csv --out predictions.csv --quiet",
+    ] {
+        let started = std::time::Instant::now();
+        folder.run(words);
+        let seconds = started.elapsed().as_secs_f64();
+        println!("{seconds:.1} s, peak of all steps so far {} MiB: {words}", peak_memory_mib());
+    }
+    let file = fs::metadata(folder.path("map.omomi")).unwrap().len();
+    let predictions = fs::read_to_string(folder.path("predictions.csv")).unwrap();
+    let mut largest = 0.0_f64;
+    for ((site, ad), line) in rows.iter().zip(predictions.lines().skip(1)) {
+        let of = |key: String| map.get(&key).copied().unwrap_or(0.0);
+        let (site, ad) = (format!("site={}", site * 977), format!("ad=単語{ad}"));
+        let cross = format!("site*ad={}*{}", &site[5..], &ad[3..]);
+        let expected = -3.25 + of(site) + of(ad) + of(cross);
+        let found: f64 = line.split(',').nth(1).unwrap().parse().unwrap();
+        largest = largest.max((found - expected).abs());
+    }
+    println!("{file} bytes; largest difference of a logit from the sum over the map: {largest:.2e}");
+    assert!(largest < 3e-7, "three weights, each rounded to f32: {largest}");
+    assert_eq!(predictions.lines().count(), rows.len() + 1);
+}
+
+/// The largest memory that one of the commands took.
+fn peak_memory_mib() -> i64 {
+    // SAFETY: the struct is plain numbers, and the call fills it.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    usage.ru_maxrss >> 10
 }

@@ -327,7 +327,7 @@ mod tests {
     /// Bytes of the section for the 20 generated fields. It had 59,000 when each field had requests of its own.
     const MAX_LEN: usize = 10_000;
 
-    fn requests_of(contract: &Contract, log: &std::path::Path) -> Vec<RequestRows> {
+    fn requests_of(contract: &Contract, log: &Path) -> Vec<RequestRows> {
         let mut reader = LogReader::open(contract, &[log.to_str().unwrap()], ReadOptions::default()).unwrap();
         let mut golden = GoldenRows::new(contract);
         while let Some(batch) = reader.next_batch().unwrap() {

@@ -113,7 +113,8 @@ impl Spill {
     }
 
     fn push(&mut self, record: &Record, text: &str) -> io::Result<()> {
-        let part = usize::from(record.key.to_be_bytes()[0]);
+        let [.., first] = record.key.to_le_bytes();
+        let part = usize::from(first);
         let buffer = &mut self.buffers[part];
         let Record { key, weight, impressions, clicks, line, group } = *record;
         for word in [key, weight.to_bits(), impressions, clicks, line] {
@@ -183,7 +184,7 @@ mod tests {
                 let record = Record { key, weight: -0.5, impressions: number, clicks: 1, line: number, group };
                 sorter.push(record, &"猫".repeat(usize::try_from(number % 5).unwrap())).unwrap();
             }
-            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "the file has no name");
             let mut seen = Vec::new();
             let visited: io::Result<()> = sorter.visit(&mut |record, text| {
                 seen.push((*record, text.to_owned()));
