@@ -1,9 +1,10 @@
 //! `omomi amend`: changes single weights of a weight file, in an emergency.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use omomi::store::Store;
-use omomi_train::adopt::amend::{AmendOptions, AmendReport, ChangedWeight, NewWeight, amend};
+use omomi::Error;
+use omomi::store::{Digest, Store};
+use omomi_train::adopt::amend::{AmendError, AmendOptions, AmendReport, ChangedWeight, NewWeight, amend};
 use omomi_train::operate::served::served;
 use serde_json::json;
 
@@ -76,7 +77,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => ["USER", "LOGNAME"]
             .iter()
             .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
-            .ok_or("cannot tell who changes the weights: pass --by NAME, or set USER")?,
+            .ok_or_else(|| {
+                AmendError::Change("cannot tell who changes the weights: pass --by NAME, or set USER".to_owned())
+            })?,
     };
     if let Some(dir) = &arguments.store {
         check_served(arguments, dir)?;
@@ -112,20 +115,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_served(arguments: &Arguments, dir: &std::path::Path) -> Result<(), Failure> {
-    let served = served(&Store::new(dir))?;
-    let found = omomi::store::Digest::of_file(&arguments.file)
-        .map_err(|error| format!("{}: cannot be read: {error}", arguments.file.display()))?;
+/// Fails unless the store serves the file, as publishing would.
+fn check_served(arguments: &Arguments, dir: &Path) -> Result<(), AmendError> {
+    let of_store = |source| AmendError::WeightFile { path: dir.to_owned(), source };
+    let served = served(&Store::new(dir)).map_err(of_store)?;
+    let file = &arguments.file;
+    let found = Digest::of_file(file).map_err(|source| AmendError::WeightFile {
+        path: file.clone(),
+        source: Error::File { action: "read", path: file.clone(), source },
+    })?;
+    let (file, dir) = (file.display(), dir.display());
     match served {
         Some(served) if served.digest == found => Ok(()),
-        Some(served) => Err(format!(
-            "{}: expected the file that the store {} serves, which is {}, found another one",
-            arguments.file.display(),
-            dir.display(),
+        Some(served) => Err(AmendError::Change(format!(
+            "{file}: expected the file that the store {dir} serves, which is {}, found another one",
             served.path.display()
-        )
-        .into()),
-        None => Err(format!("the store {} serves no file that could be amended", dir.display()).into()),
+        ))),
+        None => Err(AmendError::Change(format!("the store {dir} serves no file that could be amended"))),
     }
 }
 

@@ -118,10 +118,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = pack(&contract, &options, &arguments.out, &mut |event| progress.watch(event))?;
     progress.finish();
     print_report(&report);
-    let without =
-        if arguments.held_out.is_empty() { "the state has no category" } else { "no held-out row has a value" };
-    for field in &report.uncovered_fields {
-        note!("warning: {without} of `{field}`, so no golden request covers that field");
+    let fields = report.uncovered_fields.join(", ");
+    if arguments.held_out.is_empty() && !fields.is_empty() {
+        note!("warning: the state has no category of {fields}, so no golden request covers them");
+    } else {
+        for field in &report.uncovered_fields {
+            note!("warning: no held-out row has a value of `{field}`, so no golden request covers that field");
+        }
     }
     for warning in &report.warnings {
         note!("warning: {warning}");

@@ -361,9 +361,10 @@ fn a_store_takes_only_an_amendment_of_what_it_serves() {
     let problem =
         folder.refused("amend 41.omomi --set site=3:1 --generation 44 --reason x --out 44.omomi --store store");
     assert!(problem.contains("expected the file that the store store serves"), "{problem}");
+    assert!(problem.contains("who must act: ml"), "{problem}");
     let problem =
         folder.refused("amend 41.omomi --set site=3:1 --generation 44 --reason x --out 44.omomi --store none");
-    assert!(problem.contains("none"), "{problem}");
+    assert!(problem.contains("none") && problem.contains("who must act"), "{problem}");
     // After a rollback, the old file is what is served.
     folder.run("rollback store");
     let output = publish(&folder, "43.omomi");
