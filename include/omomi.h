@@ -591,6 +591,10 @@ typedef struct {
   uint32_t lock_memory;
   /// 1 if the server has its own answer when there is no model. It then counts as ready without one.
   uint32_t has_fallback;
+  /// Path of the weight file with which `omomi_live_scorer_predict_fallback` answers, such as one of `omomi
+  /// baseline`; empty for none. It is verified when the live model is opened, and never changes. A server with it
+  /// counts as ready without a model.
+  OmomiText fallback_file;
 } OmomiLiveOptions;
 
 /// Whether requests get answers: one of `OMOMI_SERVING_STATE_...`.
@@ -1390,6 +1394,19 @@ OmomiStatus omomi_live_logic_id(const OmomiLive *live,
                                 size_t *out_len_bytes,
                                 OmomiError *error);
 
+/// Copies the logic id of the fallback file, with a null byte, into the caller's buffer; see "Texts" above. Log it with
+/// the answers of `omomi_live_scorer_predict_fallback`, so that they are never taken for those of the served model.
+/// Returns `OMOMI_STATUS_NO_MODEL` if the options have no fallback file.
+///
+/// The caller promises:
+/// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
+OmomiStatus omomi_live_fallback_logic_id(const OmomiLive *live,
+                                         char *out_text,
+                                         size_t capacity_bytes,
+                                         size_t *out_len_bytes,
+                                         OmomiError *error);
+
 /// Creates a scorer for requests of `layout`, which is for one model. It answers with the served generation, and with
 /// each later one after its swap. `set` is null unless the layout is for prepared candidates, which are prepared for a
 /// later generation before it is swapped in. The scorer keeps what it needs, so closing the layout, the set or the live
@@ -1452,6 +1469,23 @@ OmomiStatus omomi_live_scorer_predict_within(const OmomiLiveScorer *scorer,
                                              size_t candidate_count,
                                              uint64_t budget_us,
                                              OmomiError *error);
+
+/// Scores the first `candidate_count` candidates of the request in `block` with the fallback file of the options: a
+/// second call, for a server that got `OMOMI_STATUS_NO_MODEL` or `OMOMI_STATUS_SWITCHED_OFF` and has no answer of its
+/// own. The outcome names the generation of the fallback file; `omomi_live_fallback_logic_id` has its logic id. Answers
+/// whatever the store and its orders say. Allocates nothing and waits for nothing.
+///
+/// Returns `OMOMI_STATUS_NO_MODEL` if the options have no fallback file. A scorer of test answers has none.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_live_scorer_predict_fallback(const OmomiLiveScorer *scorer,
+                                               void *block,
+                                               size_t block_len_bytes,
+                                               size_t candidate_count,
+                                               OmomiError *error);
 
 /// Explains the probability that the generation which answers now gives to candidate `candidate` of the request in
 /// `block`, like `omomi_scorer_explain`. That generation may be a later one than in the last predict. Returns
@@ -1618,7 +1652,8 @@ OmomiStatus omomi_test_live_scorer_open(const OmomiLayout *layout,
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), OMOMI_TEXT_INIT("server"), OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX,     \
-    UINT64_MAX, 0, OMOMI_INTERNAL_NULL, 0, OMOMI_INTERNAL_NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+    UINT64_MAX, 0, OMOMI_INTERNAL_NULL, 0, OMOMI_INTERNAL_NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0,                    \
+    OMOMI_TEXT_INIT("") }
 #define OMOMI_LIVE_METRICS_INIT                                                                                        \
   { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
     OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \

@@ -238,6 +238,27 @@ fn the_first_call_of_a_thread_allocates_nothing_without_a_model_after_each_swap_
     assert_eq!(first_call_of_a_thread(&scorer, &mut request), (0, Ok(3)));
 }
 
+#[test]
+fn the_first_call_of_a_thread_to_the_fallback_allocates_nothing() {
+    let live = Live::new();
+    let path = live.store.dir().join("fallback.omomi");
+    std::fs::write(&path, bytes_of_generation(77)).unwrap();
+    let options = LiveOptions::default().with(|it| {
+        it.name = "with-fallback".to_owned();
+        it.fallback_file = Some(path);
+    });
+    let model = LiveModel::open(live.store.dir(), &Schema::of_contract(&contract()), options).unwrap();
+    let capacity = Capacity { candidates: 300, tail_len_bytes: 1 << 16 };
+    let scorer = model.scorer(&RequestLayout::new(&Schema::of_contract(&contract()), capacity).unwrap()).unwrap();
+    let mut request = scorer.new_request();
+    request.fill(&full_rows(300)).unwrap();
+    let count = std::thread::scope(|scope| {
+        let call = || allocations_in(|| scorer.predict_fallback(&mut request, 300).unwrap());
+        scope.spawn(call).join().unwrap()
+    });
+    assert_eq!((count, request.generation()), (0, 77));
+}
+
 /// The background thread frees what is replaced in the meantime, not the request that used it last.
 #[test]
 fn scoring_allocates_and_frees_nothing_while_generations_are_swapped() {

@@ -102,6 +102,10 @@ pub struct OmomiLiveOptions {
     pub lock_memory: u32,
     /// 1 if the server has its own answer when there is no model. It then counts as ready without one.
     pub has_fallback: u32,
+    /// Path of the weight file with which `omomi_live_scorer_predict_fallback` answers, such as one of `omomi
+    /// baseline`; empty for none. It is verified when the live model is opened, and never changes. A server with it
+    /// counts as ready without a model.
+    pub fallback_file: OmomiText,
 }
 
 growing!(OmomiLiveOptions from load_mode);
@@ -130,6 +134,7 @@ impl OmomiLiveOptions {
             allow_writable_files: u32::from(options.allow_writable_files),
             lock_memory: u32::from(options.lock_memory),
             has_fallback: u32::from(options.has_fallback),
+            fallback_file: OmomiText::EMPTY,
         }
     }
 }
@@ -338,6 +343,33 @@ pub unsafe extern "C" fn omomi_live_logic_id(
     unsafe { status(error, body) }
 }
 
+/// Copies the logic id of the fallback file, with a null byte, into the caller's buffer; see "Texts" above. Log it with
+/// the answers of `omomi_live_scorer_predict_fallback`, so that they are never taken for those of the served model.
+/// Returns `OMOMI_STATUS_NO_MODEL` if the options have no fallback file.
+///
+/// # Safety
+///
+/// `live` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_fallback_logic_id(
+    live: *const OmomiLive,
+    out_text: *mut c_char,
+    capacity_bytes: usize,
+    out_len_bytes: *mut usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let live = &unsafe { reference(live, "live") }?.0;
+        let fallback = live.fallback().ok_or(Error::NoModel)?;
+        // SAFETY: the caller's promise.
+        unsafe { copy_text(fallback.logic_id(), out_text, capacity_bytes, out_len_bytes) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
 /// Returns the live model of a handle, if it was opened by this process.
 ///
 /// # Safety
@@ -374,6 +406,8 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
     let path = |&path: &OmomiText| unsafe { text(path, "a path of options->trusted_key_paths") };
     let paths = paths.iter().map(path).collect::<Result<Vec<_>, Error>>()?;
     let max_training_age = options.max_training_age_seconds;
+    // SAFETY: the caller's promise.
+    let fallback_file = unsafe { text(options.fallback_file, "options->fallback_file") }?;
     Ok(LiveOptions {
         name: name.to_owned(),
         load_mode: checked_load_mode(options.load_mode)?,
@@ -391,6 +425,7 @@ unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, 
         allow_writable_files: flag(options.allow_writable_files, "options->allow_writable_files")?,
         lock_memory: flag(options.lock_memory, "options->lock_memory")?,
         has_fallback: flag(options.has_fallback, "options->has_fallback")?,
+        fallback_file: (!fallback_file.is_empty()).then(|| fallback_file.into()),
     })
 }
 

@@ -190,6 +190,43 @@ unsafe fn predict(
     }
 }
 
+/// Scores the first `candidate_count` candidates of the request in `block` with the fallback file of the options: a
+/// second call, for a server that got `OMOMI_STATUS_NO_MODEL` or `OMOMI_STATUS_SWITCHED_OFF` and has no answer of its
+/// own. The outcome names the generation of the fallback file; `omomi_live_fallback_logic_id` has its logic id. Answers
+/// whatever the store and its orders say. Allocates nothing and waits for nothing.
+///
+/// Returns `OMOMI_STATUS_NO_MODEL` if the options have no fallback file. A scorer of test answers has none.
+///
+/// # Safety
+///
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_live_scorer_predict_fallback(
+    scorer: *const OmomiLiveScorer,
+    block: *mut c_void,
+    block_len_bytes: usize,
+    candidate_count: usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        unsafe { forget_answers(block.cast(), block_len_bytes) };
+        // SAFETY: the caller's promise.
+        let handle = unsafe { reference(scorer, "scorer") }?;
+        check_block(handle.layout(), block, block_len_bytes)?;
+        handle.owner.check()?;
+        match &handle.answers {
+            // SAFETY: the block is null or, by the caller's promise, has the length that was just checked.
+            Answers::Live(scorer) => unsafe { scorer.predict_fallback_block(block.cast(), candidate_count) },
+            Answers::Test(_) => Err(Error::NoModel),
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
 /// Explains the probability that the generation which answers now gives to candidate `candidate` of the request in
 /// `block`, like `omomi_scorer_explain`. That generation may be a later one than in the last predict. Returns
 /// `OMOMI_STATUS_NO_MODEL` if there is none.

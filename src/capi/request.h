@@ -18,7 +18,8 @@
 #define OMOMI_EXPLANATION_INIT { sizeof(OmomiExplanation), 0, 0.0, 0.0, 0.0f }
 #define OMOMI_LIVE_OPTIONS_INIT                                                                                        \
   { sizeof(OmomiLiveOptions), OMOMI_TEXT_INIT("server"), OMOMI_LOAD_MODE_AUTO, 1, 1000, 30000, 600000, UINT64_MAX,     \
-    UINT64_MAX, 0, OMOMI_INTERNAL_NULL, 0, OMOMI_INTERNAL_NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0 }
+    UINT64_MAX, 0, OMOMI_INTERNAL_NULL, 0, OMOMI_INTERNAL_NULL, 0, 0, OMOMI_SIGNATURE_OFF, 0, 0, 0,                    \
+    OMOMI_TEXT_INIT("") }
 #define OMOMI_LIVE_METRICS_INIT                                                                                        \
   { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
     OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \

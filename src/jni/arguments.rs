@@ -121,6 +121,7 @@ pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
         max_training_age,
         lock_memory: flags[1] != 0,
         has_fallback: flags[2] != 0,
+        fallback_file: None,
     })
 }
 

@@ -16,6 +16,8 @@ macro_rules! counters {
         #[repr(align(128))]
         pub(super) struct Counters {
             $($name: AtomicU64,)*
+            /// Requests that the fallback file answered.
+            fallbacks: AtomicU64,
             latency: LatencyHistogram,
         }
 
@@ -98,6 +100,13 @@ impl Counters {
         add(counter, 1);
     }
 
+    /// Counts a request that the fallback file answered. Callers have not claimed the slot, so this is an atomic
+    /// addition.
+    #[inline]
+    pub(super) fn fallback(&self) {
+        self.fallbacks.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a request while scoring is switched off. Callers have not claimed the scorer, so this is an atomic
     /// addition.
     #[inline]
@@ -117,13 +126,14 @@ impl Counters {
 #[derive(Debug, Clone)]
 pub(super) struct CounterSums {
     pub(super) requests: TrafficCounts,
+    pub(super) fallbacks: u64,
     pub(super) latency_counts: [u64; BUCKET_COUNT],
     pub(super) latency_sum_ns: u64,
 }
 
 impl Default for CounterSums {
     fn default() -> Self {
-        Self { requests: TrafficCounts::default(), latency_counts: [0; BUCKET_COUNT], latency_sum_ns: 0 }
+        Self { requests: TrafficCounts::default(), fallbacks: 0, latency_counts: [0; BUCKET_COUNT], latency_sum_ns: 0 }
     }
 }
 
@@ -131,6 +141,7 @@ impl CounterSums {
     /// Adds the current counts of one live scorer.
     pub(super) fn add(&mut self, counters: &Counters) {
         self.requests.add(counters);
+        self.fallbacks += counters.fallbacks.load(Ordering::Relaxed);
         self.latency_sum_ns += counters.latency.add_to(&mut self.latency_counts);
     }
 }

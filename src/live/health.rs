@@ -22,7 +22,8 @@ pub struct Health {
     pub is_live: bool,
     /// Whether requests may be sent here. True if a generation answers, if scoring is switched off (the server answers
     /// by its own means), or if there is no generation and
-    /// [`LiveOptions::has_fallback`](super::LiveOptions::has_fallback) is set.
+    /// [`LiveOptions::has_fallback`](super::LiveOptions::has_fallback) or
+    /// [`LiveOptions::fallback_file`](super::LiveOptions::fallback_file) is set.
     pub is_ready: bool,
     /// Problems, each with its code and owner. A server with problems can still be ready.
     pub reasons: Vec<Reason>,
@@ -50,7 +51,7 @@ impl LiveModel {
     pub(super) fn is_ready(&self, state: ServingState) -> bool {
         match state {
             ServingState::Serving | ServingState::Off => true,
-            ServingState::NoModel => self.shared.options.has_fallback,
+            ServingState::NoModel => self.shared.options.has_fallback || self.shared.fallback.is_some(),
         }
     }
 }

@@ -147,6 +147,23 @@ impl Loader<'_> {
     }
 }
 
+/// Loads and verifies the fallback file of the options, by the same rules as the files of the store.
+pub(super) fn fallback(options: &LiveOptions, schema: &Schema) -> Result<Option<Arc<Model>>, Error> {
+    let Some(path) = &options.fallback_file else { return Ok(None) };
+    let source = SourceFile::open(path.clone())?;
+    if !options.allow_writable_files {
+        source.check_permissions()?;
+    }
+    let (expected, found) = (options.max_file_len_bytes, source.len_bytes());
+    if found > expected {
+        return Err(Error::FileTooLarge { expected, found });
+    }
+    drop(source);
+    let (model, _) = Model::load_signed(path, options.load_mode, &options.trusted_keys, options.signature)?;
+    check_bind(&model, schema)?;
+    Ok(Some(model))
+}
+
 /// Returns the memory that a file needs as a private copy. Checking it takes memory too, which ends with the check.
 fn needed_bytes(file_len_bytes: u64) -> u64 {
     file_len_bytes.saturating_add(max_opening_len_bytes(file_len_bytes))

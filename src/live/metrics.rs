@@ -21,6 +21,9 @@ use crate::weight_file::map::LoadMode;
 pub struct LiveMetrics {
     /// Outcomes of requests.
     pub requests: TrafficCounts,
+    /// Requests that [`LiveScorer::predict_fallback`](super::LiveScorer::predict_fallback) answered; `None` without a
+    /// [fallback file](super::LiveOptions::fallback_file). They are not in the counts above.
+    pub fallbacks: Option<u64>,
     /// Latency of the scored requests.
     pub latency: Latency,
     /// Whether requests get answers.
@@ -147,6 +150,7 @@ impl LiveModel {
         }
         LiveMetrics {
             requests: sums.requests,
+            fallbacks: shared.fallback.as_ref().map(|_| sums.fallbacks),
             latency: Latency::of(&sums.latency_counts, sums.latency_sum_ns),
             state: status.state,
             control: status.control,

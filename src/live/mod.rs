@@ -87,6 +87,8 @@ struct Shared {
     process_id: u32,
     schema: Schema,
     options: LiveOptions,
+    /// Answers when the server asks for it, whatever the store says.
+    fallback: Option<Arc<Model>>,
     is_off: AtomicBool,
     /// How long the process has run with scoring switched on.
     ran_ms: AtomicU64,
@@ -209,15 +211,19 @@ impl LiveModel {
     /// # Errors
     ///
     /// Returns [`Error::InvalidArgument`] if the options can never work, and [`Error::File`] if the operating system
-    /// cannot start a thread.
+    /// cannot start a thread. Fails like [`Model::load_signed`] if the [fallback file](LiveOptions::fallback_file) is
+    /// not valid, and with [`Error::FieldMissing`] or [`Error::FieldMismatch`] if it needs a field that `schema` does
+    /// not declare: a fallback that is found missing when it is needed would be worse.
     pub fn open(dir: impl AsRef<Path>, schema: &Schema, options: LiveOptions) -> Result<Self, Error> {
         let dir = dir.as_ref();
         options.check()?;
         // Only an empty path cannot be made absolute; nothing is found there.
         let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+        let fallback = load::fallback(&options, schema)?;
         let shared = Arc::new(Shared {
             process_id: std::process::id(),
             schema: schema.clone(),
+            fallback,
             options,
             is_off: AtomicBool::new(false),
             ran_ms: AtomicU64::new(0),
@@ -295,7 +301,7 @@ impl LiveModel {
         crate::score::check_candidates(layout, set.as_deref())?;
         // Under the lock, so that no generation is swapped in meanwhile.
         let mut seats = self.shared.seats();
-        let seat = Arc::new(Seat::new(layout, set, seats.served.as_ref())?);
+        let seat = Arc::new(Seat::new(layout, set, seats.served.as_ref(), self.shared.fallback.as_ref())?);
         seats.all.push(Arc::clone(&seat));
         drop(seats);
         Ok(LiveScorer::new(Arc::clone(&self.shared), seat))
@@ -305,6 +311,13 @@ impl LiveModel {
     #[must_use]
     pub fn model(&self) -> Option<Arc<Model>> {
         self.shared.lock(&self.shared.seats)?.served.clone()
+    }
+
+    /// Returns the model of the [fallback file](LiveOptions::fallback_file): its logic id and generation are what is
+    /// logged with the answers of [`LiveScorer::predict_fallback`]. `None` if the options have no such file.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&Arc<Model>> {
+        self.shared.fallback.as_ref()
     }
 
     /// Returns the logic id of a generation that answers, or answered recently: the id that is logged with its scores.

@@ -1,5 +1,6 @@
 //! Options of a live model: what it accepts, its limits and its intervals.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -61,6 +62,11 @@ pub struct LiveOptions {
     pub lock_memory: bool,
     /// Whether the server has its own answer when there is no model. If so, it counts as ready without one.
     pub has_fallback: bool,
+    /// Weight file with which [`LiveScorer::predict_fallback`](super::LiveScorer::predict_fallback) answers, such as one
+    /// of `omomi baseline`. It is loaded and verified when the live model is opened, and stays in memory unchanged:
+    /// neither the store nor an order concerns it. A server with it counts as ready without a model. It is not part of
+    /// [`memory_budget_bytes`](Self::memory_budget_bytes).
+    pub fallback_file: Option<PathBuf>,
 }
 
 impl Default for LiveOptions {
@@ -82,6 +88,7 @@ impl Default for LiveOptions {
             max_training_age: None,
             lock_memory: false,
             has_fallback: false,
+            fallback_file: None,
         }
     }
 }

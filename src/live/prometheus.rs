@@ -139,6 +139,12 @@ impl Page<'_, '_> {
 
     fn write_requests(&mut self) {
         self.counter("omomi_predictions_total", "Requests that were scored.", |metrics| metrics.requests.predictions);
+        let help = "Requests that the fallback file answered.";
+        self.family("omomi_fallback_predictions_total", "counter", help, |metrics, take| {
+            if let Some(count) = metrics.fallbacks {
+                take("", &[], &count);
+            }
+        });
         let help = "Requests that were not scored, by reason.";
         self.family("omomi_unscored_requests_total", "counter", help, |metrics, take| {
             let requests = &metrics.requests;

@@ -9,7 +9,7 @@ use super::Shared;
 use super::seat::{Seat, Serving};
 use crate::error::Error;
 use crate::request::RequestLayout;
-use crate::score::{ALL_FILLED, Explanation, Request, Scorer, check_request, forget_answers};
+use crate::score::{ALL_FILLED, Explanation, Model, Request, Scorer, check_request, forget_answers};
 
 /// Scores requests with the generation that a [`LiveModel`](super::LiveModel) serves. One generation scores the whole
 /// request; the first request after a swap is scored by the new one. For one thread at a time.
@@ -132,6 +132,56 @@ impl LiveScorer {
                 Err(error)
             }
         }
+    }
+
+    /// Scores the first `candidate_count` candidates of `request` with the [fallback
+    /// file](super::LiveOptions::fallback_file): a second call, for a server that got [`Error::SwitchedOff`] or
+    /// [`Error::NoModel`] from [`predict`](Self::predict) and has no answer of its own. The outcome in the request names
+    /// the generation of the fallback file, whose logic id is that of [`fallback`](Self::fallback): log it, so that
+    /// these answers are never taken for those of the served model. With [`ALL_FILLED`] as the count, scores the
+    /// candidates that the request was given.
+    ///
+    /// It answers whatever the store and its orders say, also when scoring is on. It never waits and allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::NoModel`] if the options have no fallback file. Otherwise fails like [`Scorer::predict`].
+    pub fn predict_fallback(&self, request: &mut Request, candidate_count: usize) -> Result<(), Error> {
+        request.forget_answers();
+        request.check_layout(&self.seat.layout)?;
+        let block = request.block_address();
+        // SAFETY: the request owns an aligned block of this layout, of the layout's length, and is borrowed mutably.
+        unsafe { self.predict_fallback_block(block, candidate_count) }
+    }
+
+    /// Scores a request in raw memory with the fallback file, like [`predict_fallback`](Self::predict_fallback).
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`LiveScorer::predict_fallback`] and [`Scorer::predict_block`]. Returns [`Error::Panic`] for a defect
+    /// in the library; the panic is caught here.
+    ///
+    /// # Safety
+    ///
+    /// The caller must keep the promises of [`Scorer::predict_block`].
+    pub unsafe fn predict_fallback_block(&self, block: *mut u8, candidate_count: usize) -> Result<(), Error> {
+        let Some(scorer) = &self.seat.fallback else {
+            // SAFETY: the caller's promise.
+            unsafe { check_request(block, &self.seat.layout, candidate_count) }?;
+            return Err(Error::NoModel);
+        };
+        // SAFETY: the caller's promise.
+        let predict = || unsafe { scorer.predict_block(block, candidate_count, None) };
+        let outcome = catch_unwind(AssertUnwindSafe(predict));
+        outcome.unwrap_or_else(|panic| Err(Error::from_panic(panic.as_ref())))?;
+        self.seat.counters.fallback();
+        Ok(())
+    }
+
+    /// Returns the model of the fallback file, or `None` if the options have none.
+    #[must_use]
+    pub fn fallback(&self) -> Option<&Arc<Model>> {
+        self.shared.fallback.as_ref()
     }
 
     /// Returns the logic id of a generation that answers or answered recently, even after the live model is dropped.

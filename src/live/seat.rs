@@ -26,6 +26,8 @@ pub(super) struct Seat {
     pub(super) layout: RequestLayout,
     pub(super) candidates: Option<Arc<CandidateSet>>,
     pub(super) slot: Slot<Serving>,
+    /// The scorer of the fallback file, which never changes.
+    pub(super) fallback: Option<Scorer>,
     pub(super) counters: Counters,
     pub(super) sample: Sample,
 }
@@ -35,13 +37,16 @@ impl Seat {
         layout: &RequestLayout,
         candidates: Option<Arc<CandidateSet>>,
         model: Option<&Arc<Model>>,
+        fallback: Option<&Arc<Model>>,
     ) -> Result<Self, Error> {
         let serving = match model {
-            Some(model) => bind(model, layout, candidates.as_ref())?,
+            Some(model) => Serving::Model(bind(model, layout, candidates.as_ref())?),
             None => Serving::Nothing,
         };
+        let fallback = fallback.map(|model| bind(model, layout, candidates.as_ref())).transpose()?;
         Ok(Self {
             slot: Slot::new(Box::new(serving)),
+            fallback,
             counters: Counters::new(),
             sample: Sample::new(layout)?,
             layout: layout.clone(),
@@ -51,15 +56,14 @@ impl Seat {
 
     /// Creates what answers requests of this seat with `model`. Allocates, so only the background thread calls it.
     pub(super) fn serving(&self, model: &Arc<Model>) -> Result<Serving, Error> {
-        bind(model, &self.layout, self.candidates.as_ref())
+        bind(model, &self.layout, self.candidates.as_ref()).map(Serving::Model)
     }
 }
 
-fn bind(model: &Arc<Model>, layout: &RequestLayout, candidates: Option<&Arc<CandidateSet>>) -> Result<Serving, Error> {
+fn bind(model: &Arc<Model>, layout: &RequestLayout, candidates: Option<&Arc<CandidateSet>>) -> Result<Scorer, Error> {
     let models = vec![Arc::clone(model)];
-    let scorer = match candidates {
+    match candidates {
         Some(set) => Scorer::with_candidates(models, layout, set),
         None => Scorer::for_models(models, layout),
-    };
-    scorer.map(Serving::Model)
+    }
 }

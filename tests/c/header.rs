@@ -157,6 +157,7 @@ fn layouts() -> String {
             size_bytes name load_mode max_deaths poll_interval_ms trial_ms retry_after_death_ms
             max_file_len_bytes memory_budget_bytes min_generation contract_fingerprints contract_fingerprint_count
             trusted_key_paths trusted_key_path_count max_training_age_seconds signature allow_writable_files lock_memory has_fallback
+            fallback_file
         }
         OmomiLiveMetrics {
             size_bytes prediction_count failed_count panic_count no_model_count off_count busy_count scored_count

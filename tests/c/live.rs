@@ -120,6 +120,19 @@ fn a_c_client_serves_the_last_good_generation_no_matter_what_happens_to_the_stor
 }
 
 #[test]
+fn a_c_client_answers_with_its_fallback_file_in_a_second_call() {
+    let world = World::new();
+    let fallback = world.dir().join("fallback.omomi");
+    crate::world::replace(&fallback, &World::bytes(77));
+    let program = world.dir().join("client");
+    compile_client(Dialect::C99, "live_fallback.c", Linkage::Shared, &program);
+    let said = run(Command::new(program).arg(world.dir()).arg(&fallback));
+    let expected = answers(77, 0);
+    let expected = format!("small-v1 {}\n", expected.strip_suffix(", 0 reasons").unwrap());
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn the_c_initializer_of_the_options_has_the_defaults_of_rust() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("client");
@@ -128,7 +141,7 @@ fn the_c_initializer_of_the_options_has_the_defaults_of_rust() {
     let options = LiveOptions::default();
     let milliseconds = |duration: Duration| duration.as_millis();
     let expected = format!(
-        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}\n",
+        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}\n",
         options.name,
         options.load_mode as u32,
         options.max_deaths,
@@ -145,6 +158,7 @@ fn the_c_initializer_of_the_options_has_the_defaults_of_rust() {
         u32::from(options.allow_writable_files),
         u32::from(options.lock_memory),
         u32::from(options.has_fallback),
+        options.fallback_file.map_or(0, |path| path.as_os_str().len()),
     );
     assert_eq!(said, expected);
 }

@@ -15,6 +15,6 @@ int main() {
             << options.max_file_len_bytes << ' ' << options.memory_budget_bytes << ' ' << options.min_generation << ' '
             << options.contract_fingerprint_count << ' ' << options.trusted_key_path_count << ' '
             << options.max_training_age_seconds << ' ' << options.signature << ' ' << options.allow_writable_files << ' ' << options.lock_memory
-            << ' ' << options.has_fallback << '\n';
+            << ' ' << options.has_fallback << ' ' << options.fallback_file.len_bytes << '\n';
   return 0;
 }

@@ -5,6 +5,8 @@ mod again;
 mod chaos;
 mod deaths;
 mod exposition;
+#[cfg(unix)]
+mod fallback;
 mod file_operations;
 mod following;
 #[cfg(unix)]

@@ -38,7 +38,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-fn text_of(metrics: &LiveMetrics) -> String {
+pub fn text_of(metrics: &LiveMetrics) -> String {
     let mut buffer = vec![0; 64 << 10];
     let len = metrics.write_prometheus(&mut buffer).unwrap();
     buffer.truncate(len);
@@ -418,10 +418,12 @@ fn the_page_lists_exactly_the_exported_families() {
     let table = PAGE.lines().skip_while(|line| !line.starts_with("| name | labels | what |"));
     let names = table.skip(2).take_while(|line| line.starts_with('|')).map(|line| line.split('|').nth(1).unwrap());
     let listed: BTreeSet<&str> = names.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    // Make every family appear: a generation of known age, a refusal, and a sampled request.
+    // Make every family appear: a generation of known age, a refusal, a sampled request, and a fallback file.
     let world = World::new();
     world.publish_bytes(1, &bytes_trained_until(1, "told", Some(now())));
-    let mut server = world.serve();
+    let fallback = world.dir().join("fallback.omomi");
+    crate::world::replace(&fallback, &World::bytes(77));
+    let mut server = world.serve_with(options().with(|it| it.fallback_file = Some(fallback)));
     server.scorer.predict(&mut server.request, CANDIDATE_COUNT).unwrap();
     world.publish_bytes(2, b"\x89OMOMI\r\n and then nothing");
     server.live.look_now();

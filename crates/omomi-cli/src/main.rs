@@ -1,13 +1,16 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff` has 3 (they differ), and
-//! the gate has 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A command whose output
-//! cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
-//! code is 141.
+//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff` and `omomi compare` have
+//! 3 (they differ), and the gate has 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A
+//! command whose output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no
+//! message, and the exit code is 141.
 
+mod amend;
 mod average;
+mod baseline;
 mod bench;
+mod compare;
 mod contract;
 mod control;
 mod csv_flags;
@@ -20,6 +23,7 @@ mod gate;
 mod gc;
 mod generate_log;
 mod hold_out_flags;
+mod import;
 mod importance_flags;
 mod inspect;
 mod output;
@@ -65,6 +69,8 @@ enum Command {
     Contract(contract::Arguments),
     Train(Box<train::Arguments>),
     Tune(Box<tune::Arguments>),
+    Import(Box<import::Arguments>),
+    Baseline(Box<baseline::Arguments>),
     Average(average::Arguments),
     Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
@@ -72,6 +78,7 @@ enum Command {
     Fixture(fixture::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
+    Compare(compare::Arguments),
     Gate(Box<gate::Arguments>),
     Profile(Box<profile::Arguments>),
     Report(report::Arguments),
@@ -82,6 +89,7 @@ enum Command {
     Keygen(sign::KeygenArguments),
     Sign(sign::SignArguments),
     Publish(publish::Arguments),
+    Amend(amend::Arguments),
     Drill(drill::Arguments),
     #[command(hide = true)]
     DrillServer(drill::ServerArguments),
@@ -140,8 +148,11 @@ fn with_negative_values(command: clap::Command) -> clap::Command {
 /// Runs a command, and returns its exit code.
 fn run(command: Command) -> u8 {
     let outcome = match command {
+        Command::Amend(arguments) => amend::run(&arguments),
         Command::Average(arguments) => average::run(&arguments),
+        Command::Baseline(arguments) => baseline::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
@@ -154,6 +165,7 @@ fn run(command: Command) -> u8 {
         Command::Gate(arguments) => gate::run(&arguments),
         Command::Gc(arguments) => gc::run(&arguments),
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keygen(arguments) => sign::run_keygen(&arguments),
         Command::Off(arguments) => control::run_switch(&arguments, Scoring::Off),
@@ -182,6 +194,7 @@ fn run(command: Command) -> u8 {
     }
     match () {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
+        () if failure.is::<compare::Different>() => 3,
         () if failure.is::<status::Wrong>() => 5,
         () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
     }

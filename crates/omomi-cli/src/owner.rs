@@ -3,7 +3,10 @@
 use std::error::Error;
 
 use omomi::error::Owner;
-use omomi_train::evaluate::EvaluateError;
+use omomi_train::adopt::amend::AmendError;
+use omomi_train::adopt::baseline::BaselineError;
+use omomi_train::adopt::import::ImportError;
+use omomi_train::evaluate::{CompareError, EvaluateError};
 use omomi_train::judge::gate::GateError;
 use omomi_train::learn::average::AverageError;
 use omomi_train::learn::recalibrate::RecalibrateError;
@@ -43,6 +46,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
             PackError::State(error) => Some(error.owner()),
             PackError::Log(error) => Some(error.owner()),
             PackError::Evaluate(error) => Some(error.owner()),
+            PackError::RoundingUnmeasured { .. } => Some(Owner::Ml),
             _ => None,
         };
     }
@@ -60,6 +64,10 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         .or_else(|| error.downcast_ref::<RecalibrateError>().map(RecalibrateError::owner))
         .or_else(|| error.downcast_ref::<TuneError>().map(TuneError::owner))
         .or_else(|| error.downcast_ref::<EvaluateError>().map(EvaluateError::owner))
+        .or_else(|| error.downcast_ref::<CompareError>().map(CompareError::owner))
+        .or_else(|| error.downcast_ref::<AmendError>().map(AmendError::owner))
+        .or_else(|| error.downcast_ref::<BaselineError>().map(BaselineError::owner))
+        .or_else(|| error.downcast_ref::<ImportError>().map(ImportError::owner))
 }
 
 #[cfg(test)]

@@ -18,8 +18,9 @@ use crate::text::{bytes, grouped, table};
 /// Pack a training state into a sealed weight file
 ///
 /// Applies the l1 threshold, drops weights of 0 and rounds the others to the encoding. Measures on held-out rows what
-/// the rounding costs, and chooses golden requests from them. The file is written whole or not at all: a temporary
-/// sibling is written, synced, read back, verified, made read-only and renamed. A name is never used twice.
+/// the rounding costs, and chooses golden requests from them, or makes them of the weights if there are no such rows.
+/// The file is written whole or not at all: a temporary sibling is written, synced, read back, verified, made read-only
+/// and renamed. A name is never used twice.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Contract that the state was trained with
@@ -28,8 +29,9 @@ pub(crate) struct Arguments {
     /// Training state to pack, as written by `omomi train`, `average`, `recalibrate` or `prune`
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
-    /// Logs for golden requests and for the cost of rounding, preferably not trained on; paths or quoted patterns
-    #[arg(long, value_name = "GLOB", required = true, num_args = 1..)]
+    /// Logs for golden requests and for the cost of rounding, preferably not trained on; paths or quoted patterns.
+    /// Without them, golden requests are made of the categories of the state, and the encoding must be f32
+    #[arg(long, value_name = "GLOB", num_args = 1..)]
     held_out: Vec<String>,
     /// Name of the serving logic, returned with each score and written to each log row
     #[arg(long, value_name = "NAME")]
@@ -82,6 +84,13 @@ impl From<EncodingName> for Encoding {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.held_out.is_empty()
+        && let Some(rule) = arguments.hold_out.rule()
+    {
+        return Err(
+            format!("--held-out-rows {rule} says which rows of logs to read: name the logs by --held-out").into()
+        );
+    }
     let contract = read_contract(&arguments.contract)?;
     let encoding = match arguments.encoding {
         Some(name) => name.into(),
@@ -100,8 +109,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let report = pack(&contract, &options, &arguments.out, &mut |event| progress.watch(event))?;
     progress.finish();
     print_report(&report);
-    for field in &report.uncovered_fields {
-        note!("warning: no held-out row has a value of `{field}`, so no golden request covers that field");
+    let fields = report.uncovered_fields.join(", ");
+    if arguments.held_out.is_empty() && !fields.is_empty() {
+        note!("warning: the state has no category of {fields}, so no golden request covers them");
+    } else {
+        for field in &report.uncovered_fields {
+            note!("warning: no held-out row has a value of `{field}`, so no golden request covers that field");
+        }
     }
     for warning in &report.warnings {
         note!("warning: {warning}");

@@ -14,8 +14,17 @@ const TRAINING: &str = "docs/training.md";
 const OPERATIONS: &str = "docs/operations.md";
 
 /// Every page whose links are checked.
-const PAGES: [&str; 8] =
-    [README, SERVING, TRAINING, OPERATIONS, "docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+const PAGES: [&str; 9] = [
+    README,
+    SERVING,
+    TRAINING,
+    OPERATIONS,
+    "docs/adopting.md",
+    "docs/architecture.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+];
 
 const EXAMPLES: &str = "jvm-bindings/examples/src/main/scala/io/omomi/examples";
 

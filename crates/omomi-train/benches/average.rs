@@ -97,6 +97,7 @@ fn write_shard(folder: &Path, shard: u64, features: &[Feature]) -> PathBuf {
         settings: SETTINGS,
         weight_rule: WeightRule::of(&SETTINGS),
         pruned: false,
+        without_evidence: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,

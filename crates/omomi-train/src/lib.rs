@@ -18,6 +18,7 @@
 //! | [`learn`] | trains: rows to a state, in one process or many; averages, recalibrates and tunes |
 //! | [`pack`] | makes a weight file from a state: the table, the golden requests, the signature |
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
+//! | [`adopt`] | imports weights that were trained elsewhere, makes baselines, and repairs a served file |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
@@ -40,11 +41,13 @@
 //!     learn
 //!     pack
 //!     operate
+//!     adopt
 //!     prune
 //!     judge
 //!     simulate
 //! ```
 
+pub mod adopt;
 pub mod agreement;
 pub mod draft;
 pub mod evaluate;

@@ -320,6 +320,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         settings: Settings::default(),
         weight_rule: WeightRule::of(&Settings::default()),
         pruned: false,
+        without_evidence: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,

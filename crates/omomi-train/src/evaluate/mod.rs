@@ -28,6 +28,7 @@
 
 mod auc;
 mod bootstrap;
+mod compare;
 mod evaluation;
 mod facts;
 mod histogram;
@@ -39,6 +40,10 @@ mod run;
 mod slices;
 
 pub use auc::HISTOGRAM_BINS_PER_LOGIT;
+pub use compare::{
+    CompareError, CompareOptions, DifferenceFigures, DifferentRow, LabeledFigures, OldScale, PredictionComparison,
+    compare_predictions,
+};
 pub use evaluation::EvaluationFileError;
 pub use evaluation::{
     Bootstrap, Calibration, ColumnSlices, Comparison, Difference, EvaluatedRows, Evaluation, FieldRates, FieldWeights,

@@ -18,6 +18,7 @@
 //! enters the model only as its bucket.
 
 pub mod average;
+pub(crate) mod category;
 mod chunk_features;
 pub(crate) mod feature_table;
 mod iterates;
@@ -216,6 +217,17 @@ pub enum TrainError {
         /// The start state.
         path: PathBuf,
     },
+    /// The start state was imported without evidence.
+    #[error(
+        "cannot continue from {}: its weights were imported without the evidence that they were learned from, so a \
+         single row could move any of them far; import them with impressions (a column, or --impressions), or train \
+         from scratch",
+        .path.display()
+    )]
+    StartWithoutEvidence {
+        /// The start state.
+        path: PathBuf,
+    },
     /// The start state decays with its age, and its age is unknown.
     #[error(
         "cannot tell how old {} is: expected times in it and in the logs; name the time column, or give its age in \
@@ -266,6 +278,7 @@ impl TrainError {
             | Self::StartDiffers { .. }
             | Self::StartOfFinishedWeights { .. }
             | Self::StartIsPruned { .. }
+            | Self::StartWithoutEvidence { .. }
             | Self::NoAge { .. }
             | Self::NothingLeft { .. } => Owner::Ml,
             Self::Log(error) => error.owner(),

@@ -135,6 +135,9 @@ pub(crate) fn refuse_start(path: &Path, metadata: &Metadata) -> Result<(), Train
     if metadata.pruned {
         return Err(TrainError::StartIsPruned { path: path.to_owned() });
     }
+    if metadata.without_evidence {
+        return Err(TrainError::StartWithoutEvidence { path: path.to_owned() });
+    }
     if metadata.weight_rule.l1 < metadata.settings.l1 {
         return Err(TrainError::StartOfFinishedWeights { path: path.to_owned() });
     }

@@ -376,6 +376,7 @@ impl Trainer {
             settings: self.settings,
             weight_rule: WeightRule::of(&self.settings),
             pruned: false,
+            without_evidence: false,
             negative_rate: self.indexer.sampling().negative_rate,
             importance_column: self.importance_column.clone(),
             log_dialect: self.log_dialect,

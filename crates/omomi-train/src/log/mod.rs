@@ -106,7 +106,7 @@ pub(crate) use files::has_pipe;
 pub use hold_out::{HoldOut, HoldOutRule, KeptRows, UnknownHoldOut};
 pub use missing::FileMissing;
 pub(crate) use missing::first_jump;
-pub(crate) use notation::{nfc, text_id};
+pub(crate) use notation::{nfc, number_of, text_id};
 pub(crate) use open_text::digest_text;
 pub(crate) use parquet_pages::{Groups, PageFault, decoder, load};
 pub use row_part::{PartBy, RowPart};

@@ -276,7 +276,7 @@ pub(super) fn float_id(number: f64) -> Option<i64> {
 
 /// Parses a number in the notation of the contract.
 #[inline]
-pub(super) fn number_of(text: &str, format: NumberFormat) -> Option<f64> {
+pub(crate) fn number_of(text: &str, format: NumberFormat) -> Option<f64> {
     let (group, decimal) = match format {
         NumberFormat::Plain => return text.parse().ok(),
         NumberFormat::CommaGroups => (',', '.'),

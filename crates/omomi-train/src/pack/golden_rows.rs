@@ -1,13 +1,18 @@
 //! Chooses the golden requests of a weight file: a few from a sample of held-out rows, and the fewest that cover what a
 //! wrong reader could get wrong. Each field occurs with a value, without one, and with an unseen category. Each cross
 //! occurs with all its members, and without each of them, or with an unseen category of it, while the others have
-//! values. Requests have one candidate or several, and one has no context.
+//! values. Requests have one candidate or several, and one has no context. Without held-out rows, the sample is made of
+//! the categories of the training state: those of a row need not belong together, but each of them has a weight.
 //!
 //! One candidate covers many of these at once, because all bits of its answer are compared. So the length of the
 //! section depends little on the number of fields beyond that of a row.
 
+use std::path::Path;
+
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::learn::category::FeatureNames;
+use crate::learn::state::{StateError, StateReader};
 use crate::log::RowBatch;
 use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::request::{FieldValue, RequestRows, Row, row_tail_len_bytes};
@@ -38,9 +43,74 @@ struct SampledRow {
     candidate: Row,
 }
 
+impl SampledRow {
+    /// Returns the row with these values, without those that are too long together.
+    fn of_values(contract: &Contract, values: &[Option<FieldValue>]) -> Self {
+        let mut row = Self::default();
+        for (field, value) in contract.fields().iter().zip(values) {
+            let Some(value) = value else { continue };
+            let side = if field.side == Side::Context { &mut row.context } else { &mut row.candidate };
+            side.insert(field.name.clone(), value.clone());
+            if row_tail_len_bytes(side) > MAX_GOLDEN_ROW_LEN {
+                side.remove(&field.name);
+            }
+        }
+        row
+    }
+}
+
 impl<'a> GoldenRows<'a> {
     pub(crate) fn new(contract: &'a Contract) -> Self {
         Self { contract, row_count: 0, sample: Vec::new(), covering: vec![None; contract.fields().len()] }
+    }
+
+    /// Makes the rows of the categories in a training state of this contract.
+    pub(crate) fn of_state(contract: &'a Contract, state: &Path) -> Result<Self, StateError> {
+        let names = FeatureNames::new(contract);
+        let field_count = contract.fields().len();
+        let group_count = field_count + contract.crosses().len();
+        // For each field and cross, the first features of the state, which is sorted by a hash of them.
+        let mut found: Vec<Vec<Vec<(usize, FieldValue)>>> = vec![Vec::new(); group_count];
+        let mut reader = StateReader::open(state)?;
+        let row_count = SAMPLED_REQUESTS * CANDIDATES;
+        while found.iter().any(|values| values.len() < row_count)
+            && let Some(batch) = reader.next_batch()?
+        {
+            for row in batch.rows().filter(|row| !row.is_bias() && !row.is_default()) {
+                let Some(group) = names.group(row.field) else { continue };
+                let values = &mut found[usize::from(group)];
+                if values.len() < row_count
+                    && let Ok(own) = names.values(row.field, row.category)
+                {
+                    values.push(own);
+                }
+            }
+        }
+        let mut golden = Self::new(contract);
+        let (of_fields, of_crosses) = found.split_at(field_count);
+        for index in 0..row_count {
+            let mut values: Vec<Option<FieldValue>> = vec![None; field_count];
+            for own in of_fields.iter().filter(|own| !own.is_empty()) {
+                for (field, value) in &own[index % own.len()] {
+                    values[*field] = Some(value.clone());
+                }
+            }
+            // One cross in each row has a weight for certain. Its other members may have none of their own.
+            let crosses: Vec<_> = of_crosses.iter().filter(|own| !own.is_empty()).collect();
+            if let Some(own) = crosses.get(index % crosses.len().max(1)) {
+                for (field, value) in &own[index / crosses.len() % own.len()] {
+                    values[*field] = Some(value.clone());
+                }
+            }
+            let row = SampledRow::of_values(contract, &values);
+            for (place, value) in golden.covering.iter_mut().zip(&values) {
+                if place.is_none() && value.is_some() {
+                    *place = Some(row.clone());
+                }
+            }
+            golden.sample.push((0, row));
+        }
+        Ok(golden)
     }
 
     /// Whether enough rows were read.
@@ -257,7 +327,7 @@ mod tests {
     /// Bytes of the section for the 20 generated fields. It had 59,000 when each field had requests of its own.
     const MAX_LEN: usize = 10_000;
 
-    fn requests_of(contract: &Contract, log: &std::path::Path) -> Vec<RequestRows> {
+    fn requests_of(contract: &Contract, log: &Path) -> Vec<RequestRows> {
         let mut reader = LogReader::open(contract, &[log.to_str().unwrap()], ReadOptions::default()).unwrap();
         let mut golden = GoldenRows::new(contract);
         while let Some(batch) = reader.next_batch().unwrap() {

@@ -5,6 +5,7 @@
 //! rows. The file gets its name only after it is complete and verified. If packing fails, there is no new file, and a
 //! file that already has the name is not touched.
 
+pub(crate) mod amend;
 mod draft;
 mod fixture;
 mod golden_rows;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::learn::state::{StateError, StateReader, other_reading};
+use crate::learn::state::{Metadata, StateError, StateReader, other_reading};
 use crate::learn::{read_provenance, utc};
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
 use crate::log::{HoldOut, LogError, LogReader, ReadOptions, is_in_the_future};
@@ -47,7 +48,8 @@ pub struct PackOptions {
     /// Path of the training state.
     pub state: PathBuf,
     /// Paths and patterns of logs. Golden requests are chosen from them, and the cost of rounding is measured on them.
-    /// Logs that were not used in training are best.
+    /// Logs that were not used in training are best. If there are none, golden requests are made of the categories of
+    /// the state, and the encoding must be f32.
     pub held_out: Vec<String>,
     /// How the held-out logs are read.
     pub read: ReadOptions,
@@ -204,6 +206,16 @@ pub enum PackError {
         /// The time of the last row.
         end: String,
     },
+    /// Without held-out logs, it is not known what rounding costs.
+    #[error(
+        "packing with the encoding {} measures what rounding costs on held-out rows, and found none: name logs to hold \
+         out, or pack with the encoding f32",
+        encoding.name()
+    )]
+    RoundingUnmeasured {
+        /// The encoding.
+        encoding: Encoding,
+    },
     /// The held-out logs have no rows.
     #[error("the held-out logs have no rows to choose golden requests from")]
     NoHeldOutRows,
@@ -230,7 +242,12 @@ pub fn pack(
     let training = &mut provenance["training"];
     // The state itself is right, even if its provenance comes from another engine.
     let metadata = StateReader::open(&options.state)?.metadata().clone();
-    options.read.check_importance(metadata.importance_column.as_deref())?;
+    let has_held_out = !options.held_out.is_empty();
+    if has_held_out {
+        options.read.check_importance(metadata.importance_column.as_deref())?;
+    } else if options.encoding != Encoding::F32 {
+        return Err(PackError::RoundingUnmeasured { encoding: options.encoding });
+    }
     training["importance_column"] = json!(metadata.importance_column);
     training["log_dialect"] = json!(metadata.log_dialect);
     let options = &PackOptions { read: options.read.with_trained(metadata.log_dialect), ..options.clone() };
@@ -245,11 +262,14 @@ pub fn pack(
     {
         training["reading"] = reading;
     }
-    let (golden, uncovered_fields) = golden_requests(contract, options, watch)?;
+    let (golden, uncovered_fields) =
+        if has_held_out { golden_requests(contract, options, watch)? } else { golden_of_state(contract, options)? };
     let mut lineage: Vec<LearnedLog> = serde_json::from_value(training["lineage"].take()).unwrap_or_default();
-    let held_out = LogReader::open(contract, &options.held_out, options.read.clone())?;
-    let rule = held_out.hold_out().map(HoldOut::used_rows);
-    extend_lineage(&mut lineage, learned_logs(LearningStep::Pack, held_out.files(), None, rule.as_deref()));
+    if has_held_out {
+        let held_out = LogReader::open(contract, &options.held_out, options.read.clone())?;
+        let rule = held_out.hold_out().map(HoldOut::used_rows);
+        extend_lineage(&mut lineage, learned_logs(LearningStep::Pack, held_out.files(), None, rule.as_deref()));
+    }
     training["lineage"] = json!(lineage);
     let Weights { bias, default_weights, entries, feature_count } = Weights::read(contract, &options.state, watch)?;
     let packing = Packing { contract, options, golden: &golden, bias };
@@ -377,6 +397,19 @@ fn golden_requests(
         return Err(PackError::NoHeldOutRows);
     }
     Ok((requests, golden.uncovered_fields()))
+}
+
+/// Makes golden requests of categories of the state. Also returns the fields that have none.
+fn golden_of_state(contract: &Contract, options: &PackOptions) -> Result<(Vec<RequestRows>, Vec<String>), PackError> {
+    check_contract(contract, StateReader::open(&options.state)?.metadata())?;
+    let golden = GoldenRows::of_state(contract, &options.state)?;
+    Ok((golden.requests(), golden.uncovered_fields()))
+}
+
+/// Checks that a state has the contract.
+fn check_contract(contract: &Contract, metadata: &Metadata) -> Result<(), PackError> {
+    let (expected, found) = (contract.fingerprint(), metadata.contract.fingerprint());
+    if expected == found { Ok(()) } else { Err(PackError::OtherContract { expected, found }) }
 }
 
 fn rounded_json(encoding: Encoding, rounded: &Rounded) -> Value {

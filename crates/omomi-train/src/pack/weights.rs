@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::table::{Entry, popularity_of};
-use super::{Event, GoldenRows, PackError, provenance};
+use super::{Event, GoldenRows, PackError, check_contract, provenance};
 use crate::learn::state::{StateReader, UNSEEN_FIELD};
 use crate::pack::writer::planned_lens;
 use omomi::contract::Contract;
@@ -35,10 +35,7 @@ impl Weights {
     ) -> Result<Self, PackError> {
         let mut reader = StateReader::open(state)?;
         let metadata = reader.metadata();
-        let (expected, found) = (contract.fingerprint(), metadata.contract.fingerprint());
-        if expected != found {
-            return Err(PackError::OtherContract { expected, found });
-        }
+        check_contract(contract, metadata)?;
         let rule = metadata.weight_rule;
         let names = group_names(contract);
         let groups: HashMap<&str, u16> = names.iter().map(String::as_str).zip(0..).collect();

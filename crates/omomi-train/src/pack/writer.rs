@@ -240,7 +240,7 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
     }
 }
 
-fn answer(model: &Arc<Model>, golden: &mut [GoldenRequest]) -> Result<(), WriteError> {
+pub(super) fn answer(model: &Arc<Model>, golden: &mut [GoldenRequest]) -> Result<(), WriteError> {
     for request in golden {
         let (scorer, mut block) = model.scorer_for(&request.rows, Instructions::PLAIN)?;
         block.fill(&request.rows)?;
@@ -293,7 +293,7 @@ fn assemble(
     Err(TableFull { key_count: parts.weights.entries().len() }.into())
 }
 
-fn provenance_section(logic_id: &str, provenance: &Map<String, Value>) -> String {
+pub(super) fn provenance_section(logic_id: &str, provenance: &Map<String, Value>) -> String {
     let mut provenance = provenance.clone();
     provenance.insert("logic_id".to_owned(), Value::from(logic_id));
     Value::Object(provenance).to_string()
@@ -312,7 +312,7 @@ fn table_section(parts: &Parts<'_>, geometry: Geometry) -> Vec<u8> {
     bytes
 }
 
-fn default_weights_section(weights: &[DefaultWeights]) -> Vec<u8> {
+pub(super) fn default_weights_section(weights: &[DefaultWeights]) -> Vec<u8> {
     let mut bytes = vec![0; weights.len() * layout::DEFAULT_WEIGHTS_LEN];
     for (record, weights) in bytes.chunks_exact_mut(layout::DEFAULT_WEIGHTS_LEN).zip(weights) {
         put(record, layout::DEFAULT_UNSEEN_OFFSET, &weights.unseen.to_le_bytes());

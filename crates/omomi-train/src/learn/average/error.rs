@@ -48,6 +48,16 @@ pub enum AverageError {
         /// The state.
         path: PathBuf,
     },
+    /// A state was imported without evidence.
+    #[error(
+        "{} cannot be averaged: its weights were imported without evidence, so it is not known how much each of them \
+         counts; import it with impressions",
+        .path.display()
+    )]
+    WithoutEvidence {
+        /// The state.
+        path: PathBuf,
+    },
     /// The weight rule of a state was changed after training.
     #[error(
         "{} cannot be averaged: its {name} is {found:?}, expected {expected:?} as after training; average first, then \

@@ -112,6 +112,9 @@ fn refuse_changed(shard: &Shard) -> Result<(), AverageError> {
     if shard.metadata.pruned {
         return Err(AverageError::Pruned { path: shard.path.clone() });
     }
+    if shard.metadata.without_evidence {
+        return Err(AverageError::WithoutEvidence { path: shard.path.clone() });
+    }
     let numbers = |rule: WeightRule| [rule.l1, rule.l2, rule.min_magnitude, rule.scale, rule.shift];
     let names = ["weight rule's l1", "weight rule's l2", "minimum magnitude", "scale", "shift"];
     let expected = numbers(WeightRule::of(&shard.metadata.settings));

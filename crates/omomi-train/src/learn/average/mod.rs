@@ -358,6 +358,7 @@ fn metadata_of(rule: Rule, shards: &[Shard], start: Option<&CommonStart>) -> Met
         settings: first.settings,
         weight_rule: rule.weight_rule(&first.settings),
         pruned: false,
+        without_evidence: false,
         negative_rate: first.negative_rate,
         importance_column: first.importance_column.clone(),
         log_dialect: common_dialect(shards),

@@ -27,6 +27,7 @@ fn metadata() -> Metadata {
         settings: SETTINGS,
         weight_rule: WeightRule::of(&SETTINGS),
         pruned: false,
+        without_evidence: false,
         negative_rate: 1.0,
         shards: 1,
         window_us: None,

@@ -28,6 +28,9 @@ pub struct Metadata {
     /// Whether [pruning](crate::prune) has removed features. Such a state is for packing only, because part of what was
     /// learned is missing.
     pub pruned: bool,
+    /// Whether the weights were [imported](crate::adopt::import) without the evidence that they were learned from. Such
+    /// a state can be packed, pruned and recalibrated, but training cannot continue from it.
+    pub without_evidence: bool,
     /// Share of the rows without a click that were learned, each with an importance of 1 divided by this share; 1 if
     /// all of them were learned.
     pub negative_rate: f64,
@@ -97,6 +100,7 @@ const WEIGHT_MIN_MAGNITUDE_KEY: &str = "omomi.weight_rule.min_magnitude";
 const WEIGHT_SCALE_KEY: &str = "omomi.weight_rule.scale";
 const WEIGHT_SHIFT_KEY: &str = "omomi.weight_rule.shift";
 const PRUNED_KEY: &str = "omomi.pruned";
+const WITHOUT_EVIDENCE_KEY: &str = "omomi.without_evidence";
 const NEGATIVE_RATE_KEY: &str = "omomi.negative_rate";
 const IMPORTANCE_COLUMN_KEY: &str = "omomi.importance_column";
 const LOG_DIALECT_KEY: &str = "omomi.log_dialect";
@@ -184,6 +188,7 @@ impl Metadata {
         .chain(self.importance_column.clone().map(|column| (IMPORTANCE_COLUMN_KEY, column)))
         .chain(log_dialect)
         .chain(self.contract.reading_json().map(|reading| (READING_KEY, reading)))
+        .chain(self.without_evidence.then(|| (WITHOUT_EVIDENCE_KEY, true.to_string())))
         .chain(start.into_iter().flatten())
         .chain(effective)
         .chain(lineage)
@@ -249,6 +254,10 @@ impl Metadata {
             settings,
             weight_rule,
             pruned: pairs.parsed(PRUNED_KEY)?,
+            without_evidence: match pairs.find(WITHOUT_EVIDENCE_KEY) {
+                None => false,
+                Some(_) => pairs.parsed(WITHOUT_EVIDENCE_KEY)?,
+            },
             negative_rate,
             importance_column: pairs.find(IMPORTANCE_COLUMN_KEY).map(str::to_owned),
             log_dialect: pairs.log_dialect()?,

@@ -26,6 +26,7 @@ fn metadata() -> Metadata {
         settings: Settings { alpha: 0.1, beta: 1.0, l1: 0.5, l2: 1e-3 },
         weight_rule: WeightRule { l1: 2.5, l2: 1e-3, min_magnitude: 1e-4, scale: 1.01, shift: -0.125 },
         pruned: true,
+        without_evidence: true,
         negative_rate: 0.1,
         shards: 8,
         window_us: Some((-1, 1_574_553_617_004_101)),

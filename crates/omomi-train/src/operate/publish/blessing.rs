@@ -57,6 +57,21 @@ pub struct Replaces {
     /// Why there is no baseline, although the store serves or served a file.
     #[serde(default)]
     pub without_baseline: Option<WithoutBaseline>,
+    /// The file is the baseline with some weights changed by people, and no gate judged it. The store must serve the
+    /// baseline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amends: Option<Amends>,
+}
+
+/// A named decision of people: single weights of the served file were changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amends {
+    /// The reason that they gave.
+    pub reason: String,
+    /// Who changed them.
+    pub by: String,
+    /// What was changed, in words.
+    pub changes: Vec<String>,
 }
 
 /// A named decision of people: a file passed the gate without a baseline.
@@ -80,6 +95,9 @@ impl Replaces {
     /// Checks that the store serves what the file was compared with.
     pub(super) fn check(&self, served: Option<Digest>, has_generations: bool) -> Result<(), PublishError> {
         let (expected, found) = (self.expected().cloned(), served.map(|digest| digest.to_string()));
+        if expected != found && self.amends.is_some() {
+            return Err(PublishError::AmendsOther { expected: or_nothing(found), found: or_nothing(expected) });
+        }
         if expected != found {
             return Err(PublishError::BlessingIsStale { expected: or_nothing(found), found: or_nothing(expected) });
         }

@@ -109,6 +109,18 @@ pub enum PublishError {
         found: String,
     },
 
+    /// The file was made of another one than the store serves, by changing single weights.
+    #[error(
+        "the file is an amendment of another file: expected one of what the store serves now ({expected}), found one of \
+         {found}"
+    )]
+    AmendsOther {
+        /// Digest of what the store serves.
+        expected: String,
+        /// Digest of the file that was amended.
+        found: String,
+    },
+
     /// The verification process could not be started.
     #[error("cannot start {program} to verify the file")]
     NoVerifier {
@@ -330,6 +342,9 @@ impl PublishError {
                 Ml,
                 "run omomi gate with --store again, so that it compares with what is served now",
             ),
+            Self::AmendsOther { .. } => {
+                ("amends_other", Ml, "run omomi amend on the file that the store serves now; omomi status names it")
+            }
             Self::NoVerifier { .. } => ("no_verifier", Infra, "reinstall omomi"),
             Self::VerifierTooSlow { .. } => {
                 ("verifier_too_slow", Infra, "check the load of the machine, or allow more time")

@@ -59,7 +59,7 @@ use super::served::served;
 use store_writer::StoreWriter;
 
 pub use crate::settings::SettingsFaults;
-pub use blessing::{Blessing, BlessingPolicy, Replaces, WithoutBaseline, blessing_path};
+pub use blessing::{Amends, Blessing, BlessingPolicy, Replaces, WithoutBaseline, blessing_path};
 pub use control::{ControlChange, follow, freeze, pin, rollback, switch, unquarantine};
 pub use error::PublishError;
 pub use fresh_process::Verifier;
