@@ -164,6 +164,16 @@ impl ServingLog {
         self.shared.check_process().is_ok() && self.shared.flush(timeout)
     }
 
+    /// Checks that this process opened the log. A fork has no thread that writes, and drops what is recorded. Open a log
+    /// in each process, after the fork.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::LogForked`] in a fork.
+    pub fn check_process(&self) -> Result<(), Error> {
+        self.shared.check_process()
+    }
+
     /// Returns what was written and what was dropped.
     #[must_use]
     pub fn metrics(&self) -> LogMetrics {

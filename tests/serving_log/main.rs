@@ -11,6 +11,7 @@ mod killed;
 mod live;
 mod losses;
 mod recorded;
+mod reference;
 #[path = "../scoring/small_model.rs"]
 #[allow(dead_code, reason = "shared with the scoring tests, which use more of it")]
 mod small_model;
