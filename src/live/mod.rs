@@ -19,7 +19,7 @@ mod reason;
 mod sample;
 mod scorer;
 mod seat;
-mod signals_of_disks;
+pub(crate) mod signals_of_disks;
 mod slot;
 mod state;
 mod status;

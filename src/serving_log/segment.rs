@@ -36,6 +36,12 @@ impl RingCounts {
         self.dropped.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    /// Turns records that were written into records that were lost.
+    pub(super) fn lose(&mut self, reason: DropReason, count: u64) {
+        self.written = self.written.saturating_sub(count);
+        self.dropped[reason as usize] += count;
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.written += other.written;
         self.sampled_out += other.sampled_out;

@@ -47,7 +47,7 @@ pub(super) struct Problem {
 struct Rings {
     new: Vec<NewRing>,
     all: Vec<Arc<Ring>>,
-    /// Totals of rings that are closed and reported.
+    /// Totals of rings that are closed and empty.
     past: RingCounts,
 }
 
@@ -179,11 +179,16 @@ impl Shared {
         std::mem::take(&mut lock(&self.rings).new)
     }
 
-    /// Adds a ring that is closed and reported to the past.
+    /// Adds a ring that is closed and empty to the past.
     pub(super) fn forget(&self, ring: &Arc<Ring>) {
         let mut rings = lock(&self.rings);
         rings.all.retain(|known| !Arc::ptr_eq(known, ring));
         rings.past.add(&counts_of(ring));
+    }
+
+    /// Turns records of closed rings that were written into records that were lost.
+    pub(super) fn lost_in_past(&self, reason: DropReason, count: u64) {
+        lock(&self.rings).past.lose(reason, count);
     }
 
     /// Returns the totals of all rings, the number of open ones, and the records that the rings were asked to take.

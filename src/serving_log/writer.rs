@@ -17,9 +17,12 @@ use super::ring::Ring;
 use super::segment::{FooterRing, Segment};
 use super::served::DropReason;
 use super::shared::{NewRing, Shared, counts_of};
+use crate::live::signals_of_disks;
 
 /// Length at which a block is written.
 const BLOCK_LEN_BYTES: usize = 64 << 10;
+/// Number of closed rings that are kept for the next footer.
+const MAX_CLOSED: usize = 65_536;
 /// How often the writer looks whether its segment is still there.
 const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200);
 
@@ -27,6 +30,8 @@ const LOOK_INTERVAL: std::time::Duration = std::time::Duration::from_millis(200)
 pub(super) struct Writer {
     shared: Arc<Shared>,
     lanes: Vec<Lane>,
+    /// Rings that are closed and empty, for the next footer.
+    closed: Vec<FooterRing>,
     segment: Option<Segment>,
     next_number: u64,
     /// After a failure: when to try again, and what failed.
@@ -145,11 +150,12 @@ impl Lane {
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let looked_at = Instant::now();
-        Self { shared, lanes: Vec::new(), segment: None, next_number: 0, failed: None, looked_at }
+        Self { shared, lanes: Vec::new(), closed: Vec::new(), segment: None, next_number: 0, failed: None, looked_at }
     }
 
     /// Runs until the log is closed.
     pub(super) fn run(mut self) {
+        signals_of_disks::block();
         let recovered = recover(&self.shared.folder, now_unix_ms());
         self.shared.gauges.recovered.fetch_add(recovered, Ordering::Relaxed);
         loop {
@@ -199,8 +205,28 @@ impl Writer {
         if self.lanes.iter().all(|lane| lane.pending.count == 0) {
             self.shared.gauges.nothing_waits();
         }
+        self.let_go_of_closed();
         self.look_after_segment();
         was_busy
+    }
+
+    /// Frees rings that are closed and empty. Their counts are kept for the next footer.
+    fn let_go_of_closed(&mut self) {
+        let (shared, closed) = (&self.shared, &mut self.closed);
+        self.lanes.retain(|lane| {
+            if !lane.is_finished() {
+                return true;
+            }
+            let ring = lane.in_footer(false);
+            shared.forget(&lane.ring);
+            // A ring that was never used has nothing to say.
+            if ring.next_sequence > 0 || ring.counts.sampled_out > 0 {
+                closed.push(ring);
+            }
+            false
+        });
+        // Where nothing can be written for long, the metrics still have their counts.
+        self.closed.drain(..self.closed.len().saturating_sub(MAX_CLOSED));
     }
 
     /// Writes the block of a lane, or counts its records as lost.
@@ -291,6 +317,12 @@ impl Writer {
             lane.ring.done.lost(DropReason::FolderGone, lane.here);
             (lane.here, lane.first_here) = (0, None);
         }
+        for ring in &mut self.closed {
+            let lost = std::mem::take(&mut ring.records_here);
+            ring.counts.lose(DropReason::FolderGone, lost);
+            ring.first_sequence = ring.next_sequence;
+            self.shared.lost_in_past(DropReason::FolderGone, lost);
+        }
         self.shared.note_problem(DropReason::FolderGone, &io::ErrorKind::NotFound.into());
     }
 
@@ -315,7 +347,9 @@ impl Writer {
 
     fn seal(&mut self, reason: SealReason) {
         let is_last = reason == SealReason::Closed;
-        let rings: Vec<_> = self.lanes.iter().map(|lane| lane.in_footer(is_last)).collect();
+        let mut rings: Vec<_> = self.lanes.iter().map(|lane| lane.in_footer(is_last)).collect();
+        rings.extend_from_slice(&self.closed);
+        rings.sort_by_key(|ring| ring.ring);
         let Some(segment) = &mut self.segment else { return };
         if segment.is_gone() {
             return self.lose_segment();
@@ -327,17 +361,11 @@ impl Writer {
                 gauges.bytes_written.fetch_add(segment.len_bytes - before, Ordering::Relaxed);
                 gauges.sealed.fetch_add(1, Ordering::Relaxed);
                 self.segment = None;
-                let mut rings = rings.iter();
-                self.lanes.retain_mut(|lane| {
+                self.closed.clear();
+                for lane in &mut self.lanes {
                     (lane.here, lane.first_here) = (0, None);
-                    let Some(ring) = rings.next() else { return true };
-                    lane.reported = (ring.next_sequence, ring.counts.sampled_out);
-                    if ring.is_closed && !is_last {
-                        self.shared.forget(&lane.ring);
-                        return false;
-                    }
-                    true
-                });
+                    lane.reported = lane.counted();
+                }
             }
             // It may have vanished a moment ago.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.lose_segment(),
@@ -352,7 +380,7 @@ impl Writer {
         // Try once more, however short the time since the last failure.
         self.failed = None;
         self.pass(true);
-        let is_unreported = self.lanes.iter().any(|lane| lane.counted() != lane.reported);
+        let is_unreported = !self.closed.is_empty() || self.lanes.iter().any(|lane| lane.counted() != lane.reported);
         if self.segment.is_none() && is_unreported {
             // Nothing was written since the last footer, but something was dropped.
             let _ = self.open_segment();

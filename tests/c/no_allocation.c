@@ -273,6 +273,7 @@ static void record_what_was_served(const char *folder) {
   EXPECT(OK, omomi_serving_log_open(omomi_c_text(path), &options, &served_log, &error));
   EXPECT(OK, omomi_log_ring_of_scorer(served_log, small.scorer, &ring, &error));
   served.request_id = omomi_text("5f0c7d5e-8f0c-4a53-a6d0-9d0e3a1c2b4f");
+  small_fill(&small, &small.request);
   EXPECT(OK, omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &error));
   arm();
   for (round = 0; round < 2000; round++) {

@@ -9,6 +9,7 @@
 #include "small.h"
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -156,7 +157,7 @@ static void survive_careless_calls(void) {
   omomi_serving_log_close(NULL);
   omomi_log_ring_close(NULL);
   omomi_log_ring_hand_over(NULL);
-  omomi_request_close(&empty);
+  free(empty.block);
 }
 
 static void records_of_a_fork_are_dropped(void) {
@@ -173,10 +174,11 @@ static void records_of_a_fork_are_dropped(void) {
     EXPECT(FORKED, omomi_serving_log_metrics(served_log, &metrics, &error));
     omomi_log_ring_close(ring);
     omomi_serving_log_close(served_log);
-    _exit(0);
+    /* Ends without valgrind's search for leaks: a fork cannot free what the absent thread uses. */
+    raise(SIGKILL);
   }
   CHECK(waitpid(child, &status, 0) == child);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 static void read_metrics(void) {

@@ -186,6 +186,28 @@ fn a_folder_that_is_removed_while_nothing_is_recorded_is_noticed() {
 }
 
 #[test]
+fn records_of_closed_rings_are_lost_with_the_folder_too() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("served");
+    let log = ServingLog::open(&folder, options()).unwrap();
+    let mut closed = thread_of(&log);
+    let mut open = thread_of(&log);
+    (0..7).for_each(|index| assert_eq!(closed.record(&index.to_string(), 0), Recorded::Queued));
+    assert_eq!(open.record("1", 0), Recorded::Queued);
+    drop(closed);
+    assert!(log.flush(PATIENCE));
+    wait_until(|| log.metrics().open_ring_count == 1);
+    assert_eq!(log.metrics().counts.written, 8);
+    fs::remove_dir_all(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    wait_until(|| log.metrics().counts.dropped_for(DropReason::FolderGone) == 8);
+    assert_eq!(open.record("2", 0), Recorded::Queued);
+    drop((open, log));
+    let read = read(&folder);
+    assert_eq!((assert_balanced(&read), read.account.rings().count()), (1, 2));
+}
+
+#[test]
 fn times_of_a_clock_that_is_set_back_are_logged_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let log = ServingLog::open(folder.path(), options()).unwrap();
