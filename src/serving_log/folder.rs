@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::decide::count_to_delete;
-use super::format::SealReason;
+use super::format::{Bytes, FOOTER_END_LEN, HEADER_LEN, MAX_PAYLOAD_LEN_BYTES, SealReason};
 use super::read::{SegmentProblem, SegmentReader};
 use super::segment::{ENDING, FooterRing, PARTIAL_ENDING, RingCounts, Segment};
 
@@ -80,9 +80,21 @@ impl Listing {
     }
 }
 
-/// Returns the number of records that the footer of a segment names.
+/// Returns the number of records that the footer of a segment names. Reads nothing between header and footer.
 fn record_count(path: &Path) -> Option<u64> {
-    let bytes = fs::read(path).ok()?;
+    let mut file = File::open(path).ok()?;
+    let mut bytes = vec![0; HEADER_LEN];
+    file.read_exact(&mut bytes).ok()?;
+    let mut end = [0; FOOTER_END_LEN];
+    file.seek(SeekFrom::End(-i64::try_from(FOOTER_END_LEN).ok()?)).ok()?;
+    file.read_exact(&mut end).ok()?;
+    let footer_len = Bytes(&end).get::<u32>()?;
+    if usize::try_from(footer_len).ok()? > MAX_PAYLOAD_LEN_BYTES {
+        return None;
+    }
+    file.seek(SeekFrom::End(-i64::from(footer_len))).ok()?;
+    file.take(u64::from(footer_len)).read_to_end(&mut bytes).ok()?;
+    // A segment without its blocks.
     let mut reader = SegmentReader::new(&bytes).ok()?;
     while reader.next_block().is_some() {}
     Some(reader.footer()?.record_count)
@@ -104,7 +116,7 @@ fn recover_one(path: &Path, now_unix_ms: i64) -> io::Result<bool> {
         return Ok(false);
     }
     let mut bytes = Vec::new();
-    io::Read::read_to_end(&mut file, &mut bytes)?;
+    file.read_to_end(&mut bytes)?;
     let mut reader = match SegmentReader::new(&bytes) {
         Ok(reader) => reader,
         Err(SegmentProblem::CutInHeader { .. }) => {

@@ -239,10 +239,28 @@ impl Segment {
         Ok(())
     }
 
+    /// Whether the final name is that of this very file.
+    fn has_name(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let files = [&self.partial, &self.name].map(|path| fs::metadata(path).map(|file| (file.dev(), file.ino())));
+            matches!(files, [Ok(one), Ok(two)] if one == two)
+        }
+        #[cfg(not(unix))]
+        {
+            false
+        }
+    }
+
     /// Gives the segment its final name, which must be free.
     pub(super) fn take_name(&self) -> io::Result<()> {
         match fs::hard_link(&self.partial, &self.name) {
             Ok(()) => fs::remove_file(&self.partial),
+            // A process was killed between the two steps.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.has_name() => {
+                fs::remove_file(&self.partial)
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => Err(error),
             // Some file systems have no hard links. The name is the writer's own, so a rename replaces nothing.
             Err(_) => fs::rename(&self.partial, &self.name),

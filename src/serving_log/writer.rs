@@ -380,6 +380,9 @@ impl Writer {
         // Try once more, however short the time since the last failure.
         self.failed = None;
         self.pass(true);
+        // A thread that was recording as the log was closed may be done only now.
+        std::thread::sleep(pause_after(true));
+        self.pass(true);
         let is_unreported = !self.closed.is_empty() || self.lanes.iter().any(|lane| lane.counted() != lane.reported);
         if self.segment.is_none() && is_unreported {
             // Nothing was written since the last footer, but something was dropped.

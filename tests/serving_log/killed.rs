@@ -123,6 +123,34 @@ fn every_record_before_a_kill_is_readable_or_counted_except_what_was_still_in_me
     assert!(read_count > 2_000 && recovered_count > 10, "{read_count} {recovered_count}");
 }
 
+/// A process can be killed at any step of sealing, too.
+#[test]
+fn a_segment_whose_writer_was_killed_while_it_got_its_name_is_sealed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = ServingLog::open(folder.path(), options()).unwrap();
+    let mut thread = Thread::new(&log, &model_of(&small_model::contract()));
+    (0..30).for_each(|index| assert_eq!(thread.record(&index.to_string(), 0), Recorded::Queued));
+    drop((thread, log));
+    let sealed = segments_in(folder.path(), false).remove(0);
+    let partial = sealed.with_extension("omomilog.partial");
+    let bytes = fs::read(&sealed).unwrap();
+    let recover = || drop(ServingLog::open(folder.path(), options()).unwrap());
+    // Both names; the footer, but not yet the name; and every part of the footer.
+    fs::hard_link(&sealed, &partial).unwrap();
+    recover();
+    assert_eq!((segments_in(folder.path(), true).len(), read(folder.path()).ring().duplicates), (0, 0));
+    let footer_len = usize::try_from(u32::from_le_bytes(*bytes[bytes.len() - 8..].first_chunk().unwrap())).unwrap();
+    for missing in 0..=footer_len {
+        fs::remove_file(&sealed).unwrap();
+        fs::write(&partial, &bytes[..bytes.len() - missing]).unwrap();
+        recover();
+        assert_eq!((segments_in(folder.path(), true).len(), segments_in(folder.path(), false).len()), (0, 1));
+        let read = read(folder.path());
+        assert_eq!((read.predictions.len(), read.ring().unexplained), (30, 0), "{missing} bytes are missing");
+        assert!(read.account.writers().all(|(_, it)| it.skipped_bytes == 0 && it.is_recovered == (missing > 0)));
+    }
+}
+
 /// Records 2,000 predictions on a disk that has room for some of them.
 fn server_with_a_limit(folder: &Path, max_bytes: u64) {
     let limit = libc::rlimit { rlim_cur: max_bytes, rlim_max: max_bytes };

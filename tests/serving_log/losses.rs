@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use omomi::serving_log::{DropReason, Recorded, SealReason, SegmentReader, Served, ServingLog};
 
+use crate::exposition;
 use crate::small_model;
 use crate::world::{PATIENCE, Read, Thread, model_of, options, read, segments_in};
 
@@ -271,8 +272,6 @@ fn the_metrics_are_those_of_prometheus() {
     ] {
         assert!(page.lines().any(|found| found == line), "{line}\n{page}");
     }
-    let mut heading = std::collections::HashSet::new();
-    for line in page.lines().filter(|line| line.starts_with("# TYPE ")) {
-        assert!(heading.insert(line.to_owned()), "{line}");
-    }
+    // The parser checks the rules of the format.
+    exposition::read(&page);
 }

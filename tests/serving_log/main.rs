@@ -4,6 +4,9 @@
 #[path = "../live/again.rs"]
 mod again;
 mod damage;
+#[path = "../live/exposition.rs"]
+#[allow(dead_code, reason = "shared with the tests of live models, which use more of it")]
+mod exposition;
 #[cfg(unix)]
 mod forked;
 #[cfg(unix)]
