@@ -1,10 +1,10 @@
 //! Measures the serving log: `cargo bench --bench serving_log`, on two otherwise idle cores.
 //!
 //! The first contest compares what `record` costs a request thread with `predict`, in one run. Then a thread records at
-//! a fixed rate, and the writer must keep up: the figures are the drops at 200,000 records a second, the highest rate of
-//! those tried without a drop, and the bytes per record. At last, requests are scored at a fixed rate with and without
-//! recording, and their latencies are compared. `SERVING_LOG_FOLDER` names a folder on the disk to measure; without it,
-//! the segments are in the temporary folder.
+//! a fixed rate, and the writer must keep up: the figures are the drops at 200,000 records a second, the highest rate
+//! of those tried without a drop, and the bytes per record. At last, requests are scored at a fixed rate with and
+//! without recording, and their latencies are compared. `SERVING_LOG_FOLDER` names a folder on the disk to measure;
+//! without it, the segments are in the temporary folder.
 
 mod support;
 

@@ -871,8 +871,8 @@ typedef struct {
 /// Where a value is from: one of `OMOMI_SOURCE_...`.
 typedef uint32_t OmomiSource;
 
-/// What a server did with one candidate. Begin with `OMOMI_SERVED_INIT`, which is a value of the model with nothing else
-/// known; set the request id, and what applies.
+/// What a server did with one candidate. Begin with `OMOMI_SERVED_INIT`, which is a value of the model with nothing
+/// else known; set the request id, and what applies.
 typedef struct {
   /// `sizeof(OmomiServed)`, set by the caller.
   size_t size_bytes;
@@ -1769,9 +1769,9 @@ OmomiStatus omomi_live_watcher_next(OmomiLiveWatcher *watcher,
                                     OmomiError *error);
 
 /// Opens a serving log in `folder`, which is created if only its last part does not exist. Starts one thread. It also
-/// seals what a killed process left there. Several processes may share a folder. A later change of the working directory
-/// does not matter. Problems that arise later (a full disk, a folder that vanishes) are counted, and no call fails.
-/// Close it with `omomi_serving_log_close`.
+/// seals what a killed process left there. Several processes may share a folder. A later change of the working
+/// directory does not matter. Problems that arise later (a full disk, a folder that vanishes) are counted, and no call
+/// fails. Close it with `omomi_serving_log_close`.
 ///
 /// `options` may be null, for the values of `OMOMI_SERVING_LOG_OPTIONS_INIT`. Returns `OMOMI_STATUS_INVALID_ARGUMENT`
 /// for options that can never work, and `OMOMI_STATUS_FILE` if the folder cannot be created.
@@ -1812,9 +1812,9 @@ OmomiStatus omomi_serving_log_metrics(const OmomiServingLog *log,
                                       OmomiError *error);
 
 /// Copies the metrics of a serving log into the caller's buffer as Prometheus text (`text/plain; version=0.0.4`) with a
-/// null byte; see "Texts" above. Every series has the label `log`, the name of the folder. No family has the name of one
-/// of `omomi_live_prometheus`, so one page can have both. The text can grow after you ask for its length; the status is
-/// then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length.
+/// null byte; see "Texts" above. Every series has the label `log`, the name of the folder. No family has the name of
+/// one of `omomi_live_prometheus`, so one page can have both. The text can grow after you ask for its length; the
+/// status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length.
 ///
 /// The caller promises:
 /// `log` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
@@ -1825,9 +1825,9 @@ OmomiStatus omomi_serving_log_prometheus(const OmomiServingLog *log,
                                          size_t *out_len_bytes,
                                          OmomiError *error);
 
-/// Computes a prediction id, which joins a prediction with its events: put it into the URLs that report them. It follows
-/// from the request id (1 to 128 bytes), the impression (at most 64 bytes) and the index of the candidate. Allocates
-/// nothing.
+/// Computes a prediction id, which joins a prediction with its events: put it into the URLs that report them. It
+/// follows from the request id (1 to 128 bytes), the impression (at most 64 bytes) and the index of the candidate.
+/// Allocates nothing.
 ///
 /// The caller promises:
 /// The texts are as long as they say; `out_id` is null or has room for `OMOMI_PREDICTION_ID_LEN_BYTES`; `error` is null
@@ -1839,8 +1839,8 @@ OmomiStatus omomi_prediction_id(OmomiText request_id,
                                 uint8_t *out_id,
                                 OmomiError *error);
 
-/// Computes the place of a request, from 0 to 999,999. The request is in every sample of more requests in a million than
-/// its place, in every service and every language with that salt.
+/// Computes the place of a request, from 0 to 999,999. The request is in every sample of more requests in a million
+/// than its place, in every service and every language with that salt.
 ///
 /// The caller promises:
 /// `request_id` is as long as it says; `out_place` and `error` are null or writable.
@@ -1861,8 +1861,8 @@ OmomiStatus omomi_log_ring_of_scorer(const OmomiServingLog *log,
                                      OmomiLogRing **out_ring,
                                      OmomiError *error);
 
-/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what it
-/// recorded is still written.
+/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what
+/// it recorded is still written.
 ///
 /// The caller promises:
 /// `log` and `scorer` are null or open; `out_ring` and `error` are null or writable.
@@ -1913,8 +1913,8 @@ OmomiStatus omomi_log_record(const OmomiLogRing *ring,
                              OmomiRecorded *out_recorded,
                              OmomiError *error);
 
-/// Records something that happened to a prediction: `prediction_id` has `OMOMI_PREDICTION_ID_LEN_BYTES`, `at_unix_ms` is
-/// Unix milliseconds, UTC, or 0 for now, and `money` is what was paid or what it is worth, or null. Any ring takes
+/// Records something that happened to a prediction: `prediction_id` has `OMOMI_PREDICTION_ID_LEN_BYTES`, `at_unix_ms`
+/// is Unix milliseconds, UTC, or 0 for now, and `money` is what was paid or what it is worth, or null. Any ring takes
 /// events. Allocates nothing, makes no system call and waits for nothing. `out_recorded` may be null.
 ///
 /// The caller promises:

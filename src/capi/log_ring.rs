@@ -113,8 +113,8 @@ pub struct OmomiMoney {
     pub currency: [u8; 4],
 }
 
-/// What a server did with one candidate. Begin with `OMOMI_SERVED_INIT`, which is a value of the model with nothing else
-/// known; set the request id, and what applies.
+/// What a server did with one candidate. Begin with `OMOMI_SERVED_INIT`, which is a value of the model with nothing
+/// else known; set the request id, and what applies.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct OmomiServed {
@@ -199,8 +199,8 @@ pub unsafe extern "C" fn omomi_log_ring_of_scorer(
     unsafe { open_ring(log, out_ring, error, open) }
 }
 
-/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what it
-/// recorded is still written.
+/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what
+/// it recorded is still written.
 ///
 /// # Safety
 ///
@@ -331,8 +331,8 @@ pub unsafe extern "C" fn omomi_log_record(
     unsafe { status(error, body) }
 }
 
-/// Records something that happened to a prediction: `prediction_id` has `OMOMI_PREDICTION_ID_LEN_BYTES`, `at_unix_ms` is
-/// Unix milliseconds, UTC, or 0 for now, and `money` is what was paid or what it is worth, or null. Any ring takes
+/// Records something that happened to a prediction: `prediction_id` has `OMOMI_PREDICTION_ID_LEN_BYTES`, `at_unix_ms`
+/// is Unix milliseconds, UTC, or 0 for now, and `money` is what was paid or what it is worth, or null. Any ring takes
 /// events. Allocates nothing, makes no system call and waits for nothing. `out_recorded` may be null.
 ///
 /// # Safety

@@ -117,9 +117,9 @@ pub struct OmomiServingLogMetrics {
 growing!(OmomiServingLogMetrics from dropped_counts);
 
 /// Opens a serving log in `folder`, which is created if only its last part does not exist. Starts one thread. It also
-/// seals what a killed process left there. Several processes may share a folder. A later change of the working directory
-/// does not matter. Problems that arise later (a full disk, a folder that vanishes) are counted, and no call fails.
-/// Close it with `omomi_serving_log_close`.
+/// seals what a killed process left there. Several processes may share a folder. A later change of the working
+/// directory does not matter. Problems that arise later (a full disk, a folder that vanishes) are counted, and no call
+/// fails. Close it with `omomi_serving_log_close`.
 ///
 /// `options` may be null, for the values of `OMOMI_SERVING_LOG_OPTIONS_INIT`. Returns `OMOMI_STATUS_INVALID_ARGUMENT`
 /// for options that can never work, and `OMOMI_STATUS_FILE` if the folder cannot be created.
@@ -221,9 +221,9 @@ pub unsafe extern "C" fn omomi_serving_log_metrics(
 }
 
 /// Copies the metrics of a serving log into the caller's buffer as Prometheus text (`text/plain; version=0.0.4`) with a
-/// null byte; see "Texts" above. Every series has the label `log`, the name of the folder. No family has the name of one
-/// of `omomi_live_prometheus`, so one page can have both. The text can grow after you ask for its length; the status is
-/// then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length.
+/// null byte; see "Texts" above. Every series has the label `log`, the name of the folder. No family has the name of
+/// one of `omomi_live_prometheus`, so one page can have both. The text can grow after you ask for its length; the
+/// status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length.
 ///
 /// # Safety
 ///
@@ -249,9 +249,9 @@ pub unsafe extern "C" fn omomi_serving_log_prometheus(
     unsafe { status(error, body) }
 }
 
-/// Computes a prediction id, which joins a prediction with its events: put it into the URLs that report them. It follows
-/// from the request id (1 to 128 bytes), the impression (at most 64 bytes) and the index of the candidate. Allocates
-/// nothing.
+/// Computes a prediction id, which joins a prediction with its events: put it into the URLs that report them. It
+/// follows from the request id (1 to 128 bytes), the impression (at most 64 bytes) and the index of the candidate.
+/// Allocates nothing.
 ///
 /// # Safety
 ///
@@ -279,8 +279,8 @@ pub unsafe extern "C" fn omomi_prediction_id(
     unsafe { status(error, body) }
 }
 
-/// Computes the place of a request, from 0 to 999,999. The request is in every sample of more requests in a million than
-/// its place, in every service and every language with that salt.
+/// Computes the place of a request, from 0 to 999,999. The request is in every sample of more requests in a million
+/// than its place, in every service and every language with that salt.
 ///
 /// # Safety
 ///

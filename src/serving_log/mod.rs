@@ -114,8 +114,8 @@ impl ServingLog {
         Ok(Self { shared, writer })
     }
 
-    /// Creates the ring of a scorer. Reads the files of its models once, to digest them. Allocates, so do not call it on
-    /// the request path.
+    /// Creates the ring of a scorer. Reads the files of its models once, to digest them. Allocates, so do not call it
+    /// on the request path.
     ///
     /// # Errors
     ///
@@ -164,8 +164,8 @@ impl ServingLog {
         self.shared.check_process().is_ok() && self.shared.flush(timeout)
     }
 
-    /// Checks that this process opened the log. A fork has no thread that writes, and drops what is recorded. Open a log
-    /// in each process, after the fork.
+    /// Checks that this process opened the log. A fork has no thread that writes, and drops what is recorded. Open a
+    /// log in each process, after the fork.
     ///
     /// # Errors
     ///

@@ -1,5 +1,5 @@
-//! A server that is killed at any moment, and one whose disk is full. They run this test binary again, each in a process
-//! of its own, and tell what they recorded through memory that outlives them.
+//! A server that is killed at any moment, and one whose disk is full. They run this test binary again, each in a
+//! process of its own, and tell what they recorded through memory that outlives them.
 
 use std::fs::{self, File};
 use std::path::Path;
