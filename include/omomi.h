@@ -899,7 +899,7 @@ typedef struct {
   uint32_t bucket;
   /// One of `OMOMI_SOURCE_...`.
   OmomiSource source;
-  /// The server's own probability, if the source is not the model; 0 if there is none.
+  /// The server's own probability, if neither the model nor a fallback model gave one; 0 if there is none.
   float own_probability;
   /// Which of the scorer's models answered, from 0.
   uint32_t model_index;
@@ -1133,10 +1133,10 @@ typedef struct {
 /// The model.
 #define OMOMI_SOURCE_MODEL 1
 
-/// The server: scoring is switched off.
+/// The server, or its fallback model: scoring is switched off.
 #define OMOMI_SOURCE_OFF 2
 
-/// The server: there is no model.
+/// The server, or its fallback model: there is no model.
 #define OMOMI_SOURCE_NO_MODEL 3
 
 /// The server: the candidate was not reached in time.

@@ -65,9 +65,9 @@ pub const OMOMI_RECORDED_DROPPED_DEFECT: OmomiRecorded = 25;
 pub type OmomiSource = u32;
 /// The model.
 pub const OMOMI_SOURCE_MODEL: OmomiSource = 1;
-/// The server: scoring is switched off.
+/// The server, or its fallback model: scoring is switched off.
 pub const OMOMI_SOURCE_OFF: OmomiSource = 2;
-/// The server: there is no model.
+/// The server, or its fallback model: there is no model.
 pub const OMOMI_SOURCE_NO_MODEL: OmomiSource = 3;
 /// The server: the candidate was not reached in time.
 pub const OMOMI_SOURCE_LATE: OmomiSource = 4;
@@ -143,7 +143,7 @@ pub struct OmomiServed {
     pub bucket: u32,
     /// One of `OMOMI_SOURCE_...`.
     pub source: OmomiSource,
-    /// The server's own probability, if the source is not the model; 0 if there is none.
+    /// The server's own probability, if neither the model nor a fallback model gave one; 0 if there is none.
     pub own_probability: f32,
     /// Which of the scorer's models answered, from 0.
     pub model_index: u32,

@@ -8,7 +8,7 @@ use super::format::{
 use super::ids::PredictionId;
 use super::models::{Answering, Explainer, FieldPlan, NamedModels, RowPlan, ValueKind};
 use super::raw::{Facts, RawRecord, RawRows, Texts, bytes_of, money_bytes};
-use super::served::{DropReason, Money, Source};
+use super::served::{DropReason, Money};
 use crate::contract::{LogPolicy, Side};
 use crate::feature::{feature_key, id_value, text_value};
 use crate::math::sigmoid;
@@ -168,8 +168,8 @@ impl Encoder {
         words.clear();
         words.extend_from_slice(context);
         let at = copier.append_prepared(&set, name, &mut words);
-        let is_confirmed = match (at, facts.source) {
-            (Some(at), Source::Model) => {
+        let is_confirmed = match (at, facts.logit.is_nan()) {
+            (Some(at), false) => {
                 let explainer = facts.generation.and_then(|generation| self.explainer_for(generation));
                 let answer = explainer
                     .and_then(|explainer| explainer.scorer.answer_of_copy(usize::from(facts.model), &mut words, at));
@@ -298,7 +298,7 @@ fn put_money(money: Option<Money>, to: &mut Vec<u8>) {
 /// Whether the calibrator has limited what the model said.
 fn is_clamped(facts: &Facts, identity: &ModelIdentity) -> bool {
     let sigmoid = sigmoid(facts.logit);
-    facts.source == Source::Model && (sigmoid < identity.calibrator.min || sigmoid > identity.calibrator.max)
+    !facts.logit.is_nan() && (sigmoid < identity.calibrator.min || sigmoid > identity.calibrator.max)
 }
 
 fn set_u32(bytes: &mut [u8], at: usize, number: u32) {

@@ -137,8 +137,11 @@ impl Recorder {
         if served.source == Source::Model && !is_scored {
             return invalid("a candidate that the model scored, or another source");
         }
-        if served.source != Source::Model && is_scored {
+        if is_scored && matches!(served.source, Source::Late | Source::Refused) {
             return invalid("the model as the source of a candidate that it scored");
+        }
+        if is_scored && served.own_probability.is_some() {
+            return invalid("no probability of the server's own for a candidate that was scored");
         }
         let options = &self.shared.options;
         let place = short_sample_place(options.salt, served.request_id.as_bytes());

@@ -4,6 +4,7 @@ use super::format::{DETAIL, EVENT, NOT_GIVEN, PREDICTION};
 use super::ids::PredictionId;
 use super::ring::{head_of, parts_of};
 use super::served::{Basis, Currency, Money, Served, Source};
+use crate::request::CandidateStatus;
 use crate::score::{CopiedAnswer, CopiedRows, LoggedRequest, Uncopied};
 
 const WORD: usize = size_of::<u64>();
@@ -68,7 +69,8 @@ impl Facts {
         self.status = answer.status;
         self.unseen_count = answer.unseen_count;
         self.missing_count = answer.missing_count;
-        if self.source == Source::Model {
+        // Otherwise there is neither, and the server may have a probability of its own.
+        if answer.status == CandidateStatus::Scored.number() {
             self.logit = answer.logit;
             self.probability = answer.probability;
         }

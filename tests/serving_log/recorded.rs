@@ -208,13 +208,16 @@ fn a_request_of_another_layout_or_without_answers_is_refused_and_counted() {
     let mut foreign = omomi::Request::new(&other);
     let error = thread.ring.record(&mut foreign, 0, &Served::of("1")).unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument);
+    let own = Served::of("1").with(|it| (it.source, it.own_probability) = (Source::Off, Some(0.5)));
     let careless = [
         (thread.scorer.new_request(), 0, Served::of("1")),
         (thread.request.clone(), CANDIDATE_COUNT, Served::of("1")),
         (thread.request.clone(), usize::MAX, Served::of("1")),
         (thread.request.clone(), 0, Served::of("")),
         (thread.request.clone(), 0, Served::of("1").with(|it| it.model = 1)),
-        (thread.request.clone(), 0, Served::of("1").with(|it| it.source = Source::Off)),
+        (thread.request.clone(), 0, Served::of("1").with(|it| it.source = Source::Late)),
+        (thread.request.clone(), 0, Served::of("1").with(|it| it.source = Source::Refused)),
+        (thread.request.clone(), 0, own),
     ];
     for (mut request, candidate, served) in careless {
         let error = thread.ring.record(&mut request, candidate, &served).unwrap_err();
@@ -222,8 +225,28 @@ fn a_request_of_another_layout_or_without_answers_is_refused_and_counted() {
     }
     drop((thread, log));
     let ring = read(folder.path()).ring();
-    assert_eq!((ring.read, ring.missing, ring.unexplained), (0, 7, 0));
-    assert_eq!(ring.counts.dropped_for(DropReason::Invalid), 7);
+    assert_eq!((ring.read, ring.missing, ring.unexplained), (0, 9, 0));
+    assert_eq!(ring.counts.dropped_for(DropReason::Invalid), 9);
+}
+
+#[test]
+fn the_value_of_a_fallback_model_names_it_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = ServingLog::open(folder.path(), options()).unwrap();
+    let mut thread = Thread::new(&log, &model_of(&small_model::contract()));
+    for source in [Source::Off, Source::NoModel] {
+        let served = Served::of("1").with(|it| it.source = source);
+        assert_eq!(thread.ring.record(&mut thread.request, 4, &served).unwrap(), Recorded::Queued);
+    }
+    let answer = thread.request.answer(4);
+    drop((thread, log));
+    let read = read(folder.path());
+    for (found, source) in read.predictions.iter().zip(["Off", "NoModel"]) {
+        assert_eq!((found.logit.to_bits(), found.probability), (answer.logit.to_bits(), answer.probability));
+        assert_eq!((found.row.len(), found.head.model), (8, Some(0)));
+        assert!(found.text.contains(&format!("source: {source}")), "{}", found.text);
+    }
+    assert_eq!(read.predictions.len(), 2);
 }
 
 #[test]
