@@ -6,8 +6,8 @@
  * CONTENTS
  *
  * Conventions and examples; statuses, constants and types; functions, in the order in which a program needs them:
- * schema, layout, model, scorer, request, candidate set, live model, messages, tools, tests; initializers; inline
- * functions. The rest, after THE INLINE FUNCTIONS, IMPLEMENTED, is not for callers.
+ * schema, layout, model, scorer, request, candidate set, live model, serving log, messages, tools, tests; initializers;
+ * inline functions. The rest, after THE INLINE FUNCTIONS, IMPLEMENTED, is not for callers.
  *
  * CONVENTIONS
  *
@@ -34,10 +34,10 @@
  * Ownership. A handle from an ..._open, ..._open_with or ..._of_... call is yours: pass it to the ..._close of its type
  *            once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
  *            any order. The library keeps no pointer of yours after a call.
- * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
- *            keep one request, for each thread. A scorer belongs to the first thread that predicts with it, and
- *            another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over or omomi_live_scorer_hand_over.
- *            No call may race with the close of its handle.
+ * Threads.   Any number of threads may share a model, live model, schema, layout, candidate set or serving log. Open
+ *            one scorer and one log ring, and keep one request, for each thread. A scorer or ring belongs to the first
+ *            thread that uses it, and another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over,
+ *            omomi_live_scorer_hand_over or omomi_log_ring_hand_over. No call may race with the close of its handle.
  * Requests.  A request knows which candidates it was given since omomi_request_clear: the others get
  *            OMOMI_CANDIDATE_NOT_FILLED and no probability. The setters need no check: the request remembers the first
  *            one that failed, and predict returns its status, with the field and the candidate in the message. A
@@ -49,12 +49,14 @@
  *            calls on it return OMOMI_STATUS_FORKED at once, and closing it only lets go of it. Its live scorers
  *            continue with the generation that they have, and no `off` reaches them. A server that forks workers
  *            (prefork) opens a live model in each worker, after the fork, with a name of its own; the workers share the
- *            pages of a mapped file. Models, schemas, layouts, and scorers that are not live work in a fork. A
- *            candidate set that another thread, or a live model, was using at the fork may not: open it after the fork.
- * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, their _within variants, and the static inline functions
- *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
- *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
- *            functions that change a candidate set, are for start-up, for tools and for threads that serve no request.
+ *            pages of a mapped file. A serving log is like it: a fork records nothing, and never writes its files.
+ *            Models, schemas, layouts, and scorers that are not live work in a fork. A candidate set that another
+ *            thread, or a live model, was using at the fork may not: open it after the fork.
+ * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, their _within variants, omomi_log_record,
+ *            omomi_log_event, omomi_prediction_id, and the static inline functions allocate nothing, lock nothing and
+ *            wait for nothing, even on a thread's first call, even when they fail, even while another thread changes a
+ *            candidate set or a generation. All other calls, and the two inline functions that change a candidate set,
+ *            are for start-up, for tools and for threads that serve no request.
  * Memory.    Where there is no room for a weight file, a schema, a request, a scorer or a candidate set, the call
  *            returns OMOMI_STATUS_OUT_OF_MEMORY. Small allocations (below 4 KiB) that fail end the process, as
  *            everywhere in Rust.
@@ -134,6 +136,20 @@
  *
  *            omomi_live_status, omomi_live_metrics and omomi_live_prometheus report the state: which generation answers
  *            since when, what is wrong and who must act, and whether a health check should pass.
+ *
+ * SERVING    What a server used is logged, so that the next model learns from it, and each logged answer can be
+ * LOG        computed again. A thread of the library writes; request threads never notice the disk. SERVING_LOG.md has
+ *            the bytes.
+ *
+ *     omomi_serving_log_open(omomi_text("/served"), NULL, &log, &error);  once
+ *     omomi_log_ring_of_live_scorer(log, live_scorer, &ring, &error);     for each thread
+ *
+ *     OmomiServed served = OMOMI_SERVED_INIT;                             for each candidate that was used
+ *     served.request_id = omomi_c_text(request_id), served.position = 0;
+ *     omomi_log_record(ring, request.block, request.layout.len_bytes, 1, &served, NULL, &error);
+ *
+ *     omomi_prediction_id(omomi_c_text(request_id), omomi_text(""), 1, id, &error);         for the URLs of events
+ *     omomi_log_event(ring, id, OMOMI_EVENT_CLICK, 0, NULL, NULL, &error);
  */
 
 #ifndef OMOMI_H
@@ -176,10 +192,12 @@ enum {
   OMOMI_STATUS_ABI_MISMATCH = 14,
   /// For delivery: deploy the library for this platform, and a folder it can be loaded from.
   OMOMI_STATUS_LIBRARY_NOT_LOADED = 15,
-  /// For delivery: open a live model in each process, after the fork.
+  /// For delivery: open a live model and a serving log in each process, after the fork.
   OMOMI_STATUS_FORKED = 16,
   /// For infra: give the process more memory, or make less of it necessary.
   OMOMI_STATUS_OUT_OF_MEMORY = 17,
+  /// For delivery: correct what is recorded, and where the server gets it.
+  OMOMI_STATUS_RECORD_INVALID = 18,
   /// For delivery: correct the declaration.
   OMOMI_STATUS_SCHEMA_INVALID = 20,
   /// For delivery: declare the field, or ask for a model without it.
@@ -320,6 +338,15 @@ enum {
 /// Number of latency buckets: one below each bound, and one for requests longer than all bounds.
 #define OMOMI_LATENCY_BUCKET_COUNT 42
 
+/// Number of reasons for which records are dropped: `OMOMI_RECORDED_DROPPED` plus 0 to this, not included.
+#define OMOMI_DROP_REASON_COUNT 10
+
+/// Length of a prediction id.
+#define OMOMI_PREDICTION_ID_LEN_BYTES 16
+
+/// In place of a position or a bucket that is not known.
+#define OMOMI_NOT_GIVEN UINT32_MAX
+
 /// Candidates that requests name by index. Creatives live for hours, so their rows are passed once, and each model's
 /// share of the work on them is done in advance. Any number of threads may add, replace and remove candidates while
 /// others score. A request scores each candidate as it was before a change or after it, never as a mixture, and no
@@ -342,6 +369,11 @@ typedef struct OmomiLiveScorer OmomiLiveScorer;
 /// Waits for changes in a live model, on a thread of yours. One thread uses it at a time.
 typedef struct OmomiLiveWatcher OmomiLiveWatcher;
 
+/// Records the predictions of one scorer, or events, for a serving log. Open one for each thread. It belongs to the
+/// first thread that records with it, until `omomi_log_ring_hand_over`; another thread immediately gets
+/// `OMOMI_STATUS_SCORER_BUSY`.
+typedef struct OmomiLogRing OmomiLogRing;
+
 /// A verified weight file, ready to score. Immutable: any number of threads may use one model.
 typedef struct OmomiModel OmomiModel;
 
@@ -353,6 +385,10 @@ typedef struct OmomiSchema OmomiSchema;
 /// thread. It belongs to the first thread that uses it, until `omomi_scorer_hand_over`; another thread immediately gets
 /// `OMOMI_STATUS_SCORER_BUSY`, without any harm.
 typedef struct OmomiScorer OmomiScorer;
+
+/// Writes what a server served to a folder, on a thread of its own. Any number of threads may use one serving log, each
+/// with a ring of its own. It belongs to the process that opened it: see "Fork" above.
+typedef struct OmomiServingLog OmomiServingLog;
 
 /// The result of a call: `OMOMI_STATUS_OK` or the number of an error. Numbers are never reused, and later versions may
 /// add numbers.
@@ -760,6 +796,127 @@ typedef struct {
   char text[OMOMI_MESSAGE_CAPACITY_BYTES];
 } OmomiLiveChange;
 
+/// Options of a serving log. Begin with `OMOMI_SERVING_LOG_OPTIONS_INIT`, and change what you need. The library copies
+/// the options.
+typedef struct {
+  /// `sizeof(OmomiServingLogOptions)`, set by the caller.
+  size_t size_bytes;
+  /// Name of this server, at most 64 bytes, in the header of each segment.
+  OmomiText name;
+  /// Requests in a million whose predictions are logged.
+  uint32_t predictions_per_million;
+  /// Requests in a million whose details are logged.
+  uint32_t details_per_million;
+  /// Salt of the samples. Services with one salt choose the same requests.
+  uint64_t salt;
+  /// Size of each ring in bytes, 4 KiB to 1 GiB: what a thread can record while the writer is busy.
+  uint64_t ring_len_bytes;
+  /// A segment is sealed when it has this length, 4 KiB to 1 GiB.
+  uint64_t max_segment_len_bytes;
+  /// A segment is sealed when it is this old, above 0.
+  uint64_t max_segment_age_ms;
+  /// Maximum total length of all segments in the folder, at least two segments. Where it would be exceeded, the
+  /// oldest sealed segments are deleted, and counted.
+  uint64_t max_total_len_bytes;
+  /// How long a record may wait in memory before its block is written.
+  uint64_t flush_interval_ms;
+  /// How many records of a ring per second may have another source than the model.
+  uint32_t fallbacks_per_second;
+  /// 1 to make a segment durable (`fsync`) before it is sealed, otherwise 0.
+  uint32_t sync;
+} OmomiServingLogOptions;
+
+/// What a serving log has written and dropped. Counts never decrease while it is open, except for `written_count` when
+/// a segment vanishes: its records are then counted as dropped.
+typedef struct {
+  /// `sizeof(OmomiServingLogMetrics)`, set by the caller.
+  size_t size_bytes;
+  /// Records written.
+  uint64_t written_count;
+  /// Records left out because their requests are outside the sample.
+  uint64_t sampled_out_count;
+  /// Records dropped: element `OMOMI_RECORDED_DROPPED_... - OMOMI_RECORDED_DROPPED` for each reason.
+  uint64_t dropped_counts[OMOMI_DROP_REASON_COUNT];
+  /// Rings that are open.
+  uint64_t open_ring_count;
+  /// Bytes written.
+  uint64_t written_bytes;
+  /// Segments sealed.
+  uint64_t sealed_segment_count;
+  /// Segments of killed processes that were sealed.
+  uint64_t recovered_segment_count;
+  /// Sealed segments that were deleted to keep the limit of the folder.
+  uint64_t deleted_segment_count;
+  /// Records in the deleted segments.
+  uint64_t deleted_record_count;
+  /// Total length of the segments in the folder, when the current one was begun.
+  uint64_t folder_len_bytes;
+  /// How long the oldest record has been waiting for the disk; 0 if none is.
+  uint64_t oldest_waiting_ns;
+  /// 1 if the background thread runs, otherwise 0.
+  uint32_t is_writing;
+  /// Reserved: 0.
+  uint32_t reserved;
+} OmomiServingLogMetrics;
+
+/// What an amount of money is for: one of `OMOMI_BASIS_...`.
+typedef uint32_t OmomiBasis;
+
+/// An amount of money. There is no price without a basis: what is paid for.
+typedef struct {
+  /// Millionths of the currency's unit: 1,500,000 is 1.50 dollars.
+  int64_t micros;
+  /// One of `OMOMI_BASIS_...`. With `OMOMI_BASIS_NONE`, there is no amount.
+  OmomiBasis basis;
+  /// Three capital letters of ISO 4217, such as "JPY". The fourth byte is not read.
+  uint8_t currency[4];
+} OmomiMoney;
+
+/// Where a value is from: one of `OMOMI_SOURCE_...`.
+typedef uint32_t OmomiSource;
+
+/// What a server did with one candidate. Begin with `OMOMI_SERVED_INIT`, which is a value of the model with nothing
+/// else known; set the request id, and what applies.
+typedef struct {
+  /// `sizeof(OmomiServed)`, set by the caller.
+  size_t size_bytes;
+  /// Id of the request: 1 to 128 bytes.
+  OmomiText request_id;
+  /// Which impression of the request this is for, such as OpenRTB's `imp.id`, at most 64 bytes; empty if there is
+  /// only one.
+  OmomiText impression;
+  /// Name of the experiment, at most 64 bytes; empty if there is none.
+  OmomiText experiment;
+  /// Name of the experiment's arm, at most 64 bytes.
+  OmomiText arm;
+  /// When it was served, in Unix milliseconds, UTC; 0 is now.
+  int64_t at_unix_ms;
+  /// What was bid.
+  OmomiMoney bid;
+  /// How long the predict call took, in nanoseconds; 0 if it was not measured.
+  uint64_t latency_ns;
+  /// Probability with which the server's policy chose this candidate, in (0, 1]; 0 if it is not known.
+  double propensity;
+  /// Position at which the candidate was shown, from 0, or `OMOMI_NOT_GIVEN`.
+  uint32_t position;
+  /// The user's bucket in the experiment, or `OMOMI_NOT_GIVEN`.
+  uint32_t bucket;
+  /// One of `OMOMI_SOURCE_...`.
+  OmomiSource source;
+  /// The server's own probability, if neither the model nor a fallback model gave one; 0 if there is none.
+  float own_probability;
+  /// Which of the scorer's models answered, from 0.
+  uint32_t model_index;
+  /// Reserved: 0.
+  uint32_t reserved;
+} OmomiServed;
+
+/// What became of a record: one of `OMOMI_RECORDED_...`. The request goes on in any case.
+typedef uint32_t OmomiRecorded;
+
+/// What happened to a prediction: one of `OMOMI_EVENT_...`.
+typedef uint32_t OmomiEventKind;
+
 /// How urgent a message is: one of `OMOMI_LOG_...`. Later versions may add levels.
 typedef uint32_t OmomiLogLevel;
 
@@ -937,6 +1094,87 @@ typedef struct {
 
 /// A problem is over: `reason`, `owner` and `text`.
 #define OMOMI_LIVE_CHANGE_REASON_GONE 4
+
+/// The writer will write it.
+#define OMOMI_RECORDED_QUEUED 0
+
+/// The request is outside the sample.
+#define OMOMI_RECORDED_SAMPLED_OUT 1
+
+/// It was dropped and counted, for the reason with this number above.
+#define OMOMI_RECORDED_DROPPED 16
+
+/// The ring had no room: the writer, or its disk, is too slow.
+#define OMOMI_RECORDED_DROPPED_RING_FULL 16
+
+/// The record is larger than half of the ring, or than a frame.
+#define OMOMI_RECORDED_DROPPED_TOO_LARGE 17
+
+/// More records with another source than the model than are allowed per second.
+#define OMOMI_RECORDED_DROPPED_RATE_LIMITED 18
+
+/// The caller passed something that cannot be recorded. No call returns it: it has a status of its own.
+#define OMOMI_RECORDED_DROPPED_INVALID 19
+
+/// The disk, or the quota, was full. Only in metrics and segments, like the next three.
+#define OMOMI_RECORDED_DROPPED_DISK_FULL 20
+
+/// The system refused to write, for another reason.
+#define OMOMI_RECORDED_DROPPED_DISK_FAILED 21
+
+/// The folder or the segment vanished.
+#define OMOMI_RECORDED_DROPPED_FOLDER_GONE 22
+
+/// The model of a detail record was no longer in memory.
+#define OMOMI_RECORDED_DROPPED_MODEL_GONE 23
+
+/// The log was closed, or the process is a fork of the one that opened it.
+#define OMOMI_RECORDED_DROPPED_CLOSED 24
+
+/// A defect in the library. Only in metrics and segments.
+#define OMOMI_RECORDED_DROPPED_DEFECT 25
+
+/// The model.
+#define OMOMI_SOURCE_MODEL 1
+
+/// The server, or its fallback model: scoring is switched off.
+#define OMOMI_SOURCE_OFF 2
+
+/// The server, or its fallback model: there is no model.
+#define OMOMI_SOURCE_NO_MODEL 3
+
+/// The server: the candidate was not reached in time.
+#define OMOMI_SOURCE_LATE 4
+
+/// The server: the candidate, or the request, was refused.
+#define OMOMI_SOURCE_REFUSED 5
+
+/// There is no amount.
+#define OMOMI_BASIS_NONE 0
+
+/// One impression.
+#define OMOMI_BASIS_IMPRESSION 1
+
+/// 1,000 impressions (CPM).
+#define OMOMI_BASIS_THOUSAND_IMPRESSIONS 2
+
+/// One click.
+#define OMOMI_BASIS_CLICK 3
+
+/// One conversion.
+#define OMOMI_BASIS_CONVERSION 4
+
+/// The bid won.
+#define OMOMI_EVENT_WIN 1
+
+/// The ad was shown.
+#define OMOMI_EVENT_IMPRESSION 2
+
+/// The ad was clicked.
+#define OMOMI_EVENT_CLICK 3
+
+/// The click led to what the advertiser wants.
+#define OMOMI_EVENT_CONVERSION 4
 
 /// A defect in the library, which failed one call.
 #define OMOMI_LOG_ERROR 1
@@ -1564,6 +1802,166 @@ OmomiStatus omomi_live_watcher_next(OmomiLiveWatcher *watcher,
                                     OmomiLiveChange *out_change,
                                     OmomiError *error);
 
+/// Opens a serving log in `folder`, which is created if only its last part does not exist. Starts one thread. It also
+/// seals what a killed process left there. Several processes may share a folder. A later change of the working
+/// directory does not matter. Problems that arise later (a full disk, a folder that vanishes) are counted, and no call
+/// fails. Close it with `omomi_serving_log_close`.
+///
+/// `options` may be null, for the values of `OMOMI_SERVING_LOG_OPTIONS_INIT`. Returns `OMOMI_STATUS_INVALID_ARGUMENT`
+/// for options that can never work, and `OMOMI_STATUS_FILE` if the folder cannot be created.
+///
+/// The caller promises:
+/// `folder` is as long as it says; `options` is null or points to its struct, whose text is as long as it says;
+/// `out_log` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_serving_log_open(OmomiText folder,
+                                   const OmomiServingLogOptions *options,
+                                   OmomiServingLog **out_log,
+                                   OmomiError *error);
+
+/// Writes what was recorded, seals the last segment and ends the thread, within 2 seconds even if a disk hangs. Rings
+/// that are still open drop what they are given from now on. Ignores null.
+///
+/// The caller promises:
+/// `log` is null, or is open and not used after this call.
+void omomi_serving_log_close(OmomiServingLog *log);
+
+/// Has everything written that was recorded before this call, and waits up to `timeout_ms` for it. Writes 1 to
+/// `out_is_done` if it is written, or counted as dropped, otherwise 0. For tests, and before a planned end.
+///
+/// The caller promises:
+/// `log` is null or open; `out_is_done` and `error` are null or writable.
+OmomiStatus omomi_serving_log_flush(const OmomiServingLog *log,
+                                    uint64_t timeout_ms,
+                                    uint32_t *out_is_done,
+                                    OmomiError *error);
+
+/// Writes the metrics of a serving log. The caller sets `out_metrics->size_bytes` first
+/// (`OMOMI_SERVING_LOG_METRICS_INIT` does).
+///
+/// The caller promises:
+/// `log` is null or open; `out_metrics` and `error` are null or writable.
+OmomiStatus omomi_serving_log_metrics(const OmomiServingLog *log,
+                                      OmomiServingLogMetrics *out_metrics,
+                                      OmomiError *error);
+
+/// Copies the metrics of a serving log into the caller's buffer as Prometheus text (`text/plain; version=0.0.4`) with a
+/// null byte; see "Texts" above. Every series has the label `log`, the name of the folder. No family has the name of
+/// one of `omomi_live_prometheus`, so one page can have both. The text can grow after you ask for its length; the
+/// status is then `OMOMI_STATUS_WRONG_SIZE`. Keep a buffer of twice the length.
+///
+/// The caller promises:
+/// `log` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
+OmomiStatus omomi_serving_log_prometheus(const OmomiServingLog *log,
+                                         char *out_text,
+                                         size_t capacity_bytes,
+                                         size_t *out_len_bytes,
+                                         OmomiError *error);
+
+/// Computes a prediction id, which joins a prediction with its events: put it into the URLs that report them. It
+/// follows from the request id (1 to 128 bytes), the impression (at most 64 bytes) and the index of the candidate.
+/// Allocates nothing.
+///
+/// The caller promises:
+/// The texts are as long as they say; `out_id` is null or has room for `OMOMI_PREDICTION_ID_LEN_BYTES`; `error` is null
+/// or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_prediction_id(OmomiText request_id,
+                                OmomiText impression,
+                                uint32_t candidate,
+                                uint8_t *out_id,
+                                OmomiError *error);
+
+/// Computes the place of a request, from 0 to 999,999. The request is in every sample of more requests in a million
+/// than its place, in every service and every language with that salt.
+///
+/// The caller promises:
+/// `request_id` is as long as it says; `out_place` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_sample_place(uint64_t salt,
+                               OmomiText request_id,
+                               uint32_t *out_place,
+                               OmomiError *error);
+
+/// Creates the ring of a scorer, for the thread that uses the scorer. Reads the weight files of its models once, to
+/// digest them. Close it with `omomi_log_ring_close`; what it recorded is still written.
+///
+/// The caller promises:
+/// `log` and `scorer` are null or open; `out_ring` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_log_ring_of_scorer(const OmomiServingLog *log,
+                                     const OmomiScorer *scorer,
+                                     OmomiLogRing **out_ring,
+                                     OmomiError *error);
+
+/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what
+/// it recorded is still written.
+///
+/// The caller promises:
+/// `log` and `scorer` are null or open; `out_ring` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_log_ring_of_live_scorer(const OmomiServingLog *log,
+                                          const OmomiLiveScorer *scorer,
+                                          OmomiLogRing **out_ring,
+                                          OmomiError *error);
+
+/// Creates a ring for events, on a thread that scores nothing. Close it with `omomi_log_ring_close`.
+///
+/// The caller promises:
+/// `log` is null or open; `out_ring` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_log_ring_of_events(const OmomiServingLog *log,
+                                     OmomiLogRing **out_ring,
+                                     OmomiError *error);
+
+/// Closes a ring. What it recorded is still written. Ignores null.
+///
+/// The caller promises:
+/// `ring` is null, or is open and not used after this call.
+void omomi_log_ring_close(OmomiLogRing *ring);
+
+/// Leaves a ring to the next thread that records with it, like `omomi_scorer_hand_over`. Ignores null.
+///
+/// The caller promises:
+/// `ring` is null or open, and no thread is in a call with it.
+void omomi_log_ring_hand_over(const OmomiLogRing *ring);
+
+/// Records that candidate `candidate` of the request in `block` was used, after the predict that scored it and before
+/// the request is cleared. If the request is in the sample of details, the first such call also records its details.
+/// Allocates nothing, makes no system call and waits for nothing, whatever happens to the disk. `out_recorded` may be
+/// null.
+///
+/// A record that is dropped because of a full ring, or because of a limit, is `OMOMI_STATUS_OK`: see `out_recorded`.
+/// Returns `OMOMI_STATUS_RECORD_INVALID` for what cannot be recorded, such as a candidate without an answer; that is
+/// counted, too.
+///
+/// The caller promises:
+/// `ring` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `served` is null
+/// or points to its struct, whose texts are as long as they say; `out_recorded` and `error` are null or writable.
+OmomiStatus omomi_log_record(const OmomiLogRing *ring,
+                             void *block,
+                             size_t block_len_bytes,
+                             size_t candidate,
+                             const OmomiServed *served,
+                             OmomiRecorded *out_recorded,
+                             OmomiError *error);
+
+/// Records something that happened to a prediction: `prediction_id` has `OMOMI_PREDICTION_ID_LEN_BYTES`, `at_unix_ms`
+/// is Unix milliseconds, UTC, or 0 for now, and `money` is what was paid or what it is worth, or null. Any ring takes
+/// events. Allocates nothing, makes no system call and waits for nothing. `out_recorded` may be null.
+///
+/// The caller promises:
+/// `ring` is null or open; `prediction_id` is null or has that many readable bytes; `money` is null or readable;
+/// `out_recorded` and `error` are null or writable.
+OmomiStatus omomi_log_event(const OmomiLogRing *ring,
+                            const uint8_t *prediction_id,
+                            OmomiEventKind kind,
+                            int64_t at_unix_ms,
+                            const OmomiMoney *money,
+                            OmomiRecorded *out_recorded,
+                            OmomiError *error);
+
 /// Sets the callback for messages of the library in this process, or removes it if `callback` is null. Without one,
 /// messages are dropped: the library itself writes to no stream, because writing to a closed pipe would end the
 /// process. What a call has to say is in its status and its error; messages say that the library caught a defect of its
@@ -1661,6 +2059,15 @@ OmomiStatus omomi_test_live_scorer_open(const OmomiLayout *layout,
 #define OMOMI_LIVE_CHANGE_INIT                                                                                         \
   { sizeof(OmomiLiveChange), OMOMI_LIVE_CHANGE_NONE, OMOMI_SERVING_STATE_SERVING, 0, OMOMI_STATUS_OK,                  \
     OMOMI_OWNER_NONE, { 0 } }
+#define OMOMI_SERVING_LOG_OPTIONS_INIT                                                                                 \
+  { sizeof(OmomiServingLogOptions), OMOMI_TEXT_INIT("server"), 1000000, 1000, 0, 1048576, 67108864, 60000,             \
+    UINT64_C(10737418240), 100, 100, 0 }
+#define OMOMI_SERVING_LOG_METRICS_INIT                                                                                 \
+  { sizeof(OmomiServingLogMetrics), 0, 0, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_MONEY_INIT { 0, OMOMI_BASIS_NONE, { 0 } }
+#define OMOMI_SERVED_INIT                                                                                              \
+  { sizeof(OmomiServed), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), 0,        \
+    OMOMI_MONEY_INIT, 0, 0.0, OMOMI_NOT_GIVEN, OMOMI_NOT_GIVEN, OMOMI_SOURCE_MODEL, 0.0f, 0, 0 }
 #define OMOMI_LIVE_STATUS_INIT                                                                                         \
   { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
     OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }

@@ -173,6 +173,22 @@ pub enum Error {
         /// This process.
         found: u32,
     },
+    /// This process was forked from the one that opened the serving log.
+    #[error(
+        "the serving log belongs to process {expected}, found its fork {found}: the thread that writes is not in this process; open a serving log in each process, after the fork"
+    )]
+    LogForked {
+        /// The process that opened the serving log.
+        expected: u32,
+        /// This process.
+        found: u32,
+    },
+    /// A server reported something that cannot be recorded.
+    #[error("a record of the serving log cannot be made: expected {what}")]
+    RecordInvalid {
+        /// What was expected.
+        what: &'static str,
+    },
     /// The native library and the code that calls it come from different releases.
     #[error(
         "the native library has ABI version {found}, the caller was made for {expected}: deploy both from one release"
@@ -621,7 +637,8 @@ impl Error {
             Self::TailFull { .. } => Code::TailFull,
             Self::TooManyValues { .. } => Code::TooManyValues,
             Self::Closed { .. } => Code::Closed,
-            Self::Forked { .. } => Code::Forked,
+            Self::Forked { .. } | Self::LogForked { .. } => Code::Forked,
+            Self::RecordInvalid { .. } => Code::RecordInvalid,
             Self::AbiMismatch { .. } | Self::NewerStruct { .. } => Code::AbiMismatch,
             Self::OutOfMemory { .. } => Code::OutOfMemory,
             Self::SchemaInvalid { .. } => Code::SchemaInvalid,

@@ -65,6 +65,7 @@
 //! | [`log`] | messages about defects that the library caught in itself |
 //! | [`store`] | the directory through which weight files reach servers |
 //! | [`live`] | a model that follows a store while requests go on, and what it reports about itself |
+//! | [`serving_log`] | what was served, written by a background thread: predictions, details, events; and its reader |
 //! | [`capi`], `jni` | the same calls for C and for the JVM, with statuses and exceptions for errors and panics |
 //!
 //! # Layers
@@ -80,6 +81,7 @@
 //!     score
 //!     store
 //!     live
+//!     serving_log
 //!     capi  jni
 //! ```
 //!
@@ -119,6 +121,7 @@ pub mod printable;
 pub mod request;
 mod rounding;
 pub mod score;
+pub mod serving_log;
 #[doc(hidden)]
 pub mod short_text;
 pub mod store;

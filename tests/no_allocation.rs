@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use omomi::live::{LiveModel, LiveOptions, LiveScorer};
 use omomi::request::FieldValue;
+use omomi::serving_log::{Event, EventKind, LogOptions, PredictionId, Recorded, Served, ServingLog};
 use omomi::store::{Current, Digest, Store};
 use omomi::{CandidateSet, Capacity, Code, Instructions, Request, RequestLayout, Schema, Scorer};
 
@@ -306,4 +307,44 @@ fn reading_and_writing_the_metrics_of_a_live_model_allocates_nothing_even_on_the
     });
     assert_eq!(count, 0);
     assert!(std::str::from_utf8(&buffer[..written]).unwrap().contains("omomi_sampled_unseen_ratio"));
+}
+
+/// Predictions, details of every request and events, even if the ring is full or the log is closed, and for careless
+/// calls.
+#[test]
+fn recording_what_was_served_allocates_nothing_even_on_the_first_call_of_a_thread() {
+    let live = Live::new();
+    live.publish(1);
+    let (scorer, mut request) = live.scorer_and_request();
+    scorer.predict(&mut request, 300).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let options = LogOptions::default().with(|it| (it.details_per_million, it.ring_len_bytes) = (1_000_000, 1 << 18));
+    let mut log = Some(ServingLog::open(folder.path(), options).unwrap());
+    let mut ring = log.as_ref().unwrap().live_ring(&scorer).unwrap();
+    let served = Served::of("5f0c7d5e-8f0c-4a53-a6d0-9d0e3a1c2b4f").with(|it| it.experiment = "bids");
+    for is_closed in [false, true] {
+        if is_closed {
+            log = None;
+        }
+        let (count, queued) = std::thread::scope(|scope| {
+            let call = || {
+                let mut queued = 0;
+                let count = allocations_in(|| {
+                    for index in 0..2_000 {
+                        let id = PredictionId::of(served.request_id, "", index).unwrap();
+                        let event = Event { prediction_id: id, kind: EventKind::Win, at_unix_ms: None, money: None };
+                        let outcomes = [ring.record(&mut request, (index % 300) as usize, &served), ring.event(&event)];
+                        queued += outcomes.iter().filter(|it| matches!(it, Ok(Recorded::Queued))).count();
+                    }
+                    assert!(ring.record(&mut request, 300, &served).is_err());
+                    assert!(ring.record(&mut request, 0, &Served::of("")).is_err());
+                });
+                (count, queued)
+            };
+            scope.spawn(call).join().unwrap()
+        });
+        assert_eq!(count, 0, "closed: {is_closed}");
+        assert_eq!(queued > 500, !is_closed, "{queued}");
+    }
+    drop(log);
 }

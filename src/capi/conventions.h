@@ -6,8 +6,8 @@
  * CONTENTS
  *
  * Conventions and examples; statuses, constants and types; functions, in the order in which a program needs them:
- * schema, layout, model, scorer, request, candidate set, live model, messages, tools, tests; initializers; inline
- * functions. The rest, after THE INLINE FUNCTIONS, IMPLEMENTED, is not for callers.
+ * schema, layout, model, scorer, request, candidate set, live model, serving log, messages, tools, tests; initializers;
+ * inline functions. The rest, after THE INLINE FUNCTIONS, IMPLEMENTED, is not for callers.
  *
  * CONVENTIONS
  *
@@ -34,10 +34,10 @@
  * Ownership. A handle from an ..._open, ..._open_with or ..._of_... call is yours: pass it to the ..._close of its type
  *            once. Closing NULL does nothing. Handles keep what they need of each other, so you may close them in
  *            any order. The library keeps no pointer of yours after a call.
- * Threads.   Any number of threads may share a model, live model, schema, layout or candidate set. Open one scorer, and
- *            keep one request, for each thread. A scorer belongs to the first thread that predicts with it, and
- *            another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over or omomi_live_scorer_hand_over.
- *            No call may race with the close of its handle.
+ * Threads.   Any number of threads may share a model, live model, schema, layout, candidate set or serving log. Open
+ *            one scorer and one log ring, and keep one request, for each thread. A scorer or ring belongs to the first
+ *            thread that uses it, and another one gets OMOMI_STATUS_SCORER_BUSY, until omomi_scorer_hand_over,
+ *            omomi_live_scorer_hand_over or omomi_log_ring_hand_over. No call may race with the close of its handle.
  * Requests.  A request knows which candidates it was given since omomi_request_clear: the others get
  *            OMOMI_CANDIDATE_NOT_FILLED and no probability. The setters need no check: the request remembers the first
  *            one that failed, and predict returns its status, with the field and the candidate in the message. A
@@ -49,12 +49,14 @@
  *            calls on it return OMOMI_STATUS_FORKED at once, and closing it only lets go of it. Its live scorers
  *            continue with the generation that they have, and no `off` reaches them. A server that forks workers
  *            (prefork) opens a live model in each worker, after the fork, with a name of its own; the workers share the
- *            pages of a mapped file. Models, schemas, layouts, and scorers that are not live work in a fork. A
- *            candidate set that another thread, or a live model, was using at the fork may not: open it after the fork.
- * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, their _within variants, and the static inline functions
- *            allocate nothing, lock nothing and wait for nothing, even on a thread's first call, even when they fail,
- *            even while another thread changes a candidate set or a generation. All other calls, and the two inline
- *            functions that change a candidate set, are for start-up, for tools and for threads that serve no request.
+ *            pages of a mapped file. A serving log is like it: a fork records nothing, and never writes its files.
+ *            Models, schemas, layouts, and scorers that are not live work in a fork. A candidate set that another
+ *            thread, or a live model, was using at the fork may not: open it after the fork.
+ * Cost.      omomi_scorer_predict, omomi_live_scorer_predict, their _within variants, omomi_log_record,
+ *            omomi_log_event, omomi_prediction_id, and the static inline functions allocate nothing, lock nothing and
+ *            wait for nothing, even on a thread's first call, even when they fail, even while another thread changes a
+ *            candidate set or a generation. All other calls, and the two inline functions that change a candidate set,
+ *            are for start-up, for tools and for threads that serve no request.
  * Memory.    Where there is no room for a weight file, a schema, a request, a scorer or a candidate set, the call
  *            returns OMOMI_STATUS_OUT_OF_MEMORY. Small allocations (below 4 KiB) that fail end the process, as
  *            everywhere in Rust.
@@ -134,6 +136,20 @@
  *
  *            omomi_live_status, omomi_live_metrics and omomi_live_prometheus report the state: which generation answers
  *            since when, what is wrong and who must act, and whether a health check should pass.
+ *
+ * SERVING    What a server used is logged, so that the next model learns from it, and each logged answer can be
+ * LOG        computed again. A thread of the library writes; request threads never notice the disk. SERVING_LOG.md has
+ *            the bytes.
+ *
+ *     omomi_serving_log_open(omomi_text("/served"), NULL, &log, &error);  once
+ *     omomi_log_ring_of_live_scorer(log, live_scorer, &ring, &error);     for each thread
+ *
+ *     OmomiServed served = OMOMI_SERVED_INIT;                             for each candidate that was used
+ *     served.request_id = omomi_c_text(request_id), served.position = 0;
+ *     omomi_log_record(ring, request.block, request.layout.len_bytes, 1, &served, NULL, &error);
+ *
+ *     omomi_prediction_id(omomi_c_text(request_id), omomi_text(""), 1, id, &error);         for the URLs of events
+ *     omomi_log_event(ring, id, OMOMI_EVENT_CLICK, 0, NULL, NULL, &error);
  */
 
 #ifndef OMOMI_H

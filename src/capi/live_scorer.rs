@@ -9,7 +9,7 @@ use super::layout::OmomiLayout;
 use super::live::{OmomiLive, own_live};
 use super::owner::Owner;
 use super::scorer::{OmomiContribution, OmomiExplanation, write_explanation};
-use super::test_scorer::explains_nothing;
+use super::test_scorer::{explains_nothing, logs_nothing};
 use super::{OmomiError, OmomiStatus};
 use crate::error::Error;
 use crate::live::LiveScorer;
@@ -35,6 +35,14 @@ enum Answers {
 impl OmomiLiveScorer {
     pub(super) const fn of_given(scorer: GivenScorer) -> Self {
         Self { answers: Answers::Test(scorer), owner: Owner::new() }
+    }
+
+    /// Returns what a log records for.
+    pub(super) fn for_log(&self) -> Result<&LiveScorer, Error> {
+        match &self.answers {
+            Answers::Live(scorer) => Ok(scorer),
+            Answers::Test(_) => Err(logs_nothing()),
+        }
     }
 
     fn layout(&self) -> &RequestLayout {

@@ -35,6 +35,10 @@ mod live_metrics;
 
 mod live_watcher;
 
+mod serving_log;
+
+mod log_ring;
+
 mod log;
 
 mod feature;
@@ -73,6 +77,18 @@ pub use live_watcher::{
     omomi_live_watcher_next, omomi_live_watcher_open,
 };
 pub use log::{OMOMI_LOG_ERROR, OmomiLogCallback, OmomiLogLevel, omomi_set_log};
+pub use log_ring::{
+    OMOMI_BASIS_CLICK, OMOMI_BASIS_CONVERSION, OMOMI_BASIS_IMPRESSION, OMOMI_BASIS_NONE,
+    OMOMI_BASIS_THOUSAND_IMPRESSIONS, OMOMI_EVENT_CLICK, OMOMI_EVENT_CONVERSION, OMOMI_EVENT_IMPRESSION,
+    OMOMI_EVENT_WIN, OMOMI_NOT_GIVEN, OMOMI_RECORDED_DROPPED, OMOMI_RECORDED_DROPPED_CLOSED,
+    OMOMI_RECORDED_DROPPED_DEFECT, OMOMI_RECORDED_DROPPED_DISK_FAILED, OMOMI_RECORDED_DROPPED_DISK_FULL,
+    OMOMI_RECORDED_DROPPED_FOLDER_GONE, OMOMI_RECORDED_DROPPED_INVALID, OMOMI_RECORDED_DROPPED_MODEL_GONE,
+    OMOMI_RECORDED_DROPPED_RATE_LIMITED, OMOMI_RECORDED_DROPPED_RING_FULL, OMOMI_RECORDED_DROPPED_TOO_LARGE,
+    OMOMI_RECORDED_QUEUED, OMOMI_RECORDED_SAMPLED_OUT, OMOMI_SOURCE_LATE, OMOMI_SOURCE_MODEL, OMOMI_SOURCE_NO_MODEL,
+    OMOMI_SOURCE_OFF, OMOMI_SOURCE_REFUSED, OmomiBasis, OmomiEventKind, OmomiLogRing, OmomiMoney, OmomiRecorded,
+    OmomiServed, OmomiSource, omomi_log_event, omomi_log_record, omomi_log_ring_close, omomi_log_ring_hand_over,
+    omomi_log_ring_of_events, omomi_log_ring_of_live_scorer, omomi_log_ring_of_scorer,
+};
 pub use model::{
     OMOMI_LOAD_MODE_AUTO, OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo,
     OmomiOpenOptions, omomi_model_close, omomi_model_contract_json, omomi_model_info, omomi_model_logic_id,
@@ -92,6 +108,11 @@ pub use scorer::{
     OMOMI_NAME_CAPACITY_BYTES, OmomiContribution, OmomiExplanation, OmomiScorer, omomi_request_of_scorer,
     omomi_scorer_close, omomi_scorer_explain, omomi_scorer_hand_over, omomi_scorer_of_model, omomi_scorer_open,
     omomi_scorer_open_with, omomi_scorer_predict, omomi_scorer_predict_within, omomi_scorer_slot,
+};
+pub use serving_log::{
+    OMOMI_DROP_REASON_COUNT, OMOMI_PREDICTION_ID_LEN_BYTES, OmomiServingLog, OmomiServingLogMetrics,
+    OmomiServingLogOptions, omomi_prediction_id, omomi_sample_place, omomi_serving_log_close, omomi_serving_log_flush,
+    omomi_serving_log_metrics, omomi_serving_log_open, omomi_serving_log_prometheus,
 };
 pub use test_scorer::{OmomiGivenAnswer, omomi_test_live_scorer_open, omomi_test_scorer_open};
 pub use text::OmomiText;

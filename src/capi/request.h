@@ -27,6 +27,15 @@
 #define OMOMI_LIVE_CHANGE_INIT                                                                                         \
   { sizeof(OmomiLiveChange), OMOMI_LIVE_CHANGE_NONE, OMOMI_SERVING_STATE_SERVING, 0, OMOMI_STATUS_OK,                  \
     OMOMI_OWNER_NONE, { 0 } }
+#define OMOMI_SERVING_LOG_OPTIONS_INIT                                                                                 \
+  { sizeof(OmomiServingLogOptions), OMOMI_TEXT_INIT("server"), 1000000, 1000, 0, 1048576, 67108864, 60000,             \
+    UINT64_C(10737418240), 100, 100, 0 }
+#define OMOMI_SERVING_LOG_METRICS_INIT                                                                                 \
+  { sizeof(OmomiServingLogMetrics), 0, 0, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+#define OMOMI_MONEY_INIT { 0, OMOMI_BASIS_NONE, { 0 } }
+#define OMOMI_SERVED_INIT                                                                                              \
+  { sizeof(OmomiServed), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), 0,        \
+    OMOMI_MONEY_INIT, 0, 0.0, OMOMI_NOT_GIVEN, OMOMI_NOT_GIVEN, OMOMI_SOURCE_MODEL, 0.0f, 0, 0 }
 #define OMOMI_LIVE_STATUS_INIT                                                                                         \
   { sizeof(OmomiLiveStatus), OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0,               \
     OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, 0, 0 }

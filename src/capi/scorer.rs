@@ -14,7 +14,7 @@ use super::model::OmomiModel;
 use super::owner::Owner;
 use super::request::OmomiRequest;
 use super::schema::{OmomiSlot, slot_of};
-use super::test_scorer::explains_nothing;
+use super::test_scorer::{explains_nothing, logs_nothing};
 use super::text::OmomiText;
 use super::{OmomiError, OmomiStatus};
 use crate::contract::{MAX_CROSS_MEMBERS, MAX_NAME_LEN_BYTES};
@@ -46,6 +46,14 @@ impl OmomiScorer {
 
     pub(super) const fn of_given(scorer: GivenScorer) -> Self {
         Self { answers: Answers::Test(scorer), owner: Owner::new() }
+    }
+
+    /// Returns what a log records for.
+    pub(super) fn for_log(&self) -> Result<&Scorer, Error> {
+        match &self.answers {
+            Answers::Models(scorer) => Ok(scorer),
+            Answers::Test(_) => Err(logs_nothing()),
+        }
     }
 
     const fn layout(&self) -> &RequestLayout {

@@ -113,6 +113,12 @@ fn given_scorer(layout: &RequestLayout, given: OmomiGivenAnswer, data: *mut c_vo
     Ok(GivenScorer::new(layout.clone(), Box::new(move |candidate| giver.give(candidate))))
 }
 
+/// The error of a scorer with given answers that is to be logged.
+pub(super) fn logs_nothing() -> Error {
+    let problem = "its answers are given by a test, so there is no model to log".to_owned();
+    Error::InvalidArgument { argument: "scorer", problem }
+}
+
 /// The error of what a scorer with given answers cannot do.
 pub(super) fn explains_nothing() -> Error {
     let problem = "its answers are given by a test, so there is nothing to explain".to_owned();

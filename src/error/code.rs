@@ -93,8 +93,9 @@ codes! {
     AbiMismatch = 14, "abi_mismatch", Delivery, "deploy library and caller from one release";
     // Only the JVM raises this code: a process that links the library already has it.
     LibraryNotLoaded = 15, "library_not_loaded", Delivery, "deploy the library for this platform, and a folder it can be loaded from";
-    Forked = 16, "forked", Delivery, "open a live model in each process, after the fork";
+    Forked = 16, "forked", Delivery, "open a live model and a serving log in each process, after the fork";
     OutOfMemory = 17, "out_of_memory", Infra, "give the process more memory, or make less of it necessary";
+    RecordInvalid = 18, "record_invalid", Delivery, "correct what is recorded, and where the server gets it";
     SchemaInvalid = 20, "schema_invalid", Delivery, "correct the declaration";
     FieldMissing = 21, "field_missing", Delivery, "declare the field, or ask for a model without it";
     FieldMismatch = 22, "field_mismatch", Delivery, "agree with the other team on the field";

@@ -132,7 +132,7 @@ impl LiveModel {
         let shared = &*self.shared;
         let forked = self.check_process().err();
         let sums = shared.counter_sums();
-        let logic_id = shared.lock(&shared.seats).and_then(|seats| Some(Arc::clone(&seats.logic_ids.last()?.1)));
+        let logic_id = shared.lock(&shared.seats).and_then(|seats| Some(Arc::clone(&seats.recent.last()?.logic_id)));
         let is_live = forked.is_none() && self.is_live();
         let (swaps, last_load, sampled_requests, fields) = {
             let (ledger, empty) = (shared.lock(&shared.ledger), Ledger::default());

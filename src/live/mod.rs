@@ -19,7 +19,7 @@ mod reason;
 mod sample;
 mod scorer;
 mod seat;
-mod signals_of_disks;
+pub(crate) mod signals_of_disks;
 mod slot;
 mod state;
 mod status;
@@ -43,15 +43,17 @@ pub use latency::{LATENCY_BOUND_COUNT, Latency};
 pub use ledger::{CodeCounts, LastLoad, SampledField, SwapCounts};
 pub use metrics::{LiveMetrics, ServedMetrics};
 pub use options::LiveOptions;
+pub(crate) use prometheus::Escaping;
 pub use quarantined::Quarantined;
 pub use reason::Reason;
+pub(crate) use scorer::Generations;
 pub use scorer::LiveScorer;
 pub use status::{Attempt, LiveStatus, Outcome, Served, ServingState, Stage};
 pub use watcher::{LiveChange, LiveWatcher};
 
 use crate::error::Error;
 use crate::request::{RequestLayout, Schema};
-use crate::score::{CandidateSet, Model};
+use crate::score::{CandidateSet, Model, ModelIdentity};
 use crate::store::Store;
 use counters::CounterSums;
 use decide::Orders;
@@ -116,8 +118,8 @@ struct Seats {
     /// Counts of scorers that have been closed.
     closed_scorers: CounterSums,
     served: Option<Arc<Model>>,
-    /// Logic ids of recent generations, newest last.
-    logic_ids: Vec<(u64, Arc<str>)>,
+    /// Recent generations, newest last.
+    recent: Vec<Arc<ModelIdentity>>,
 }
 
 /// Signals between the owner and the background thread.
@@ -197,8 +199,13 @@ impl Shared {
     }
 
     fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
+        Some(Arc::clone(&self.identity(generation)?.logic_id))
+    }
+
+    /// Returns what a log says about a generation that answers or answered recently.
+    fn identity(&self, generation: u64) -> Option<Arc<ModelIdentity>> {
         let seats = self.lock(&self.seats)?;
-        seats.logic_ids.iter().rev().find(|(known, _)| *known == generation).map(|(_, logic_id)| Arc::clone(logic_id))
+        seats.recent.iter().rev().find(|known| known.generation == generation).map(Arc::clone)
     }
 }
 

@@ -58,7 +58,7 @@ impl Write for Page<'_, '_> {
 
 /// Escapes a label value: puts a backslash before each backslash, quote and line end, and writes other control
 /// characters as text, such as `\\u{1b}`.
-struct Escaping<'a, W>(&'a mut W);
+pub(crate) struct Escaping<'a, W>(pub(crate) &'a mut W);
 
 impl<W: Write> Write for Escaping<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

@@ -9,7 +9,9 @@ use super::Shared;
 use super::seat::{Seat, Serving};
 use crate::error::Error;
 use crate::request::RequestLayout;
-use crate::score::{ALL_FILLED, Explanation, Model, Request, Scorer, check_request, forget_answers};
+use crate::score::{
+    ALL_FILLED, CandidateSet, Explanation, Model, ModelIdentity, Request, Scorer, check_request, forget_answers,
+};
 
 /// Scores requests with the generation that a [`LiveModel`](super::LiveModel) serves. One generation scores the whole
 /// request; the first request after a swap is scored by the new one. For one thread at a time.
@@ -21,9 +23,40 @@ pub struct LiveScorer {
     seat: Arc<Seat>,
 }
 
+/// The generations of a live model: the one that answers, and those that answered recently.
+#[derive(Debug, Clone)]
+pub(crate) struct Generations(Arc<Shared>);
+
+impl Generations {
+    /// Returns what a log says about a generation.
+    pub(crate) fn identity(&self, generation: u64) -> Option<Arc<ModelIdentity>> {
+        self.0.identity(generation)
+    }
+
+    /// Returns what a log says about the latest generation.
+    pub(crate) fn latest(&self) -> Option<Arc<ModelIdentity>> {
+        self.0.lock(&self.0.seats)?.recent.last().map(Arc::clone)
+    }
+
+    /// Returns the generation that answers.
+    pub(crate) fn served(&self) -> Option<Arc<Model>> {
+        self.0.lock(&self.0.seats)?.served.clone()
+    }
+}
+
 impl LiveScorer {
     pub(super) const fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
         Self { shared, seat }
+    }
+
+    /// Returns the generations that its answers come from, for a log that may outlive it.
+    pub(crate) fn generations(&self) -> Generations {
+        Generations(Arc::clone(&self.shared))
+    }
+
+    /// Returns the set that its layout's indices refer to.
+    pub(crate) fn candidate_set(&self) -> Option<&Arc<CandidateSet>> {
+        self.seat.candidates.as_ref()
     }
 
     /// Returns the layout of its requests.

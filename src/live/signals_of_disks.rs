@@ -1,7 +1,7 @@
 //! Keeps the signal that a file size limit raises from ending the host: the write then fails with an error instead.
 
 /// Blocks SIGXFSZ on the calling thread.
-pub(super) fn block() {
+pub(crate) fn block() {
     // SAFETY: the set is initialized before it is used; the calls take and fill plain memory.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();

@@ -30,8 +30,8 @@ use crate::weight_file::source::{FileStamp, SourceFile};
 
 /// Maximum number of attempts that reports list.
 const MAX_ATTEMPTS: usize = 16;
-/// Number of logic ids that are kept, for log rows that are written a little later.
-const MAX_LOGIC_IDS: usize = 16;
+/// Number of generations whose logic ids and contracts are kept, for records that are written a little later.
+const MAX_RECENT: usize = 16;
 /// Number of files whose digests are kept.
 const MAX_IDENTIFIED: usize = 64;
 /// How often the resident pages are counted.

@@ -154,6 +154,26 @@ impl<'a> Block<'a> {
         self.tail
     }
 
+    /// Returns the words of the block before its tail.
+    pub(super) const fn words(&self) -> &'a [AtomicU64] {
+        self.words
+    }
+
+    /// Returns whether the last predict gave answers.
+    pub(super) fn is_answered(&self) -> bool {
+        halves(load(&self.words[IS_ANSWERED_OFFSET / WORD])).0 != 0
+    }
+
+    /// Returns the number of candidates that have an answer, as the block says.
+    pub(super) fn answered_count(&self) -> usize {
+        halves(load(&self.words[IS_ANSWERED_OFFSET / WORD])).1 as usize
+    }
+
+    /// Returns the words of the outcome of a model.
+    pub(super) fn outcome(&self, model: usize) -> &'a [AtomicU64] {
+        &self.words[self.result(model)..][..OUTCOME_LEN / WORD]
+    }
+
     #[inline]
     fn row(&self, start: usize, end: usize) -> RowView<'a> {
         RowView::new(&self.words[start / WORD..end / WORD], self.tail)
@@ -172,7 +192,7 @@ impl<'a> Block<'a> {
     }
 
     pub(super) fn write_outcome(&self, model: usize, generation: u64, counts: RequestCounts) {
-        let outcome = &self.words[self.result(model)..][..OUTCOME_LEN / WORD];
+        let outcome = self.outcome(model);
         let store_pair = |offset: usize, low: u32, high: u32| {
             store(&outcome[offset / WORD], u64::from(high) << 32 | u64::from(low));
         };
@@ -258,9 +278,19 @@ impl<'a> Tail<'a> {
         if is_inside { Ok(len) } else { Err(RowProblem::OutsideTail) }
     }
 
+    /// Returns the number of bytes in use, as it was when the tail was looked at.
+    pub(super) const fn used_bytes(&self) -> usize {
+        self.used_bytes
+    }
+
+    /// Returns all words of the tail.
+    pub(super) const fn words(&self) -> &'a [AtomicU64] {
+        self.words
+    }
+
     /// Returns the values of a `many` field.
     #[inline]
-    fn list(&self, reference: u64) -> Result<&'a [AtomicU64], RowProblem> {
+    pub(super) fn list(&self, reference: u64) -> Result<&'a [AtomicU64], RowProblem> {
         let (offset, count) = unpack(reference);
         let count = count & LEN_MASK;
         if count > MAX_VALUES_PER_FIELD {
@@ -286,6 +316,21 @@ impl<'a> RowView<'a> {
     #[inline]
     pub(super) const fn with_head(words: &'a [AtomicU64], tail: Tail<'a>, present: u64, inline_text: u64) -> Self {
         Self { words, tail, present, inline_text }
+    }
+
+    /// Returns the words of the row.
+    pub(super) const fn words(&self) -> &'a [AtomicU64] {
+        self.words
+    }
+
+    /// Returns the first two words of the row, as they were when the view was created.
+    pub(super) const fn head(&self) -> (u64, u64) {
+        (self.present, self.inline_text)
+    }
+
+    /// Returns where the texts and lists of the row are.
+    pub(super) const fn tail(&self) -> Tail<'a> {
+        self.tail
     }
 
     /// Returns whether the row is a gap: one that was skipped while later ones were filled.

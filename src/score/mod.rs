@@ -12,9 +12,11 @@
 
 mod block;
 mod candidate_set;
+mod copied;
 mod counts;
 mod explain;
 mod given;
+mod identity;
 mod kernel;
 mod model;
 mod plain;
@@ -31,6 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
+pub(crate) use copied::{CopiedAnswer, CopiedRows, LoggedRequest, ROW_HEAD_WORDS, RowCopier, Uncopied};
 pub use counts::RequestCounts;
 pub use explain::{Contribution, Explanation};
 pub use model::{GoldenReport, Model};
@@ -40,6 +43,7 @@ pub use row_scorer::WeightSource;
 pub(crate) use block::forget_answers;
 use block::{Block, RowView};
 pub(crate) use given::GivenScorer;
+pub(crate) use identity::ModelIdentity;
 use kernel::{Job, Part, Scratch, TimeLimit};
 use plan::KeyPlan;
 use row_scorer::{Reader, Term};
@@ -182,7 +186,8 @@ impl Scorer {
         Self::bind(models, layout, Some(Arc::clone(set)))
     }
 
-    fn bind(
+    /// Binds models to requests of a layout of any kind.
+    pub(crate) fn bind(
         models: Vec<Arc<Model>>,
         layout: &RequestLayout,
         candidates: Option<Arc<CandidateSet>>,
@@ -234,6 +239,11 @@ impl Scorer {
     #[must_use]
     pub const fn layout(&self) -> &RequestLayout {
         &self.layout
+    }
+
+    /// Returns the set that its layout's indices refer to.
+    pub(crate) const fn candidate_set(&self) -> Option<&Arc<CandidateSet>> {
+        self.candidates.as_ref()
     }
 
     /// Creates an empty request of this scorer's layout.

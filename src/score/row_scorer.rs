@@ -88,7 +88,11 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn context_keys(&self, block: &Block<'_>) -> Result<RowKeys, Error> {
-        row_keys(block.context(), &self.keys.context, &self.plan.context)
+        self.keys_of_context(block.context())
+    }
+
+    pub(super) fn keys_of_context(&self, row: RowView<'_>) -> Result<RowKeys, Error> {
+        row_keys(row, &self.keys.context, &self.plan.context)
             .map_err(|(field, problem)| Error::ContextMalformed { field: Arc::clone(field), problem })
     }
 

@@ -63,6 +63,25 @@ impl SharedText<'_> {
         Self { start, len, lifetime: PhantomData }
     }
 
+    /// Returns the length in bytes.
+    pub(super) const fn len(self) -> usize {
+        self.len
+    }
+
+    /// Copies the bytes to the front of `to`, which has room for them, and zeros after them. Each byte is read once.
+    pub(super) fn copy_to(self, to: &mut [u64]) {
+        for (index, to) in to.iter_mut().enumerate() {
+            let start = index * size_of::<u64>();
+            *to = match self.len.saturating_sub(start) {
+                8.. => self.word(start).to_le(),
+                rest => {
+                    let bytes = (0..rest).map(|byte| self.byte(start + byte) << (8 * byte));
+                    bytes.fold(0, |word, byte| word | byte).to_le()
+                }
+            };
+        }
+    }
+
     /// Returns the value of the text, which must be UTF-8.
     #[inline(always)]
     pub(super) fn value(self) -> Result<u64, RowProblem> {

@@ -61,6 +61,51 @@ fn a_c_client_scores_prepared_candidates_for_several_models_within_a_time_limit(
     assert_eq!(said, "every call on a candidate set was answered\n");
 }
 
+/// Every careless call is survived, ids and samples are those of the vector file, and what was recorded is read back.
+#[test]
+fn a_c_client_records_what_it_served() {
+    let fixture = Fixture::new();
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serving_log.tsv");
+    for (dialect, linkage) in [(Dialect::C99, Linkage::Shared), (Dialect::C11, Linkage::Static)] {
+        let program = client(&fixture, dialect, "serving_log.c", linkage);
+        let said = run(Command::new(program).arg(fixture.folder()).arg(&vectors));
+        let folder = fixture.path("served");
+        assert_eq!(said, recorded_in(&folder));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
+
+/// Returns what the client says that it recorded, from the segments in `folder`.
+fn recorded_in(folder: &Path) -> String {
+    use omomi::serving_log::{Account, Basis, RecordBody, RowState};
+    let (mut said, mut details, mut events) = (Vec::new(), 0, 0);
+    let mut account = Account::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let read = account.read(&bytes, &mut |_, _, record| match &record.body {
+            RecordBody::Prediction(found) => {
+                let (logit, at) = (found.logit.to_bits(), record.head.at_unix_ms);
+                said.push(format!("{} {} {logit:016x}\n", found.request_id, found.candidate));
+                assert!(matches!(&found.row, RowState::Here(row) if row.iter().all(Option::is_some)), "{found:?}");
+                assert_eq!((found.impression, found.experiment, found.arm), ("imp", "bids", "b"));
+                assert_eq!((found.bucket, found.position), (Some(3), Some(found.candidate)));
+                assert_eq!((at, found.latency_ns, found.propensity), (1_700_000_000_000, 12_345, Some(0.5)));
+                let bid = found.bid.unwrap();
+                assert_eq!((bid.micros, bid.currency.code()), (1_500_000, "JPY"));
+                assert_eq!(bid.basis, Basis::ThousandImpressions);
+            }
+            RecordBody::Detail(_) => details += 1,
+            RecordBody::Event(_) => events += 1,
+            other => panic!("{other:?}"),
+        });
+        assert!(read.unwrap().1.is_some());
+    }
+    assert_eq!((details, events), (2, 4));
+    assert!(account.rings().all(|ring| ring.unexplained == 0 && ring.is_closed));
+    said.sort();
+    said.concat()
+}
+
 #[test]
 fn the_short_way_for_tools_works() {
     let fixture = Fixture::new();
@@ -190,10 +235,11 @@ fn valgrind_finds_no_bad_access_and_no_leak() {
         return;
     }
     let fixture = Fixture::new();
-    for source in ["careless_calls.c", "live_careless_calls.c", "candidate_sets.c"] {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serving_log.tsv");
+    for source in ["careless_calls.c", "live_careless_calls.c", "candidate_sets.c", "serving_log.c"] {
         let program = client(&fixture, Dialect::C99, source, Linkage::Shared);
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
-        run(valgrind.arg(program).arg(fixture.folder()));
+        run(valgrind.arg(program).arg(fixture.folder()).args((source == "serving_log.c").then_some(&vectors)));
     }
 }

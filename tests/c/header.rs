@@ -11,8 +11,9 @@ use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
     OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutInfo,
-    OmomiLayoutOptions, OmomiLiveMetrics, OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiOpenOptions,
-    OmomiOutcome, OmomiRequest, OmomiRow, OmomiRowHead, OmomiSlot, OmomiText,
+    OmomiLayoutOptions, OmomiLiveMetrics, OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiMoney,
+    OmomiOpenOptions, OmomiOutcome, OmomiRequest, OmomiRow, OmomiRowHead, OmomiServed, OmomiServingLogMetrics,
+    OmomiServingLogOptions, OmomiSlot, OmomiText,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -166,6 +167,20 @@ fn layouts() -> String {
             is_live is_ready has_generation is_on_trial generation weight_count file_len_bytes since_unix_seconds load_mode
             has_training_end training_end_unix_seconds reason_count quarantined_count retired_count mapped_bytes
             resident_bytes sampled_request_count last_pass_unix_seconds taken_unix_seconds
+        }
+        OmomiServingLogOptions {
+            size_bytes name predictions_per_million details_per_million salt ring_len_bytes max_segment_len_bytes
+            max_segment_age_ms max_total_len_bytes flush_interval_ms fallbacks_per_second sync
+        }
+        OmomiServingLogMetrics {
+            size_bytes written_count sampled_out_count dropped_counts open_ring_count written_bytes sealed_segment_count
+            recovered_segment_count deleted_segment_count deleted_record_count folder_len_bytes oldest_waiting_ns
+            is_writing reserved
+        }
+        OmomiMoney { micros basis currency }
+        OmomiServed {
+            size_bytes request_id impression experiment arm at_unix_ms bid latency_ns propensity position bucket source
+            own_probability model_index reserved
         }
         OmomiLiveStatus {
             size_bytes state control pinned_generation has_generation is_on_trial generation weight_count file_len_bytes

@@ -256,6 +256,42 @@ static void predict_live(const char *folder) {
   }
 }
 
+/* Predictions, details of every request, events, a full ring and careless calls. */
+static void record_what_was_served(const char *folder) {
+  char path[4096];
+  OmomiError error = OMOMI_ERROR_INIT;
+  OmomiServingLogOptions options = OMOMI_SERVING_LOG_OPTIONS_INIT;
+  OmomiServingLog *served_log;
+  OmomiLogRing *ring;
+  OmomiServed served = OMOMI_SERVED_INIT;
+  OmomiRecorded recorded;
+  unsigned char id[OMOMI_PREDICTION_ID_LEN_BYTES];
+  size_t round, queued_count = 0, failed_count = 0;
+  snprintf(path, sizeof path, "%s/served", folder);
+  options.details_per_million = 1000000;
+  options.ring_len_bytes = 65536;
+  EXPECT(OK, omomi_serving_log_open(omomi_c_text(path), &options, &served_log, &error));
+  EXPECT(OK, omomi_log_ring_of_scorer(served_log, small.scorer, &ring, &error));
+  served.request_id = omomi_text("5f0c7d5e-8f0c-4a53-a6d0-9d0e3a1c2b4f");
+  small_fill(&small, &small.request);
+  EXPECT(OK, omomi_request_predict(small.scorer, &small.request, SMALL_FILLED, &error));
+  arm();
+  for (round = 0; round < 2000; round++) {
+    failed_count += omomi_log_record(ring, small.request.block, small.info.len_bytes, round % SMALL_FILLED, &served,
+                                     &recorded, &error) != OMOMI_STATUS_OK;
+    queued_count += recorded == OMOMI_RECORDED_QUEUED;
+    failed_count += omomi_prediction_id(served.request_id, omomi_text(""), 1, id, &error) != OMOMI_STATUS_OK;
+    failed_count += omomi_log_event(ring, id, OMOMI_EVENT_CLICK, 0, NULL, NULL, &error) != OMOMI_STATUS_OK;
+    failed_count -= omomi_log_record(ring, small.request.block, small.info.len_bytes, SMALL_CANDIDATES, &served, NULL,
+                                     &error) == OMOMI_STATUS_RECORD_INVALID;
+    failed_count++;
+  }
+  CHECK(disarm() == 0);
+  CHECK(failed_count == 0 && queued_count > 100);
+  omomi_log_ring_close(ring);
+  omomi_serving_log_close(served_log);
+}
+
 int main(int argc, char **argv) {
   char path[4096];
   OmomiRequest requests[2];
@@ -281,6 +317,7 @@ int main(int argc, char **argv) {
   predict_prepared();
   fail_in_every_way();
   predict_live(argv[1]);
+  record_what_was_served(argv[1]);
 
   /* The first of them to predict becomes the owner, and the other is refused. */
   omomi_scorer_hand_over(small.scorer);

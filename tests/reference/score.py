@@ -50,6 +50,10 @@ class Scorer:
             keys[name] = [
                 feature_keys.category_key(self.seeds[name], value) for value in values_of(field, row.get(name))
             ]
+        return self.logit_of_keys(keys)
+
+    def logit_of_keys(self, keys):
+        """Computes the logit of feature keys: a list of them for each field of the contract."""
         sums = {"context": 0.0, "candidate": 0.0, None: 0.0}
         for group, (name, field) in enumerate(self.contract.fields.items()):
             unseen, missing = self.defaults[group]

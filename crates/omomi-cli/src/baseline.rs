@@ -67,11 +67,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_either(&arguments.contract)?;
     let prior = arguments.prior_clicks.zip(arguments.prior_impressions);
-    let read = ReadOptions {
-        max_bad_rows: arguments.max_bad_rows,
-        time_column: arguments.time_column.clone(),
-        ..ReadOptions::default()
-    };
+    let read = ReadOptions::default().with(|it| {
+        it.max_bad_rows = arguments.max_bad_rows;
+        it.time_column = arguments.time_column.clone();
+    });
     let options = BaselineOptions {
         logs: arguments.logs.clone(),
         read: arguments

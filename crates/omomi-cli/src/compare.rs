@@ -95,11 +95,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         scale: if arguments.logits { OldScale::Logit } else { OldScale::Probability },
         unlabeled: arguments.unlabeled,
         read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(arguments.csv.applied_to(ReadOptions {
-                max_bad_rows: arguments.max_bad_rows,
-                extra_columns: arguments.show.clone(),
-                ..ReadOptions::default()
-            })),
+            arguments.times.applied_to(arguments.csv.applied_to(ReadOptions::default().with(|it| {
+                it.max_bad_rows = arguments.max_bad_rows;
+                it.extra_columns = arguments.show.clone();
+            }))),
             KeptRows::HeldOut,
         ),
         max_shown: arguments.rows.into(),

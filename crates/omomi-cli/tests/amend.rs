@@ -234,7 +234,7 @@ fn learned_files_of_every_encoding_can_be_amended() {
             let mut reader = LogReader::open(
                 &contract_of(&models[0]),
                 &[log.to_str().unwrap()],
-                ReadOptions { batch_row_count: 512, ..ReadOptions::default() },
+                ReadOptions::default().with(|it| it.batch_row_count = 512),
             )
             .unwrap();
             let (rows, _) = request_of_row(&models[0], &mut reader, row).unwrap();

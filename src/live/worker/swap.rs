@@ -11,10 +11,10 @@ use super::super::load::{self, Stop, Trace};
 use super::super::reason::Reason;
 use super::super::seat::{Seat, Serving};
 use super::super::status::Stage;
-use super::{Holding, MAX_LOGIC_IDS, Worker};
+use super::{Holding, MAX_RECENT, Worker};
 use crate::error::Error;
-use crate::score::Model;
-use crate::store::{Current, Named};
+use crate::score::{Model, ModelIdentity};
+use crate::store::{Current, Digest, Named};
 
 /// For each live scorer, what will answer its requests after the switch.
 type Prepared = Vec<(Arc<Seat>, Box<Serving>)>;
@@ -35,7 +35,7 @@ impl Worker {
             self.warm(&prepared);
             Ok(())
         })?;
-        trace.stage(Stage::Swap, || Ok(self.switch(&model, prepared)?))?;
+        trace.stage(Stage::Swap, || Ok(self.switch(&model, digest, prepared)?))?;
         let stamp = source.stamp();
         let holding = Holding { model, current, source, stamp, load_mode, since: SystemTime::now(), reasons };
         let before = self.served.replace(holding);
@@ -64,7 +64,7 @@ impl Worker {
         let fallback = self.fallback.take();
         if let Some(fallback) = fallback.filter(Holding::is_as_verified)
             && let Ok(prepared) = self.prepare(&fallback.model)
-            && self.switch(&fallback.model, prepared).is_ok()
+            && self.switch(&fallback.model, fallback.current.digest, prepared).is_ok()
         {
             let before = self.served.replace(fallback);
             self.retire(before);
@@ -104,7 +104,8 @@ impl Worker {
     }
 
     /// Switches every live scorer to `model`.
-    pub(super) fn switch(&mut self, model: &Arc<Model>, prepared: Prepared) -> Result<(), Error> {
+    pub(super) fn switch(&mut self, model: &Arc<Model>, digest: Digest, prepared: Prepared) -> Result<(), Error> {
+        let identity = Arc::new(ModelIdentity::new(model, digest.as_bytes()));
         let mut seats = self.shared.seats();
         let mut all = prepared;
         for seat in &seats.all {
@@ -114,10 +115,10 @@ impl Worker {
             }
         }
         seats.served = Some(Arc::clone(model));
-        if seats.logic_ids.len() == MAX_LOGIC_IDS {
-            seats.logic_ids.remove(0);
+        if seats.recent.len() == MAX_RECENT {
+            seats.recent.remove(0);
         }
-        seats.logic_ids.push((model.generation(), Arc::from(model.logic_id())));
+        seats.recent.push(identity);
         for (seat, serving) in all {
             let replaced = seat.slot.replace(serving);
             self.replaced.push((seat, replaced));

@@ -62,7 +62,7 @@ impl Worker {
                 self.reasons.push(Reason::of(&error));
                 let mapped = std::mem::replace(&mut served.model, Arc::clone(&copy));
                 let prepared = self.prepare(&copy);
-                let is_switched = prepared.and_then(|prepared| self.switch(&copy, prepared)).is_ok();
+                let is_switched = prepared.and_then(|prepared| self.switch(&copy, current.digest, prepared)).is_ok();
                 self.retired.push(mapped);
                 if is_switched {
                     return None;

@@ -1,0 +1,213 @@
+//! The calls of a request thread. They allocate nothing, lock nothing, make no system call and never wait.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::clock::now_unix_ms;
+use super::decide::Allowance;
+use super::ids::{PredictionId, short_sample_place};
+use super::raw::{Facts, put_detail, put_event, put_prediction};
+use super::ring::{NotPushed, Producer, Ring};
+use super::served::{DropReason, Event, Recorded, Served, Source};
+use super::shared::Shared;
+use crate::error::Error;
+use crate::request::{CandidateStatus, RequestLayout};
+use crate::score::{LoggedRequest, Request, RowCopier};
+
+/// Records the predictions of one scorer, or events, for a [`ServingLog`](super::ServingLog). For one thread at a time.
+///
+/// When it is dropped, what it recorded is still written. When its log is dropped, it records nothing any more.
+#[derive(Debug)]
+pub struct LogRing {
+    /// Copies the requests of the scorer; nothing for events.
+    copier: Option<Arc<RowCopier>>,
+    recorder: Recorder,
+}
+
+/// What all records of a ring go through.
+#[derive(Debug)]
+struct Recorder {
+    shared: Arc<Shared>,
+    producer: Producer,
+    allowance: Allowance,
+    opened: Instant,
+    /// The hash of the request whose details were recorded last.
+    detailed: Option<PredictionId>,
+}
+
+impl LogRing {
+    pub(super) fn new(shared: Arc<Shared>, producer: Producer, copier: Option<Arc<RowCopier>>) -> Self {
+        let allowance = Allowance::new(shared.options.fallbacks_per_second);
+        let recorder = Recorder { shared, producer, allowance, opened: Instant::now(), detailed: None };
+        Self { copier, recorder }
+    }
+
+    /// Records that candidate `candidate` of `request` was used, after the predict that scored it and before the
+    /// request is cleared. If the request is in the sample of details, the first such call also records its details.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::RecordInvalid`] for what cannot be recorded, such as a candidate without an answer, and
+    /// [`Error::InvalidArgument`] for a request of another layout. Such a record is counted as dropped. A record that
+    /// is dropped for another reason is no error: see [`Recorded`].
+    pub fn record(&mut self, request: &mut Request, candidate: usize, served: &Served<'_>) -> Result<Recorded, Error> {
+        let checked = match &self.copier {
+            Some(copier) => request.check_layout(copier.layout()),
+            None => Err(Error::RecordInvalid { what: "the ring of a scorer: this one is for events" }),
+        };
+        if let Err(error) = checked {
+            self.recorder.invalid();
+            return Err(error);
+        }
+        // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
+        // mutably.
+        unsafe { self.record_block(request.block_address(), candidate, served) }
+    }
+
+    /// Records a prediction like [`LogRing::record`], from a request in raw memory. C and the JVM use this call.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`LogRing::record`], and for a block like [`Scorer::predict_block`](crate::Scorer::predict_block).
+    ///
+    /// # Safety
+    ///
+    /// The caller must keep the promises of [`Scorer::predict_block`](crate::Scorer::predict_block), for the layout of
+    /// the ring's scorer.
+    pub unsafe fn record_block(
+        &mut self,
+        block: *mut u8,
+        candidate: usize,
+        served: &Served<'_>,
+    ) -> Result<Recorded, Error> {
+        let outcome = match &self.copier {
+            Some(copier) => {
+                // SAFETY: the caller's promise.
+                let request = unsafe { copier.request(block) };
+                self.recorder.record(copier.layout(), request, candidate, served)
+            }
+            None => Err(Error::RecordInvalid { what: "the ring of a scorer: this one is for events" }),
+        };
+        if outcome.is_err() {
+            self.recorder.invalid();
+        }
+        outcome
+    }
+
+    /// Records something that happened to a prediction. Any ring takes events.
+    ///
+    /// # Errors
+    ///
+    /// None now; later versions may refuse what cannot be meant.
+    pub fn event(&mut self, event: &Event) -> Result<Recorded, Error> {
+        let at_unix_ms = event.at_unix_ms.unwrap_or_else(now_unix_ms);
+        Ok(self.recorder.queue(false, |words, sequence| {
+            put_event(words, (sequence, at_unix_ms), &event.prediction_id, event.kind as u8, event.money)
+        }))
+    }
+}
+
+impl Recorder {
+    fn record(
+        &mut self,
+        layout: &RequestLayout,
+        request: Result<LoggedRequest<'_>, Error>,
+        candidate: usize,
+        served: &Served<'_>,
+    ) -> Result<Recorded, Error> {
+        let invalid = |what| Err(Error::RecordInvalid { what });
+        served.check()?;
+        if served.model >= layout.model_count() {
+            return invalid("one of the models of the scorer");
+        }
+        // A request that predict refuses cannot be read here either, but the server has served something.
+        let request = match request {
+            Err(error) if served.source != Source::Refused => return Err(error),
+            request => request.ok(),
+        };
+        let request = request.as_ref();
+        let is_answered = request.is_some_and(LoggedRequest::is_answered);
+        let count = request.map_or(0, LoggedRequest::candidate_count);
+        let is_unscored = served.source != Source::Model && !is_answered;
+        if candidate >= count && !(is_unscored && candidate < layout.capacity().candidates) {
+            return invalid("a candidate of the request");
+        }
+        let answer = request.and_then(|request| request.answer(served.model, candidate));
+        let is_scored = answer.is_some_and(|answer| answer.status == CandidateStatus::Scored.number());
+        if served.source == Source::Model && !is_scored {
+            return invalid("a candidate that the model scored, or another source");
+        }
+        if is_scored && matches!(served.source, Source::Late | Source::Refused) {
+            return invalid("the model as the source of a candidate that it scored");
+        }
+        if is_scored && served.own_probability.is_some() {
+            return invalid("no probability of the server's own for a candidate that was scored");
+        }
+        let options = &self.shared.options;
+        let place = short_sample_place(options.salt, served.request_id.as_bytes());
+        let is_detailed = place < options.details_per_million && is_answered;
+        if place >= options.predictions_per_million && !is_detailed {
+            self.ring().asked.sampled_out();
+            return Ok(Recorded::SampledOut);
+        }
+        // Texts and counts were checked; no request has more candidates than a u32 holds.
+        let [candidate, count] = [candidate, count].map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        let at_unix_ms = served.at_unix_ms.unwrap_or_else(now_unix_ms);
+        let mut facts = Facts::new(served, 0, at_unix_ms, candidate, count);
+        if let Some(answer) = &answer {
+            facts.answered(answer);
+        }
+        let request_id = served.request_id.as_bytes();
+        let mut recorded = Recorded::SampledOut;
+        if place < options.predictions_per_million {
+            let texts = [served.request_id, served.impression, served.experiment, served.arm].map(str::as_bytes);
+            let is_limited = served.source != Source::Model;
+            recorded = self.queue(is_limited, |words, sequence| {
+                facts.sequence = sequence;
+                put_prediction(words, &facts, texts, request)
+            });
+        } else {
+            self.ring().asked.sampled_out();
+        }
+        if let Some(request) = request.filter(|_| is_detailed) {
+            // Two requests with one id in a row are two predictions of one request.
+            let this = PredictionId::of_checked(request_id, &[], 0);
+            if self.detailed.replace(this) != Some(this) {
+                self.queue(false, |words, sequence| {
+                    facts.sequence = sequence;
+                    put_detail(words, &facts, request_id, request)
+                });
+            }
+        }
+        Ok(recorded)
+    }
+
+    /// Gives a record its sequence number, and lets `put` write it into the ring.
+    fn queue(&mut self, is_limited: bool, mut put: impl FnMut(&mut [u64], u64) -> Result<usize, usize>) -> Recorded {
+        let sequence = self.ring().asked.take_sequence();
+        let reason = if !self.shared.is_open() {
+            DropReason::Closed
+        } else if is_limited && !self.allowance.take(self.opened.elapsed()) {
+            DropReason::RateLimited
+        } else {
+            match self.producer.push(|words| put(words, sequence)) {
+                Ok(()) => return Recorded::Queued,
+                Err(NotPushed::Full) => DropReason::RingFull,
+                Err(NotPushed::TooLarge) => DropReason::TooLarge,
+            }
+        };
+        self.ring().asked.dropped(reason);
+        Recorded::Dropped(reason)
+    }
+
+    /// Counts a record that cannot be made.
+    #[cold]
+    fn invalid(&self) {
+        self.ring().asked.take_sequence();
+        self.ring().asked.dropped(DropReason::Invalid);
+    }
+
+    fn ring(&self) -> &Ring {
+        self.producer.ring()
+    }
+}
