@@ -184,8 +184,8 @@ fn is_namable(name: &str) -> bool {
 fn is_one_per_row(facts: &ColumnFacts, row_count: u64) -> bool {
     let distinct_share = facts.distinct_count as f64 / row_count.max(1) as f64;
     let is_quantity = facts.number_count > facts.integer_count || names_a_quantity(&facts.name);
-    let may_be_key = !facts.has_lists() && !(is_quantity && number(facts).is_some());
-    may_be_key && facts.value_count >= MIN_VALUES && distinct_share >= OF_ROWS
+    let is_no_key = facts.has_lists() || (is_quantity && number(facts).is_some());
+    !is_no_key && facts.value_count >= MIN_VALUES && distinct_share >= OF_ROWS
 }
 
 /// Whether nearly all values are integers that are times after 2000 in seconds or a smaller unit, in a column with such a

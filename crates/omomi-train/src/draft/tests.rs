@@ -290,7 +290,7 @@ fn columns_that_no_field_can_read_are_left_out() {
     let other_bytes = rows.clone().map(|row| Some([0xff, 0xfe, (row % 9) as u8]));
     let decimals = Decimal128Array::from_iter_values(rows.clone().map(|row| i128::from(row % 9) * 100));
     let clicks = rows.clone().map(|row| i64::from(is_clicked(u64::from(row))));
-    let whole = |row: u32| (row % 3 > 0).then_some(f64::from(row % 70));
+    let whole = |row: u32| (!row.is_multiple_of(3)).then_some(f64::from(row % 70));
     let nan = |row: u32| Some(if row.is_multiple_of(3) { f64::NAN } else { f64::from(row % 70) });
     let columns: Vec<(&str, ArrayRef, &str)> = vec![
         ("clicked", Arc::new(clicks.collect::<Int64Array>()), ""),
@@ -366,6 +366,25 @@ fn columns_that_only_some_files_have_or_that_have_no_name_are_left_out() {
 }
 
 #[test]
+fn rows_that_may_be_bad_cost_no_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log.csv");
+    let mut log = b"clicked,site,name\n".to_vec();
+    for row in 0..500_u64 {
+        log.extend(format!("{},{},", u8::from(is_clicked(row)), row % 5).into_bytes());
+        log.extend(if row % 200 == 7 { b"\xff\n" } else { b"a\n" as &[u8] });
+        log.extend(format!("{},{},b\n", u8::from(is_clicked(row + 1)), row % 5).into_bytes());
+    }
+    std::fs::write(&path, log).unwrap();
+    for (max_bad_rows, has_name) in [(2, false), (3, true)] {
+        let options = DraftOptions::new([path.display().to_string()], "clicked");
+        let options = options.with(|it| it.read.max_bad_rows = max_bad_rows);
+        let draft = draft_contract(&options, &mut |_| ()).unwrap();
+        assert_eq!(draft.text.contains("name = \"name\""), has_name, "{}", draft.text);
+    }
+}
+
+#[test]
 fn fields_over_the_limit_are_comments() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.csv");
@@ -434,11 +453,11 @@ const KINDS: [fn(u64) -> Vec<u8>; 28] = [
 fn write_messy(folder: &Path, format: usize, columns: &[Vec<(usize, u32)>], row_count: u64) -> std::path::PathBuf {
     let cell = |row: u64, column: usize| {
         let hash = |salt: u64| xxhash_rust::xxh3::xxh3_64_with_seed(&row.to_le_bytes(), column as u64 * 2 + salt);
-        let total: u32 = columns[column].iter().map(|(_, weight)| weight).sum();
-        let mut place = (hash(0) % u64::from(total)) as u32;
+        let total: u64 = columns[column].iter().map(|(_, weight)| u64::from(*weight)).sum();
+        let mut place = hash(0) % total;
         let kind = columns[column].iter().find(|(_, weight)| {
-            let is_here = place < *weight;
-            place = place.saturating_sub(*weight);
+            let is_here = place < u64::from(*weight);
+            place = place.saturating_sub(u64::from(*weight));
             is_here
         });
         KINDS[kind.unwrap_or(&columns[column][0]).0](hash(1) >> 1)

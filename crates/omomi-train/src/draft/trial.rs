@@ -11,8 +11,9 @@ pub(super) struct Fault {
     pub(super) reason: String,
 }
 
-/// Reads about `row_count` rows with the contract `text`, and returns the first faults of its fields. Bad rows that are
-/// in no single column are left to the survey, which allows only so many.
+/// Reads about `row_count` rows with the contract `text`, and returns the first faults of its fields. There are none if
+/// no more rows are bad than the options allow, as in training. Bad rows that are in no single column are left to the
+/// survey, which allows only so many.
 pub(super) fn faults(text: &str, options: &DraftOptions, row_count: u64) -> Result<Vec<Fault>, LogError> {
     // A draft without a field reads nothing.
     let Ok(contract) = crate::toml::parse_contract(text) else { return Ok(Vec::new()) };
@@ -22,13 +23,19 @@ pub(super) fn faults(text: &str, options: &DraftOptions, row_count: u64) -> Resu
         Ok(reader) => reader,
         Err(error) => return fault_of(&error).map(|fault| vec![fault]).ok_or(error),
     };
-    // The list of bad rows has an end, and the fields at fault so far are enough for a next try.
-    while reader.rows_read() < row_count && reader.bad_rows().len() < BadRow::MAX_LISTED {
+    while reader.rows_read() < row_count {
+        // The list of bad rows has an end, and the fields at fault so far are enough for a next try.
+        if reader.bad_rows().len() >= BadRow::MAX_LISTED && reader.bad_row_count() > options.read.max_bad_rows {
+            break;
+        }
         match reader.next_batch() {
             Ok(Some(_)) => {}
             Ok(None) => break,
             Err(error) => return fault_of(&error).map(|fault| vec![fault]).ok_or(error),
         }
+    }
+    if reader.bad_row_count() <= options.read.max_bad_rows {
+        return Ok(Vec::new());
     }
     Ok(reader.bad_rows().iter().filter_map(fault_of_row).collect())
 }
