@@ -80,9 +80,11 @@ fn print_columns(draft: &Draft) {
                     GuessedKind::Text => "text",
                     GuessedKind::Number { .. } => "number",
                 };
-                format!("{}, {kind}{}", field.side.word(), if field.many { ", many" } else { "" })
+                let many = if field.many { ", many" } else { "" };
+                let limit = if field.over_limit { ", commented out: too many fields of this side" } else { "" };
+                format!("{}, {kind}{many}{limit}", field.side.word())
             }
-            Guess::Left(suspicion) => format!("left out: {suspicion}"),
+            Guess::Left(suspicion) => one_line(&format!("left out: {suspicion}")),
         };
         table.add_row([one_line(&facts.name), grouped(facts.distinct_count), format!("{missing:.1} %"), field]);
     }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use omomi::contract::Side;
 
-use super::ColumnFacts;
+use super::survey::TextCounts;
+use super::{ColumnFacts, MAX_COLUMN_LEN_BYTES};
+use crate::log::is_usual_missing;
 use crate::readable::grouped;
 
 /// Share of the label's entropy from which a column is suspected to be known only after the click.
@@ -13,14 +15,19 @@ const LEAK: f64 = 0.5;
 const OF_ROWS: f64 = 0.95;
 /// Fewest values for a suspicion.
 const MIN_VALUES: u64 = 100;
-/// Share of the values of one type from which the column is of that type. The rest are bad rows, or mean missing.
+/// Share of the values of one type from which the column is of that type. The rest mean missing, if all of them can be
+/// named.
 const NEARLY_ALL: f64 = 0.99;
+/// Share of the cells that are lists from which a CSV column is one of lists.
+const MOST: f64 = 0.5;
 /// Number of different integers from which a column may be a quantity.
 const MIN_QUANTITIES: u64 = 20;
 /// Bounds of a range are rounded outward to this many significant digits.
 const RANGE_DIGITS: i32 = 2;
 /// Ratio of the highest to the lowest number from which buckets are powers of 2.
 const WIDE: f64 = 1_000.0;
+/// Number of odd texts that a comment quotes.
+const MAX_QUOTED: usize = 3;
 
 /// What a draft makes of a column.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +49,12 @@ pub struct GuessedField {
     pub kind: GuessedKind,
     /// Whether a row may have several categories.
     pub many: bool,
+    /// All texts that mean a missing value, if the column cannot be read without a list of them.
+    pub missing: Vec<String>,
+    /// What the guess about the type did not follow, for a comment: values of another type.
+    pub note: Option<String>,
+    /// Whether its side has too many fields before it, so that the draft has it as a comment only.
+    pub over_limit: bool,
 }
 
 /// The type of a field as it is guessed.
@@ -61,7 +74,7 @@ pub enum GuessedKind {
 }
 
 /// Why a column is no field of a draft.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Suspicion {
     /// No row has a value.
@@ -77,6 +90,13 @@ pub enum Suspicion {
     OneValuePerRow,
     /// It holds the time of the impression, or another time.
     Time,
+    /// A contract cannot name the column.
+    Unnamable,
+    /// No field can read all of its values.
+    Unreadable {
+        /// The first value that cannot be read, or what else is wrong.
+        reason: String,
+    },
 }
 
 impl fmt::Display for Suspicion {
@@ -94,6 +114,11 @@ impl fmt::Display for Suspicion {
             Self::Time => {
                 formatter.write_str("it holds times: give it to --time-column, or make it an hour of the day")
             }
+            Self::Unnamable => write!(
+                formatter,
+                "a contract names columns with 1 to {MAX_COLUMN_LEN_BYTES} bytes of printable text: rename it in the logs"
+            ),
+            Self::Unreadable { reason } => write!(formatter, "no field can read all of its values: {reason}"),
         }
     }
 }
@@ -109,51 +134,139 @@ pub(super) fn guess(facts: &ColumnFacts, row_count: u64) -> Guess {
         () if has_times => Some(Suspicion::Time),
         () if facts.explained >= LEAK && values >= MIN_VALUES => Some(Suspicion::Leak { explained: facts.explained }),
         () if is_one_per_row(facts, row_count) => Some(Suspicion::OneValuePerRow),
+        () if !is_namable(&facts.name) => Some(Suspicion::Unnamable),
         () => None,
     };
     if let Some(suspicion) = suspicion {
         return Guess::Left(suspicion);
     }
     let side = side_of(&facts.name);
-    let many = facts.is_list || (share(facts.separated_count) > 0.05 && share(facts.number_count) < 0.5);
+    let is_separated = !facts.has_lists() && share(facts.separated_count) > 0.05 && share(facts.number_count) < 0.5;
+    let typed = if is_separated { Typed::plain(GuessedKind::Text) } else { typed(facts) };
     Guess::Field(GuessedField {
         side: side.unwrap_or(Side::Context),
         side_by_name: side.is_some(),
-        kind: if many && !facts.is_list { GuessedKind::Text } else { kind_of(facts) },
-        many,
+        kind: typed.kind,
+        many: facts.has_lists() || is_separated,
+        missing: typed.missing,
+        note: typed.note,
+        over_limit: false,
     })
+}
+
+/// Makes the next best guess about a column whose guess `field` cannot read the logs, for this `reason`.
+pub(super) fn second_guess(facts: &ColumnFacts, field: &GuessedField, reason: String) -> Guess {
+    let next = |kind, many| {
+        Guess::Field(GuessedField { kind, many, missing: Vec::new(), note: Some(reason.clone()), ..field.clone() })
+    };
+    match field.kind {
+        GuessedKind::Text if field.many && !facts.is_list => next(GuessedKind::Text, false),
+        GuessedKind::Text => Guess::Left(Suspicion::Unreadable { reason }),
+        GuessedKind::Id if !field.many && facts.not_numbers.count == 0 => {
+            next(number(facts).unwrap_or(GuessedKind::Text), false)
+        }
+        GuessedKind::Id | GuessedKind::Number { .. } => next(GuessedKind::Text, field.many),
+    }
+}
+
+impl ColumnFacts {
+    /// Whether the rows have lists, of a type of its own or as JSON in most cells of CSV.
+    pub(super) fn has_lists(&self) -> bool {
+        self.is_list || self.list_count as f64 > MOST * self.cell_count as f64
+    }
+}
+
+fn is_namable(name: &str) -> bool {
+    (1..=MAX_COLUMN_LEN_BYTES).contains(&name.len()) && omomi::printable::printable(name, usize::MAX) == name
 }
 
 /// Whether the column names rows. A quantity may well be different in each row, such as a price.
 fn is_one_per_row(facts: &ColumnFacts, row_count: u64) -> bool {
     let distinct_share = facts.distinct_count as f64 / row_count.max(1) as f64;
-    let is_fraction = facts.number_count > facts.integer_count;
-    !facts.is_list && !is_fraction && facts.value_count >= MIN_VALUES && distinct_share >= OF_ROWS
+    let is_quantity = facts.number_count > facts.integer_count || names_a_quantity(&facts.name);
+    let is_no_key = facts.has_lists() || (is_quantity && number(facts).is_some());
+    !is_no_key && facts.value_count >= MIN_VALUES && distinct_share >= OF_ROWS
 }
 
-/// Whether all values are integers that are times after 2000 in seconds or a smaller unit, in a column with such a
+/// Whether nearly all values are integers that are times after 2000 in seconds or a smaller unit, in a column with such a
 /// name.
 fn is_clock(facts: &ColumnFacts) -> bool {
     let named = words_of(&facts.name).iter().any(|word| ["time", "timestamp", "ts", "datetime", "date"].contains(word));
     let [low, high] = facts.range;
     let is_in = |from: f64, to: f64| low >= from && high < to;
     let seconds = [1.0, 1e3, 1e6, 1e9].iter().any(|unit| is_in(946_684_800.0 * unit, 4_102_444_800.0 * unit));
-    named && facts.integer_count == facts.value_count && (seconds || is_in(20_000_101.0, 21_000_101.0))
+    let is_whole = facts.integer_count as f64 >= NEARLY_ALL * facts.value_count as f64;
+    named && is_whole && (seconds || is_in(20_000_101.0, 21_000_101.0))
 }
 
-fn kind_of(facts: &ColumnFacts) -> GuessedKind {
-    let share = |count: u64| count as f64 / facts.value_count.max(1) as f64;
-    if share(facts.number_count) < NEARLY_ALL {
-        return GuessedKind::Text;
+/// A type, and what it takes to read all values as such.
+struct Typed {
+    kind: GuessedKind,
+    missing: Vec<String>,
+    note: Option<String>,
+}
+
+impl Typed {
+    fn plain(kind: GuessedKind) -> Self {
+        Self { kind, missing: Vec::new(), note: None }
     }
-    let is_whole = share(facts.integer_count) >= NEARLY_ALL;
+}
+
+fn typed(facts: &ColumnFacts) -> Typed {
+    // Texts that other tools write for a missing value are no values of this column, however many there are.
+    let share =
+        |count: u64, odd: &TextCounts| count as f64 / (facts.value_count - usual_missing_count(odd)).max(1) as f64;
+    let is_whole = facts.integer_count > 0
+        && facts.number_count == facts.integer_count
+        && share(facts.integer_count, &facts.not_ids) >= NEARLY_ALL;
+    let is_number =
+        facts.number_count > 0 && share(facts.number_count + facts.not_finite_count, &facts.not_numbers) >= NEARLY_ALL;
+    let text = |note| Typed { note, ..Typed::plain(GuessedKind::Text) };
+    if facts.has_lists() {
+        let are_ids = is_whole && facts.not_ids.count == 0;
+        return if are_ids { Typed::plain(GuessedKind::Id) } else { text(None) };
+    }
+    if facts.long_integer_count > 0 {
+        return text(Some(format!("{} values are integers of more than 64 bits", grouped(facts.long_integer_count))));
+    }
     let is_quantity = names_a_quantity(&facts.name) && facts.distinct_count >= MIN_QUANTITIES;
-    if facts.is_list || (is_whole && !is_quantity) {
-        return GuessedKind::Id;
+    let quantity = number(facts).filter(|_| is_number && (is_quantity || !is_whole));
+    let (kind, odd, name) = match quantity {
+        Some(kind) => (kind, &facts.not_numbers, "numbers"),
+        None if is_whole => (GuessedKind::Id, &facts.not_ids, "integers"),
+        // Where nearly no value is a number, that some are tells nothing.
+        None if !is_number && share(facts.number_count, &facts.not_numbers) < MOST => return text(None),
+        None => return text(odd_note(&facts.not_numbers, facts, "numbers")),
+    };
+    if odd.count == 0 {
+        return Typed::plain(kind);
     }
+    let note = odd_note(odd, facts, name);
+    if odd.others > 0 {
+        return text(note);
+    }
+    // A list replaces the texts that are read as missing without one.
+    let listed = odd.texts.iter().chain(&facts.missing_texts.texts).map(|(text, _)| text.clone());
+    Typed { kind, missing: listed.collect(), note }
+}
+
+fn usual_missing_count(odd: &TextCounts) -> u64 {
+    let usual = odd.texts.iter().filter(|(text, _)| text.is_empty() || is_usual_missing(text));
+    usual.map(|(_, count)| count).sum()
+}
+
+fn odd_note(odd: &TextCounts, facts: &ColumnFacts, name: &str) -> Option<String> {
+    let quoted: Vec<String> = odd.texts.iter().take(MAX_QUOTED).map(|(text, _)| super::write::example(text)).collect();
+    let more = if odd.texts.len() > MAX_QUOTED || odd.others > 0 { ", ..." } else { "" };
+    let (count, values) = (grouped(odd.count), grouped(facts.value_count));
+    (!quoted.is_empty()).then(|| format!("{count} of {values} values are no {name}: {}{more}", quoted.join(", ")))
+}
+
+/// The range and buckets of a quantity. `None` if there are no two different numbers: then it has no buckets.
+fn number(facts: &ColumnFacts) -> Option<GuessedKind> {
     let [low, high] = facts.range;
     let range = [outward(low, false), outward(high, true)];
-    GuessedKind::Number { range, log2: low >= 0.0 && high / low.max(1.0) >= WIDE }
+    (low < high).then_some(GuessedKind::Number { range, log2: low >= 0.0 && high / low.max(1.0) >= WIDE })
 }
 
 /// Rounds to two significant digits, away from the values in between.
@@ -162,9 +275,12 @@ fn outward(bound: f64, up: bool) -> f64 {
         return 0.0;
     }
     let step = 10_f64.powf(bound.abs().log10().floor() + 1.0 - f64::from(RANGE_DIGITS));
+    let is_outward = |rounded: &f64| rounded.is_finite() && if up { *rounded >= bound } else { *rounded <= bound };
     let rounded = if up { (bound / step).ceil() * step } else { (bound / step).floor() * step };
     // The step is a power of ten that a double may miss in its last digit.
-    format!("{rounded:.*e}", usize::try_from(RANGE_DIGITS).unwrap_or(0)).parse().unwrap_or(rounded)
+    let parsed = format!("{rounded:.*e}", usize::try_from(RANGE_DIGITS).unwrap_or(0)).parse();
+    // At either end of the doubles, there is no rounder number.
+    parsed.ok().filter(is_outward).unwrap_or(bound)
 }
 
 /// The words of a name: `adSlotId` and `ad_slot_id` have `ad`, `slot` and `id`.
@@ -261,6 +377,11 @@ pub(super) fn facts_line(facts: &ColumnFacts, row_count: u64) -> String {
     let mut line = format!("{} different values", grouped(facts.distinct_count));
     if facts.missing_count > 0 {
         line.push_str(&format!(", {} % missing", crate::readable::significant(missing, 2)));
+        let texts: Vec<String> =
+            facts.missing_texts.texts.iter().take(MAX_QUOTED).map(|(text, _)| super::write::example(text)).collect();
+        if !texts.is_empty() {
+            line.push_str(&format!(" (also written {})", texts.join(", ")));
+        }
     }
     if !examples.is_empty() {
         line.push_str(&format!(", such as {}", examples.join(", ")));

@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::DraftError;
+use super::{DraftError, MAX_READING_TEXT_LEN_BYTES};
 use crate::evaluate::{entropy, whole};
+use crate::log::{is_guessed_missing, text_id};
 
 /// Most categories of a column that are counted one by one.
 const MAX_COUNTED: usize = 1 << 16;
@@ -22,11 +23,41 @@ const PRIOR_ROWS: f64 = 10.0;
 /// Most texts of a label that an error lists.
 const MAX_LABELS: usize = 4;
 
+/// Most different texts of a column that its type cannot read and that are counted one by one.
+const MAX_ODD_TEXTS: usize = 16;
+
 /// A value of a column in a row.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Value<'a> {
     Missing,
+    /// A value of a format with types of its own.
     Text(&'a str),
+    /// A cell of CSV, which is not empty.
+    Cell(&'a str),
+}
+
+/// How often each of a few texts occurs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TextCounts {
+    /// Number of all such values.
+    pub count: u64,
+    /// The first different texts, at most 16, each with its number.
+    pub texts: Vec<(String, u64)>,
+    /// Number of values with other texts.
+    pub others: u64,
+}
+
+impl TextCounts {
+    fn add(&mut self, text: &str) {
+        self.count += 1;
+        if let Some((_, count)) = self.texts.iter_mut().find(|(known, _)| known == text) {
+            *count += 1;
+        } else if self.texts.len() < MAX_ODD_TEXTS && text.len() <= MAX_READING_TEXT_LEN_BYTES && self.others == 0 {
+            self.texts.push((text.to_owned(), 1));
+        } else {
+            self.others += 1;
+        }
+    }
 }
 
 /// What a survey found about one column.
@@ -34,20 +65,34 @@ pub(super) enum Value<'a> {
 pub struct ColumnFacts {
     /// Name of the column.
     pub name: String,
-    /// Whether the rows have lists of values.
+    /// Whether the rows have lists of values, in a format that has lists.
     pub is_list: bool,
     /// Number of rows without a value.
     pub missing_count: u64,
+    /// The texts in CSV that are read as missing, such as `NULL`.
+    pub missing_texts: TextCounts,
+    /// Number of cells that are not missing.
+    pub cell_count: u64,
+    /// Number of CSV cells that are a list in JSON. Their items are the values.
+    pub list_count: u64,
     /// Number of values.
     pub value_count: u64,
     /// Number of different values: exact up to 65,536, otherwise an estimate that is within 5 % nearly always.
     pub distinct_count: u64,
     /// Some values, the most frequent first.
     pub examples: Vec<String>,
-    /// Number of values that are integers without leading zeros, from -2^63 to 2^64 - 1.
+    /// Number of values that are integers without leading zeros, from -2^63 to 2^64 - 1, also as `12.0`.
     pub integer_count: u64,
-    /// Number of values that are numbers, integers included.
+    /// Number of values that are finite numbers, integers included, longer ones excluded.
     pub number_count: u64,
+    /// Number of values that are numbers, but not finite. Training counts them as missing.
+    pub not_finite_count: u64,
+    /// Number of values that are integers of more than 64 bits: names, for a double would round them.
+    pub long_integer_count: u64,
+    /// The values that an `id` field cannot read.
+    pub not_ids: TextCounts,
+    /// The values that a `number` field cannot read.
+    pub not_numbers: TextCounts,
     /// Number of values that are times in words, such as `2026-01-01 00:00:00`.
     pub time_count: u64,
     /// Number of values with the character that separates the values of a list in CSV.
@@ -81,6 +126,8 @@ pub(super) struct Survey {
     row_label: Option<usize>,
     row_count: u64,
     odd_label: Option<String>,
+    /// The character that separates the values of a list in CSV.
+    separator: char,
 }
 
 struct Column {
@@ -101,8 +148,9 @@ struct Column {
 type Cell = [[u32; 2]; 2];
 
 impl Survey {
-    /// Surveys these columns, each with whether it holds lists. `label` is one of them.
-    pub(super) fn new(columns: impl Iterator<Item = (String, bool)>, label: &str) -> Self {
+    /// Surveys these columns, each with whether it holds lists. `label` is one of them. In CSV, `separator` is between
+    /// the values of a list.
+    pub(super) fn new(columns: impl Iterator<Item = (String, bool)>, label: &str, separator: char) -> Self {
         let columns: Vec<Column> = columns.map(|(name, is_list)| Column::new(name, is_list)).collect();
         let label = columns.iter().position(|column| column.facts.name == label).unwrap_or(0);
         Self {
@@ -114,6 +162,7 @@ impl Survey {
             row_label: None,
             row_count: 0,
             odd_label: None,
+            separator,
         }
     }
 
@@ -129,14 +178,36 @@ impl Survey {
 
     pub(super) fn add(&mut self, column: usize, value: Value<'_>) {
         if column == self.label {
-            if let Value::Text(text) = value {
+            if let Value::Text(text) | Value::Cell(text) = value {
                 self.row_label = self.label_of(text);
             }
             return;
         }
+        let (found, separator) = (&mut self.columns[column], self.separator);
         let hash = match value {
             Value::Missing => None,
-            Value::Text(text) => Some(self.columns[column].look_at(text)),
+            Value::Text(text) => {
+                found.facts.cell_count += 1;
+                Some(found.look_at(text))
+            }
+            // What training reads as missing is no value here either.
+            Value::Cell(text) if is_guessed_missing(text) => {
+                found.facts.missing_texts.add(text);
+                None
+            }
+            Value::Cell(text) => {
+                found.facts.cell_count += 1;
+                if let Some(items) = list_items(text, separator) {
+                    found.facts.list_count += 1;
+                    if items.is_empty() {
+                        self.row.push((column, None));
+                    }
+                    self.row.extend(items.iter().map(|item| (column, Some(found.look_at(item)))));
+                    return;
+                }
+                found.facts.separated_count += u64::from(text.contains(separator));
+                Some(found.look_at(text))
+            }
         };
         self.row.push((column, hash));
     }
@@ -183,8 +254,8 @@ impl Survey {
         Ok(Found { columns, row_count: self.row_count, click_count: self.rows_of_label[clicked], label_words })
     }
 
-    /// Tells which of the two labels means a click, and their texts unless these are the usual ones. Of unusual ones,
-    /// the rarer one is taken: a guess.
+    /// Tells which of the two labels means a click, and their texts unless these are the usual ones. If one is usual,
+    /// the other means the opposite. Of two unusual ones, the rarer one is taken: a guess.
     fn clicked_label(&self) -> (usize, Option<[String; 2]>) {
         let usual = |text: &str| match text {
             "0" | "0.0" | "false" | "False" | "FALSE" | "f" => Some(false),
@@ -194,8 +265,12 @@ impl Survey {
         match [usual(&self.labels[0]), usual(&self.labels[1])] {
             [Some(false), Some(true)] => (1, None),
             [Some(true), Some(false)] => (0, None),
-            _ => {
-                let clicked = usize::from(self.rows_of_label[1] <= self.rows_of_label[0]);
+            usual => {
+                let clicked = match usual {
+                    [Some(true), None] | [None, Some(false)] => 0,
+                    [Some(false), None] | [None, Some(true)] => 1,
+                    _ => usize::from(self.rows_of_label[1] <= self.rows_of_label[0]),
+                };
                 (clicked, Some([self.labels[1 - clicked].clone(), self.labels[clicked].clone()]))
             }
         }
@@ -208,11 +283,18 @@ impl Column {
             name,
             is_list,
             missing_count: 0,
+            missing_texts: TextCounts::default(),
+            cell_count: 0,
+            list_count: 0,
             value_count: 0,
             distinct_count: 0,
             examples: Vec::new(),
             integer_count: 0,
             number_count: 0,
+            not_finite_count: 0,
+            long_integer_count: 0,
+            not_ids: TextCounts::default(),
+            not_numbers: TextCounts::default(),
             time_count: 0,
             separated_count: 0,
             range: [f64::INFINITY, f64::NEG_INFINITY],
@@ -234,14 +316,24 @@ impl Column {
     fn look_at(&mut self, text: &str) -> u64 {
         let facts = &mut self.facts;
         facts.value_count += 1;
-        facts.separated_count += u64::from(text.contains('|'));
         self.magnitude = None;
         let digits = text.strip_prefix('-').unwrap_or(text);
         let has_leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
-        let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && !has_leading_zero);
-        if let Some(number) = number {
+        let is_id = text_id(text).is_some();
+        if !is_id {
+            facts.not_ids.add(text);
+        }
+        let is_long_integer = !is_id && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+        facts.long_integer_count += u64::from(is_long_integer);
+        let number = text.parse::<f64>().ok();
+        match number {
+            None => facts.not_numbers.add(text),
+            Some(number) => facts.not_finite_count += u64::from(!number.is_finite()),
+        }
+        let is_number = |number: &f64| number.is_finite() && !has_leading_zero && !is_long_integer;
+        if let Some(number) = number.filter(is_number) {
             facts.number_count += 1;
-            facts.integer_count += u64::from(text.parse::<i64>().is_ok() || text.parse::<u64>().is_ok());
+            facts.integer_count += u64::from(is_id);
             facts.range = [facts.range[0].min(number), facts.range[1].max(number)];
             // The sign, the exponent, and two bits after the point.
             self.magnitude = Some(number.to_bits() >> 50);
@@ -326,6 +418,22 @@ fn explained<'a>(cells: impl Iterator<Item = &'a Cell> + Clone, clicked: usize, 
         }
     }
     if row_count == 0.0 || base == 0.0 { 0.0 } else { (1.0 - loss / row_count / base).clamp(0.0, 1.0) }
+}
+
+/// The items of a CSV cell that training reads as a list in JSON, as texts. `None` for another cell, and for a list of
+/// items that no field can read.
+fn list_items(cell: &str, separator: char) -> Option<Vec<String>> {
+    if !cell.starts_with('[') || !cell.ends_with(']') || cell.contains(separator) {
+        return None;
+    }
+    let items: Vec<serde_json::Value> = serde_json::from_str(cell).ok()?;
+    let text = |item: serde_json::Value| match item {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Bool(value) => Some(value.to_string()),
+        serde_json::Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
+        _ => None,
+    };
+    items.into_iter().filter(|item| !item.is_null()).map(text).collect()
 }
 
 /// Shortens a text to an example.

@@ -2,14 +2,16 @@
 
 use std::collections::HashSet;
 
-use omomi::contract::Side;
+use omomi::contract::{MAX_FIELDS_PER_SIDE, MAX_NAME_LEN_BYTES, Side};
 
-use super::guess::{GuessedKind, facts_line};
+use super::guess::{GuessedField, GuessedKind, facts_line};
 use super::{ColumnFacts, Guess};
 use crate::readable::grouped;
 
-/// Longest name of a field, in bytes.
-const MAX_NAME_LEN: usize = 64;
+/// Longest example that a comment quotes, in bytes.
+const MAX_EXAMPLE_LEN: usize = 60;
+/// Longest reason in a comment, in bytes.
+const MAX_REASON_LEN: usize = 400;
 
 /// The label of a draft.
 pub(super) struct Label<'a> {
@@ -18,14 +20,24 @@ pub(super) struct Label<'a> {
     pub(super) words: Option<[String; 2]>,
 }
 
-/// Returns the text of a `contract.toml`. `others` are columns that no field can read.
+/// What is written where only people, or the logs, know the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blanks {
+    /// Empty meanings and units, and the number of quantiles.
+    Open,
+    /// Any words, and any edge: such a contract can read logs.
+    Filled,
+}
+
+/// Returns the text of a `contract.toml`. `others` are columns that no field can read, each with the reason.
 pub(super) fn contract(
     label: &Label<'_>,
     columns: &[(ColumnFacts, Guess)],
-    others: &[&str],
-    row_count: u64,
-    click_count: u64,
+    others: &[(String, String)],
+    counts: [u64; 2],
+    blanks: Blanks,
 ) -> String {
+    let [row_count, click_count] = counts;
     let (rows, clicks) = (grouped(row_count), grouped(click_count));
     let rate = crate::readable::significant(100.0 * click_count as f64 / row_count as f64, 3);
     let mut text = format!(
@@ -44,7 +56,7 @@ pub(super) fn contract(
     }
     if let Some([not_clicked, clicked]) = &label.words {
         reading.push_str(&format!(
-            "clicked = [{}]                          # guess: the rarer of the two\nnot_clicked = [{}]\n",
+            "clicked = [{}]                          # guess: look which of the two is a click\nnot_clicked = [{}]\n",
             quoted(clicked),
             quoted(not_clicked)
         ));
@@ -53,56 +65,99 @@ pub(super) fn contract(
         text.push_str(&format!("\n[reading]\n{reading}"));
     }
     let mut names = HashSet::from([label_name]);
+    let mut surplus = String::new();
     for (facts, guess) in columns {
         let Guess::Field(field) = guess else { continue };
         let name = name_of(&facts.name, &names);
         names.insert(name.clone());
-        text.push_str(&format!("\n# {}\n[[field]]\nname = {}\n", facts_line(facts, row_count), quoted(&name)));
-        if name != facts.name {
-            text.push_str(&format!("column = {}\n", quoted(&facts.name)));
+        let block = field_block(facts, field, &name, row_count, blanks);
+        if field.over_limit {
+            let lines = block.lines().map(|line| format!("# {line}").trim_end().to_owned() + "\n");
+            surplus.extend(lines);
+        } else {
+            text.push_str(&block);
         }
-        let (side, why) = match (field.side, field.side_by_name) {
-            (Side::Candidate, _) => ("candidate", "guess by the name: context | candidate"),
-            (Side::Context, true) => ("context", "guess by the name: context | candidate"),
-            (Side::Context, false) => ("context", "guess, the name says nothing: context | candidate"),
-        };
-        text.push_str(&with_comment(&format!("side = \"{side}\""), why));
-        match field.kind {
-            GuessedKind::Id => text.push_str("type = \"id\"\n"),
-            GuessedKind::Text => text.push_str("type = \"text\"\n"),
-            GuessedKind::Number { range: [low, high], log2 } => {
-                text.push_str(&with_comment("type = \"number\"", "guess: a quantity; \"id\" if the values are names"));
-                text.push_str("unit = \"\"\n");
-                text.push_str(&with_comment(
-                    &format!("range = [{low:?}, {high:?}]"),
-                    "guess: the values found, rounded; values outside count as missing",
-                ));
-                let buckets = if log2 { "{ log2 = true }" } else { "{ quantiles = 16 }" };
-                let next = if log2 { "guess: a wide range" } else { "guess; omomi contract quantiles finds the edges" };
-                text.push_str(&with_comment(&format!("buckets = {buckets}"), next));
-            }
-        }
-        if field.many {
-            let why = if facts.is_list { "each row has a list" } else { "guess: values have the separator |" };
-            text.push_str(&with_comment("many = true", why));
-        }
-        text.push_str("meaning = \"\"\n");
+    }
+    if !surplus.is_empty() {
+        text.push_str(&format!(
+            "\n# A contract has at most {MAX_FIELDS_PER_SIDE} fields of each side. The following ones are over that \
+             limit.\n# To use one of them, take out the marks before its lines, and delete another field.\n{surplus}"
+        ));
     }
     let left: Vec<String> = columns
         .iter()
         .filter_map(|(facts, guess)| match guess {
             Guess::Left(suspicion) => {
+                let reason = omomi::printable::printable(&suspicion.to_string(), MAX_REASON_LEN);
                 let facts_line = facts_line(facts, row_count);
-                Some(format!("#   {}: {suspicion}\n#     {facts_line}\n", one_line(&facts.name)))
+                Some(format!("#   {}: {reason}\n#     {facts_line}\n", one_line(&facts.name)))
             }
             Guess::Field(_) => None,
         })
-        .chain(others.iter().map(|name| format!("#   {}: no field can read its values\n", one_line(name))))
+        .chain(others.iter().map(|(name, reason)| {
+            let reason = omomi::printable::printable(reason, MAX_REASON_LEN);
+            format!("#   {}: no field can read its values: {reason}\n", one_line(name))
+        }))
         .collect();
     if !left.is_empty() {
         text.push_str(&format!("\n# Left out:\n{}", left.concat()));
     }
     text
+}
+
+fn field_block(facts: &ColumnFacts, field: &GuessedField, name: &str, row_count: u64, blanks: Blanks) -> String {
+    let blank = |word: &str| if blanks == Blanks::Open { "\"\"".to_owned() } else { quoted(word) };
+    let mut text = format!("\n# {}\n", facts_line(facts, row_count));
+    if let Some(note) = &field.note {
+        text.push_str(&format!("# {}\n", omomi::printable::printable(note, MAX_REASON_LEN)));
+    }
+    text.push_str(&format!("[[field]]\nname = {}\n", quoted(name)));
+    if name != facts.name {
+        text.push_str(&format!("column = {}\n", quoted(&facts.name)));
+    }
+    let (side, why) = match (field.side, field.side_by_name) {
+        (Side::Candidate, _) => ("candidate", "guess by the name: context | candidate"),
+        (Side::Context, true) => ("context", "guess by the name: context | candidate"),
+        (Side::Context, false) => ("context", "guess, the name says nothing: context | candidate"),
+    };
+    text.push_str(&with_comment(&format!("side = \"{side}\""), why));
+    match field.kind {
+        GuessedKind::Id => text.push_str("type = \"id\"\n"),
+        GuessedKind::Text if field.note.is_some() => {
+            text.push_str(&with_comment("type = \"text\"", "guess: for the values above"));
+        }
+        GuessedKind::Text => text.push_str("type = \"text\"\n"),
+        GuessedKind::Number { range: [low, high], log2 } => {
+            text.push_str(&with_comment("type = \"number\"", "guess: a quantity; \"id\" if the values are names"));
+            text.push_str(&format!("unit = {}\n", blank("one")));
+            text.push_str(&with_comment(
+                &format!("range = [{low:?}, {high:?}]"),
+                "guess: the values found, rounded; values outside count as missing",
+            ));
+            let (buckets, next) = match (log2, blanks) {
+                (true, _) => ("{ log2 = true }".to_owned(), "guess: a wide range"),
+                (false, Blanks::Open) => {
+                    ("{ quantiles = 16 }".to_owned(), "guess; omomi contract quantiles finds the edges")
+                }
+                (false, Blanks::Filled) => (format!("[{high:?}]"), "any edge"),
+            };
+            text.push_str(&with_comment(&format!("buckets = {buckets}"), next));
+        }
+    }
+    if field.many {
+        let why = match (facts.is_list, facts.list_count > 0) {
+            (true, _) => "each row has a list",
+            (false, true) => "guess: values are lists in JSON",
+            (false, false) => "guess: values have the separator",
+        };
+        text.push_str(&with_comment("many = true", why));
+    }
+    if !field.missing.is_empty() {
+        let texts: Vec<String> = field.missing.iter().map(|text| quoted(text)).collect();
+        let why = "guess: these texts mean a missing value, and no others";
+        text.push_str(&with_comment(&format!("missing = [{}]", texts.join(", ")), why));
+    }
+    text + &format!("meaning = {}\n", blank("something"))
 }
 
 fn with_comment(line: &str, comment: &str) -> String {
@@ -120,13 +175,20 @@ fn name_of(column: &str, taken: &HashSet<String>) -> String {
         name.insert(0, '_');
     }
     // Room for a number.
-    name.truncate(MAX_NAME_LEN - 4);
+    name.truncate(MAX_NAME_LEN_BYTES - 4);
     let numbered = |number: usize| if number == 1 { name.clone() } else { format!("{name}_{number}") };
     (1..).map(numbered).find(|name| !taken.contains(name)).unwrap_or_default()
 }
 
+/// Returns the text as a TOML string on one line.
 fn quoted(text: &str) -> String {
-    ::toml::Value::from(text).to_string()
+    // TOML has the escapes of JSON, and forbids DEL as it is.
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+}
+
+/// Quotes a text for a comment.
+pub(super) fn example(text: &str) -> String {
+    format!("{:?}", omomi::printable::printable(text, MAX_EXAMPLE_LEN))
 }
 
 fn one_line(text: &str) -> String {

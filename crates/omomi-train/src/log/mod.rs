@@ -106,7 +106,7 @@ pub(crate) use files::has_pipe;
 pub use hold_out::{HoldOut, HoldOutRule, KeptRows, UnknownHoldOut};
 pub use missing::FileMissing;
 pub(crate) use missing::first_jump;
-pub(crate) use notation::{nfc, number_of, text_id};
+pub(crate) use notation::{is_guessed_missing, is_usual_missing, nfc, number_of, text_id};
 pub(crate) use open_text::digest_text;
 pub(crate) use parquet_pages::{Groups, PageFault, decoder, load};
 pub use row_part::{PartBy, RowPart};
@@ -560,6 +560,11 @@ impl LogReader {
     #[must_use]
     pub fn files(&self) -> &[LogFile] {
         &self.files
+    }
+
+    /// Whether the file with this index is CSV, by its name.
+    pub(crate) fn is_csv(&self, file: usize) -> bool {
+        matches!(self.formats.get(file), Some(Format::Csv(..)))
     }
 
     /// Files and folders that the patterns match but that are not read, or have no rows, and why. Complete once all

@@ -132,12 +132,13 @@ impl FieldRules {
             return false;
         }
         let Some(position) = position_of(cell) else { return false };
-        if position < GUESSED_COUNT {
+        let is_guessed = is_guessed_missing(cell);
+        if is_guessed {
             self.guessed_missing[position] += 1;
         } else if matches!(kind, FieldKind::Text) {
             self.kept_missing[position] += 1;
         }
-        position < GUESSED_COUNT
+        is_guessed
     }
 
     /// Notes that a text of [`USUAL_MISSING`] became a category, unless the contract names the texts that do not.
@@ -166,9 +167,14 @@ pub(crate) fn nfc(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.nfc().collect())
 }
 
+/// Whether a CSV cell is read as missing although the contract says nothing about it.
+pub(crate) fn is_guessed_missing(cell: &str) -> bool {
+    position_of(cell).is_some_and(|position| position < GUESSED_COUNT)
+}
+
 /// Whether a text is one of [`USUAL_MISSING`].
 #[inline]
-pub(super) fn is_usual_missing(text: &str) -> bool {
+pub(crate) fn is_usual_missing(text: &str) -> bool {
     // Nearly every cell ends here.
     let begins_so = matches!(text.as_bytes().first(), Some(b'N' | b'\\' | b'n' | b'<' | b'#' | b'(' | b'u'));
     begins_so && text.len() <= MAX_USUAL_LEN && position_of(text).is_some()

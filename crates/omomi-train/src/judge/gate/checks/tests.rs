@@ -32,6 +32,7 @@ fn field(name: &str, unseen_rate: f64) -> FieldRates {
         field: name.to_owned(),
         categories: 1_000,
         unseen: 0,
+        seen_without_weight: None,
         unseen_rate,
         missing: 0,
         missing_rate: 0.0,
