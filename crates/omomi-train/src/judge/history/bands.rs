@@ -20,7 +20,7 @@ const CHANCE: f64 = 3.0;
 const TURNOVER: f64 = 0.025;
 /// How far the distribution of such a field may move, as long as the served file is as good as before and knows as many
 /// of its values.
-const TURNOVER_DISTANCE: f64 = 0.12;
+const TURNOVER_DISTANCE: f64 = 0.14;
 /// The distribution of a field with at most this many different values has a place of its own for nearly all of them.
 /// If it is like those before, no value is new, and values without a weight are a matter of the served file.
 const FEW_VALUES: f64 = 64.0;

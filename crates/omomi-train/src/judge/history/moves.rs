@@ -52,6 +52,8 @@ enum Course {
     Stays,
 }
 
+/// Fewer days than these do not say what the level of a figure is.
+const MIN_LEVEL_DAYS: usize = 4;
 /// Days whose median the entropy is compared with.
 const LATELY_DAYS: usize = 3;
 
@@ -149,6 +151,10 @@ impl<'a> Days<'a> {
             return None;
         }
         let few = 1.0 + FEW_ERRORS / (errors.len() as f64).powi(2);
+        let begin = self.begin(end);
+        if figure.course == Course::Stays && end + 1 - day_count < begin + MIN_LEVEL_DAYS {
+            return None;
+        }
         let error = self.error(figure, end, day_count)?;
         let chance = figure.chance(self.days[end]);
         // The error of a level is in units that are those of one day.
@@ -162,7 +168,6 @@ impl<'a> Days<'a> {
             deviation *= ((end_us - before_us) / 86_400e6).max(1.0).sqrt();
         }
         // On the same day of the week before, it may have moved as far.
-        let begin = self.begin(end);
         let week_ago = end.checked_sub(7).filter(|ago| figure.is_weekly && ago + 1 - day_count >= begin + LATELY_DAYS);
         let week_ago = week_ago.and_then(|ago| self.error(figure, ago, day_count)).map_or(0.0, |it| it.value());
         let is_as_then = (error.value() - week_ago).abs() < error.value().abs();
