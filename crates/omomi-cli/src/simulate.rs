@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use omomi_train::judge::gate::GateSettings;
 use omomi_train::judge::power::{PowerCounts, PowerOptions, power};
 use omomi_train::operate::publish::Verifier;
-use omomi_train::simulate::{ACCIDENTS, Accident, Caught, MonthOptions, WorldSpec, month, simulate_accidents};
+use omomi_train::simulate::{ACCIDENTS, Accident, Caught, MonthOptions, Noticed, WorldSpec, month, simulate_accidents};
 
 use crate::Failure;
 use crate::output::{note, one_line, say};
@@ -74,9 +74,16 @@ struct MonthArguments {
     /// Let all accidents happen after that many days, instead of judging healthy days
     #[arg(long)]
     accidents: bool,
-    /// Only accidents whose name has this text
-    #[arg(long, value_name = "TEXT", requires = "accidents", default_value = "")]
-    only: String,
+    /// Let each accident of logs happen to the log of every healthy day, and count on how many of them the profile
+    /// notices it on that day
+    #[arg(long, conflicts_with = "accidents")]
+    on_every_day: bool,
+    /// Only accidents whose name has one of these texts
+    #[arg(long, value_name = "TEXT", num_args = 1..)]
+    only: Vec<String>,
+    /// Add the figures of all days to this file, one line of JSON each, to try other rules on them
+    #[arg(long, value_name = "FILE", conflicts_with = "accidents")]
+    figures: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -112,6 +119,11 @@ fn run_power(arguments: &PowerArguments) -> Result<(), Failure> {
 
 fn run_month(arguments: &MonthArguments) -> Result<(), Failure> {
     let mut rows = Vec::new();
+    let is_named = |accident: &&Accident| {
+        arguments.only.is_empty() || arguments.only.iter().any(|text| accident.name.contains(text))
+    };
+    let accidents: Vec<Accident> = ACCIDENTS.iter().filter(is_named).copied().collect();
+    let mut noticed: Vec<Noticed> = Vec::new();
     for seed in (arguments.first_seed..).take(usize::try_from(arguments.seeds)?) {
         let folder = WorkFolder::of_seed(seed);
         let world = WorldSpec {
@@ -123,11 +135,14 @@ fn run_month(arguments: &MonthArguments) -> Result<(), Failure> {
         let mut options = MonthOptions::new(world, Verifier::this_program()?, &folder.0);
         options.days = arguments.days;
         options.with_times = !arguments.without_times;
+        options.on_every_day = if arguments.on_every_day { accidents.clone() } else { Vec::new() };
+        options.figures.clone_from(&arguments.figures);
         if arguments.accidents {
-            show_accidents(seed, &options, &arguments.only)?;
+            show_accidents(seed, &options, &accidents)?;
             continue;
         }
         let month = month(&options, &mut |_| ())?;
+        add(&mut noticed, &month.noticed);
         for (day, caught) in &month.held_back {
             note!("seed {seed}, day {day}: {}", words(caught));
         }
@@ -144,7 +159,26 @@ fn run_month(arguments: &MonthArguments) -> Result<(), Failure> {
     if !arguments.accidents {
         say!("{}", table(&["seed", "healthy days held back", "log loss above the truth", "calibration"], rows));
     }
+    if arguments.on_every_day {
+        let row = |it: &Noticed| {
+            let share = format!("{:.1} %", 100.0 * f64::from(it.noticed) / f64::from(it.days.max(1)));
+            vec![it.accident.name.to_owned(), format!("{} of {}", it.noticed, it.days), share]
+        };
+        let rows = noticed.iter().map(row).collect();
+        say!("\n{}", table(&["accident on every day", "noticed by the profile", "share"], rows));
+    }
     Ok(())
+}
+
+/// Adds what was noticed in one world to that of the others.
+fn add(sums: &mut Vec<Noticed>, of_world: &[Noticed]) {
+    if sums.is_empty() {
+        sums.extend(of_world);
+        return;
+    }
+    for (sum, it) in sums.iter_mut().zip(of_world) {
+        (sum.days, sum.noticed) = (sum.days + it.days, sum.noticed + it.noticed);
+    }
 }
 
 /// A folder for the files of a world, which is removed at the end.
@@ -162,9 +196,8 @@ impl Drop for WorkFolder {
     }
 }
 
-fn show_accidents(seed: u64, options: &MonthOptions, only: &str) -> Result<(), Failure> {
-    let accidents: Vec<Accident> = ACCIDENTS.iter().copied().filter(|accident| accident.name.contains(only)).collect();
-    let outcomes = simulate_accidents(options, &accidents, &mut |_| ())?;
+fn show_accidents(seed: u64, options: &MonthOptions, accidents: &[Accident]) -> Result<(), Failure> {
+    let outcomes = simulate_accidents(options, accidents, &mut |_| ())?;
     let mut rows = Vec::new();
     for outcome in &outcomes {
         let accident = outcome.accident;

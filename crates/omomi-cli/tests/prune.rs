@@ -13,7 +13,7 @@ use omomi_train::log::{CsvDialect, ReadOptions};
 use omomi_train::pack::{PackOptions, PackReport, chosen_encoding, pack};
 use omomi_train::prune::{Bill, ByField, LiveList, Measures, PruneError, PruneOptions, PruneReport, bill_path, prune};
 
-use omomi::store::Store;
+use omomi::store::{Digest, Store};
 use omomi::weight_file::table::Encoding;
 use omomi_train::learn::state::{StateReader, UNSEEN_FIELD, split_categories};
 use omomi_train::learn::{Settings, TrainOptions, provenance_path, train};
@@ -212,6 +212,9 @@ fn categories_with_few_impressions_are_dropped_by_the_limit_of_each_field() {
     let provenance: serde_json::Value =
         serde_json::from_slice(&fs::read(provenance_path(folder.path().join("pruned.parquet"))).unwrap()).unwrap();
     assert_eq!(provenance["pruned"]["measures"][0]["measure"], "min_impressions");
+    // Of two runs at once, the bill of one may be left beside the state of the other.
+    let bill = fs::read(bill_path(folder.path().join("pruned.parquet"))).unwrap();
+    assert_eq!(provenance["pruned"]["bill_digest"], Digest::of(&bill).to_string());
     assert!(provenance["training_window"]["last_us"].is_i64());
 
     let unknown = Measures { min_impressions: by_field(None, &[("creative", 5)]), ..Measures::default() };

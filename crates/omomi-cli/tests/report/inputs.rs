@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use omomi::store::Digest;
 use omomi_train::evaluate::Evaluation;
 use omomi_train::judge::report::{ReportError, ReportInputs, render, write};
 
@@ -43,6 +44,25 @@ fn files_of_another_model_are_rejected_by_name() {
     let other = changed(folder.path(), |evaluation| evaluation.models[0].file.digest = "00".repeat(32));
     let message = refusal(&ReportInputs { blessing: all.blessing, ..other });
     assert!(message.contains("000042.blessing.json blesses another weight file"), "{message}");
+}
+
+#[test]
+fn the_bill_of_another_run_is_rejected() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = ReportInputs { state: None, baseline_state: None, ..made_up::inputs(folder.path()) };
+    let path = inputs.provenance.clone().unwrap();
+    let with_digest = |digest: &str| {
+        let mut provenance: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        provenance["pruned"] = serde_json::json!({ "bill_digest": digest });
+        fs::write(&path, provenance.to_string()).unwrap();
+    };
+    let own = Digest::of(&fs::read(inputs.bill.as_ref().unwrap()).unwrap()).to_string();
+    with_digest(&own);
+    assert!(render(&inputs).is_ok());
+    with_digest(&"00".repeat(32));
+    let message = refusal(&inputs);
+    let words = format!("expected the digest {}, found {own}; another run of omomi prune replaced", "00".repeat(32));
+    assert!(message.contains("pruned.bill.json is not the bill of ") && message.contains(&words), "{message}");
 }
 
 #[test]

@@ -11,9 +11,10 @@ use crate::learn::state::{FinishedState, Metadata, StateError, StateReader, Stat
 use crate::learn::{WeightRule, whole_provenance, write_provenance};
 use crate::lineage::{LearnedLog, extend_lineage};
 use omomi::new_file::NewFile;
+use omomi::store::Digest;
 
 /// Bytes reserved for the summary of a pruning in the provenance, without its measures.
-const SUMMARY_ROOM: u64 = 320;
+const SUMMARY_ROOM: u64 = 416;
 /// Bytes reserved for each measure in the provenance.
 const MEASURE_ROOM: u64 = 256;
 
@@ -33,8 +34,10 @@ pub(super) fn write(
 ) -> Result<u64, PruneError> {
     // The state is last, because a run whose state exists is a run that succeeded.
     let json = serde_json::to_value(bill).map_err(|error| StateError::io("write", bill_path, error.into()))?;
-    write_json(bill_path, &json)?;
-    let (finished, metadata) = write_state(options, stage, rule, bill, learned)?;
+    let text = format!("{json:#}\n");
+    write_text(bill_path, &text)?;
+    let digest = Digest::of(text.as_bytes()).to_string();
+    let (finished, metadata) = write_state(options, stage, rule, (bill, &digest), learned)?;
     write_provenance(&options.out, &finished, Value::Object(whole_provenance(&metadata)))?;
     Ok(finished.len_bytes)
 }
@@ -43,13 +46,13 @@ fn write_state(
     options: &PruneOptions,
     stage: &Stage,
     rule: &WeightRule,
-    bill: &Bill,
+    (bill, digest): (&Bill, &str),
     learned: Vec<LearnedLog>,
 ) -> Result<(FinishedState, Metadata), StateError> {
     let mut reader = StateReader::open(&options.state)?;
     let mut metadata = Metadata { weight_rule: *rule, pruned: true, ..reader.metadata().clone() };
     extend_lineage(&mut metadata.lineage, learned);
-    add_pruning(&mut metadata.provenance, bill);
+    add_pruning(&mut metadata.provenance, bill, digest);
     let mut writer = StateWriter::create(&options.out, &metadata, options.replace)?;
     let mut number = 0;
     while let Some(batch) = reader.next_batch()? {
@@ -70,9 +73,11 @@ fn write_state(
 }
 
 /// Adds a `pruned` key to the provenance: the bill without its fields and its curve. It is short, because it goes into
-/// the weight file.
-fn add_pruning(provenance: &mut Map<String, Value>, bill: &Bill) {
+/// the weight file. It names the bill by its digest: two runs at once can leave the bill of one beside the state of the
+/// other.
+fn add_pruning(provenance: &mut Map<String, Value>, bill: &Bill, digest: &str) {
     let mut pruned = summary(bill);
+    pruned.insert("bill_digest".to_owned(), Value::from(digest));
     if let Some(earlier) = provenance.remove("pruned") {
         pruned.insert("earlier".to_owned(), earlier);
     }
@@ -102,9 +107,9 @@ fn summary(bill: &Bill) -> Map<String, Value> {
     summary
 }
 
-fn write_json(path: &Path, value: &Value) -> Result<(), StateError> {
+fn write_text(path: &Path, text: &str) -> Result<(), StateError> {
     let written = NewFile::create(path, true).and_then(|new_file| {
-        new_file.file().write_all(format!("{value:#}\n").as_bytes())?;
+        new_file.file().write_all(text.as_bytes())?;
         new_file.commit()
     });
     written.map_err(|error| StateError::io("write", path, error))

@@ -212,6 +212,11 @@ pub const ACCIDENTS: &[Accident] = &[
 ];
 
 impl Accident {
+    /// Returns whether it happens to logs, not to the pipeline.
+    pub(super) const fn is_in_the_log(&self) -> bool {
+        !matches!(self.kind, Kind::Pipeline(_))
+    }
+
     /// Returns the text of the log of a day on which the accident is in force.
     pub(super) fn log(&self, mut day: Vec<LogRow>, seed: u64) -> String {
         match self.kind {

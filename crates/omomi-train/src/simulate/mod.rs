@@ -16,10 +16,13 @@ mod draw;
 mod pipeline;
 mod world;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
+use crate::judge::gate::Profile;
 use crate::operate::publish::Verifier;
 
 pub use accidents::{ACCIDENTS, Accident};
@@ -32,6 +35,9 @@ use world::{World, true_log_loss};
 
 /// Days that are learned before the first file is judged.
 const DAYS_BEFORE: u32 = 2;
+
+/// Days with a profile before an accident that happens on every day is counted.
+const DAYS_BEFORE_NOTICING: u32 = 5;
 
 /// What to simulate.
 #[derive(Debug, Clone)]
@@ -47,13 +53,18 @@ pub struct MonthOptions {
     pub verifier: Verifier,
     /// A new or empty folder for logs, states and the store.
     pub folder: PathBuf,
+    /// Accidents that happen to the log of every healthy day, each by itself, and only to be profiled.
+    pub on_every_day: Vec<Accident>,
+    /// Gets the figures of all these days, one line of JSON each, so that other rules can be tried on them.
+    pub figures: Option<PathBuf>,
 }
 
 impl MonthOptions {
-    /// Returns options for 31 days, with times.
+    /// Returns options for 31 days, with times, without figures and without accidents on every day.
     #[must_use]
     pub fn new(world: WorldSpec, verifier: Verifier, folder: impl Into<PathBuf>) -> Self {
-        Self { world, days: 31, with_times: true, verifier, folder: folder.into() }
+        let folder = folder.into();
+        Self { world, days: 31, with_times: true, verifier, folder, on_every_day: Vec::new(), figures: None }
     }
 
     /// Returns these options, changed by `change`.
@@ -77,6 +88,19 @@ pub struct Month {
     pub true_log_loss: f64,
     /// Calibration ratios of the served model, day by day.
     pub calibration: Vec<f64>,
+    /// How often accidents that happened to the log of every day were noticed.
+    pub noticed: Vec<Noticed>,
+}
+
+/// How often the profile noticed an accident on its first day.
+#[derive(Debug, Clone, Copy)]
+pub struct Noticed {
+    /// The accident.
+    pub accident: Accident,
+    /// Days to whose log it happened: those with enough days before them.
+    pub days: u32,
+    /// Days on which it was noticed.
+    pub noticed: u32,
 }
 
 impl Month {
@@ -96,8 +120,22 @@ impl Month {
 pub fn month(options: &MonthOptions, watch: &mut dyn FnMut(u32)) -> Result<Month, MonthError> {
     let world = World::new(options.world);
     let mut pipeline = begin(options, &world)?;
-    let mut month =
-        Month { days: options.days, held_back: Vec::new(), log_loss: 0.0, true_log_loss: 0.0, calibration: Vec::new() };
+    let accidents = options.on_every_day.iter().filter(|accident| accident.is_in_the_log());
+    let mut month = Month {
+        days: options.days,
+        held_back: Vec::new(),
+        log_loss: 0.0,
+        true_log_loss: 0.0,
+        calibration: Vec::new(),
+        noticed: accidents.map(|&accident| Noticed { accident, days: 0, noticed: 0 }).collect(),
+    };
+    let mut figures = options.figures.as_ref().map(|path| File::options().create(true).append(true).open(path));
+    let mut figures = figures.take().transpose()?;
+    let mut write = |accident: Option<&str>, profile: &Profile| -> io::Result<()> {
+        let Some(file) = &mut figures else { return Ok(()) };
+        let (seed, jumps) = (options.world.seed, &profile.jumps);
+        writeln!(file, "{}", json!({ "seed": seed, "accident": accident, "day": profile.day, "jumps": jumps }))
+    };
     for number in 0..options.days {
         let day = DAYS_BEFORE + 1 + number;
         let rows = world.day(day);
@@ -106,6 +144,14 @@ pub fn month(options: &MonthOptions, watch: &mut dyn FnMut(u32)) -> Result<Month
         month.log_loss += served.log_loss;
         month.true_log_loss += true_log_loss(&rows);
         month.calibration.extend(served.calibration_ratio);
+        for noticed in month.noticed.iter_mut().filter(|_| number >= DAYS_BEFORE_NOTICING) {
+            let text = noticed.accident.log(world.day(day), u64::from(day));
+            let compared = pipeline.compare(&pipeline.write_other_log(&text)?);
+            noticed.days += 1;
+            noticed.noticed += u32::from(compared.as_ref().map_or(true, |profile| !profile.passed()));
+            compared.map_or(Ok(()), |profile| write(Some(noticed.accident.name), &profile))?;
+        }
+        pipeline.compare(&log).map_or(Ok(()), |profile| write(None, &profile))?;
         if let Some(caught) = healthy_day(&mut pipeline, day, &log)? {
             month.held_back.push((number + 1, caught));
         }

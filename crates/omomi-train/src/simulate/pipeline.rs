@@ -15,8 +15,10 @@ use omomi::weight_file::table::Encoding;
 
 use super::accidents::Mishap;
 use super::world::CONTRACT;
-use crate::evaluate::{By, EvaluateError, EvaluateOptions, Metrics, evaluate, evaluate_files};
-use crate::judge::gate::{Declared, Figures, GateOptions, GateSettings, Profile, Verdict, gate, profile_day};
+use crate::evaluate::{By, EvaluateError, EvaluateOptions, Evaluation, Metrics, evaluate, evaluate_files};
+use crate::judge::gate::{
+    Declared, Figures, GateOptions, GateSettings, Profile, Verdict, compare_day, gate, profile_day,
+};
 use crate::learn::recalibrate::{RecalibrateError, RecalibrateOptions, recalibrate};
 use crate::learn::state::{StateError, StateReader};
 use crate::learn::tune::{TuneError, search};
@@ -159,6 +161,13 @@ impl Pipeline {
         self.folder.join("store")
     }
 
+    /// Writes a log that only its profile is made of.
+    pub(super) fn write_other_log(&self, text: &str) -> io::Result<PathBuf> {
+        let path = self.folder.join("logs/other.csv");
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
     /// Writes the log of a day, and removes what no later day needs.
     pub(super) fn write_log(&self, day: u32, text: &str) -> io::Result<PathBuf> {
         let path = self.log_path(day);
@@ -257,16 +266,26 @@ impl Pipeline {
     }
 
     fn profile(&self, log: &Path, accept: Option<&str>) -> Step<Profile> {
+        let evaluation = self.served_evaluation(log)?;
+        profile_day(self.store(), &evaluation.rows, &evaluation.models[0], &GateSettings::default(), accept)
+            .map_err(|error| caught(Stage::Profile)(&error))
+    }
+
+    /// Compares a log with the days before, and records nothing.
+    pub(super) fn compare(&self, log: &Path) -> Step<Profile> {
+        let evaluation = self.served_evaluation(log)?;
+        compare_day(&self.store(), &evaluation.rows, &evaluation.models[0], &GateSettings::default(), None)
+            .map_err(|error| caught(Stage::Profile)(&error))
+    }
+
+    fn served_evaluation(&self, log: &Path) -> Step<Evaluation> {
         let served = self.served().map_err(|error| caught(Stage::Profile)(&error))?.ok_or_else(|| Caught {
             stage: Stage::Profile,
             words: "the store serves nothing: expected a weight file to read the logs with".to_owned(),
             owner: Some(Owner::Infra),
         })?;
         let refused = |error: EvaluateError| Caught { owner: Some(error.owner()), ..caught(Stage::Profile)(&error) };
-        let evaluation = evaluate_files(&self.evaluation(vec![served.path], log, By::Columns(Vec::new())), &mut |_| ())
-            .map_err(refused)?;
-        profile_day(self.store(), &evaluation.rows, &evaluation.models[0], &GateSettings::default(), accept)
-            .map_err(|error| caught(Stage::Profile)(&error))
+        evaluate_files(&self.evaluation(vec![served.path], log, By::Columns(Vec::new())), &mut |_| ()).map_err(refused)
     }
 
     /// Learns the day before, and returns the state to pack.

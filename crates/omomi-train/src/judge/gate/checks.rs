@@ -266,7 +266,7 @@ impl Judge<'_> {
     /// Returns whether the file is no worse than the baseline in both normalized entropy and calibration, by intervals.
     fn is_no_worse(&self, model: &ModelEvaluation, baseline: Option<&ModelEvaluation>) -> bool {
         let entropy = self.entropy_answer(model) == Answer::Passed;
-        entropy && baseline.is_some_and(|baseline| is_no_worse_calibrated(model, baseline))
+        entropy && baseline.is_some_and(|it| is_no_worse_calibrated(model, it, self.settings.proven_calibration_ratio))
     }
 
     /// Answers whether the normalized entropy is low enough, compared with that of the baseline.
@@ -449,7 +449,7 @@ fn days_of(model: &ModelEvaluation) -> Option<f64> {
     Some(((last_us as f64 - first_us as f64) / 86_400e6).max(1.0 / 24.0))
 }
 
-/// Calibration ratios that differ by less are the same.
+/// Calibration ratios that differ by less are the same, while that of what is served is within its limits.
 const SAME_CALIBRATION: f64 = 0.01;
 
 /// Returns whether the whole interval of the change of the normalized entropy is below 0.
@@ -461,11 +461,14 @@ fn has_lower_entropy(model: &ModelEvaluation) -> bool {
 /// Returns whether the file is nowhere in its interval further from the right calibration than the baseline, as far as
 /// [`SAME_CALIBRATION`]. Both are judged on the same clicks, so chance moves both ratios together: the difference of
 /// their logarithms is that of their predictions, and the distance can grow only until the end of the interval.
-fn is_no_worse_calibrated(model: &ModelEvaluation, baseline: &ModelEvaluation) -> bool {
+///
+/// Outside of `limits`, what is served is no excuse for a file that is further: small steps would add up, day by day.
+fn is_no_worse_calibrated(model: &ModelEvaluation, baseline: &ModelEvaluation, limits: [f64; 2]) -> bool {
     let Some((found, before)) = model.overall.calibration.zip(baseline.overall.calibration) else { return false };
+    let same = if (limits[0]..=limits[1]).contains(&before.ratio) { SAME_CALIBRATION } else { 0.0 };
     [found.low, found.high].into_iter().all(|end| {
         let (found, chance) = (end.ln(), (end / found.ratio).ln());
-        found.abs() <= (before.ratio.ln() + chance).abs() + SAME_CALIBRATION
+        found.abs() <= (before.ratio.ln() + chance).abs() + same
     })
 }
 

@@ -34,7 +34,7 @@ use crate::evaluate::{
     Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
     Overall, evaluate_files,
 };
-use crate::judge::history::{Bands, Day, History, Jump, calibration_deviation, counted_otherwise};
+use crate::judge::history::{Bands, CalibrationMoves, Day, History, Jump, calibration_moves, counted_otherwise};
 use crate::log::LogReader;
 use crate::operate::publish::{Blessing, PublishError, Replaces, WithoutBaseline, blessing_path, check_size};
 use crate::operate::served::served;
@@ -233,14 +233,15 @@ pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<
     let model = model_of(&evaluation, digest, options)?;
     let baseline = evaluation.baseline.as_ref();
     let candidate = Candidate { model, baseline, declared: &options.declared, store: facts.as_ref() };
-    let deviation = served_calibration_deviation(&evaluation, options)?;
-    let settings = options.settings.clone().where_calibration_moves(deviation.unwrap_or(0.0));
+    let moves = served_calibration_moves(&evaluation, options)?;
+    let settings = options.settings.clone().where_calibration_moves(moves.map_or(0.0, |moves| moves.deviation));
     let mut checks = judge(candidate, &settings);
-    if let Some(deviation) = deviation.filter(|_| settings != options.settings)
+    if let Some(moves) = moves.filter(|_| settings != options.settings)
         && let Some(check) = checks.iter_mut().find(|check| check.name == "calibration")
     {
-        let percent = (1_000.0 * deviation).round() / 10.0;
-        check.expected.push_str(&format!(", because that of what is served moves by {percent} % from day to day"));
+        let percent = (1_000.0 * moves.deviation).round() / 10.0;
+        let verb = if moves.is_assumed { "may move" } else { "moves" };
+        check.expected.push_str(&format!(", because that of what is served {verb} by {percent} % from day to day"));
     }
     if let Some(store) = &options.store {
         checks.push(check_store_size(store, model.file.generation, len_bytes)?);
@@ -345,14 +346,17 @@ fn check_store_size(store: &Path, generation: u64, len_bytes: u64) -> Result<Che
     }
 }
 
-/// Returns by how much the calibration of what a store serves moves from day to day. `None` without a history.
-fn served_calibration_deviation(evaluation: &Evaluation, options: &GateOptions) -> Result<Option<f64>, GateError> {
+/// Returns how far the calibration of what a store serves moves from day to day. `None` without a history.
+fn served_calibration_moves(
+    evaluation: &Evaluation,
+    options: &GateOptions,
+) -> Result<Option<CalibrationMoves>, GateError> {
     let Some(dir) = options.store.as_ref().filter(|_| options.declared == Declared::Replacement) else {
         return Ok(None);
     };
     let failed = |source| GateError::History { action: "read", store: dir.clone(), source };
     let before = History::of_store(dir).before(&evaluation.rows).map_err(failed)?;
-    Ok(calibration_deviation(&before))
+    Ok(calibration_moves(&before))
 }
 
 /// Compares what the served file sees on the rows with the days before, and records it in the history of the store.
@@ -382,18 +386,34 @@ pub fn profile_day(
     accept: Option<&str>,
 ) -> Result<Profile, GateError> {
     let dir = dir.as_ref();
+    let profile = compare_day(dir, rows, served, settings, accept)?;
+    History::of_store(dir).write(&profile.day).map_err(|source| GateError::History {
+        action: "write",
+        store: dir.to_owned(),
+        source,
+    })?;
+    Ok(profile)
+}
+
+/// Compares a day as [`profile_day`] does, and records nothing.
+pub(crate) fn compare_day(
+    dir: &Path,
+    rows: &EvaluatedRows,
+    served: &ModelEvaluation,
+    settings: &GateSettings,
+    accept: Option<&str>,
+) -> Result<Profile, GateError> {
     let history = History::of_store(dir);
-    let failed = |action| move |source| GateError::History { action, store: dir.to_owned(), source };
-    let before = history.before(rows).map_err(failed("read"))?;
+    let failed = |source| GateError::History { action: "read", store: dir.to_owned(), source };
+    let before = history.before(rows).map_err(failed)?;
     let accepted = match accept {
         Some(reason) => Some(reason.to_owned()),
-        None => history.accepted(rows).map_err(failed("read"))?,
+        None => history.accepted(rows).map_err(failed)?,
     };
     let mut day = Day::of(rows, served, &before);
     let bands = Bands { factor: settings.history_band, by_figure: &settings.history_bands };
     let jumps = day.jumps(&before, bands);
     (day.jumped, day.accepted) = (!jumps.is_empty(), accepted);
-    history.write(&day).map_err(failed("write"))?;
     let counted_otherwise = counted_otherwise(&day, &before);
     Ok(Profile { days_before: before.len(), day, jumps, counted_otherwise })
 }

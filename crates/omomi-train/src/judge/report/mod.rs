@@ -43,6 +43,7 @@ use crate::prune::Bill;
 use crate::readable::grouped;
 use omomi::new_file::{NewFile, refuse_to_replace};
 use omomi::printable::is_control;
+use omomi::store::Digest;
 
 use metrics::{Card, FieldRow, MetricRow};
 use panels::{Absent, Figure, Panel, Provenance};
@@ -106,15 +107,18 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     let evaluation = Evaluation::read(&inputs.evaluation)?;
     let no_model = || ReportError::NoModel { path: inputs.evaluation.clone() };
     let subject = Subject::of(&evaluation).ok_or_else(no_model)?;
+    let provenance = read_provenance_of(inputs.provenance.as_deref(), inputs.state.as_deref())?;
     let bill: Option<Bill> = match &inputs.bill {
         None => None,
         Some(path) => {
             let bill: Bill = read_json(path, "the bill of a pruning", "omomi prune")?;
             subject.check_contract(path, &bill.fingerprint)?;
+            if let Some((state, provenance)) = &provenance {
+                check_bill(path, state, provenance)?;
+            }
             Some(bill)
         }
     };
-    let provenance = read_provenance_of(inputs.provenance.as_deref(), inputs.state.as_deref())?;
     let verdict = Verdict::of(&subject, inputs)?;
     let panels = [
         panels::reliability(&subject)?,
@@ -190,6 +194,22 @@ fn read_provenance_of(file: Option<&Path>, state: Option<&Path>) -> Result<Optio
         (None, None) => return Ok(None),
     };
     Ok(Some((path.to_owned(), provenance)))
+}
+
+/// Rejects a bill that was written with another state than the one of this provenance: of two runs of `omomi prune` at
+/// once, the bill of one can be beside the state of the other.
+fn check_bill(bill: &Path, state: &Path, provenance: &Provenance) -> Result<(), ReportError> {
+    let text = fs::read(bill).map_err(|error| ReportError::io("read", bill, error))?;
+    let found = Digest::of(&text).to_string();
+    match provenance.bill_digest() {
+        Some(expected) if expected != found => Err(ReportError::OtherBill {
+            path: bill.to_owned(),
+            state: state.to_owned(),
+            expected: expected.to_owned(),
+            found,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the facts at the top of the report, as names and values.
@@ -309,6 +329,22 @@ pub enum ReportError {
         /// Fingerprint of the weight file's contract.
         expected: String,
         /// Fingerprint of the file's contract.
+        found: String,
+    },
+    /// The bill was written with another state.
+    #[error(
+        "{} is not the bill of {}: expected the digest {expected}, found {found}; another run of omomi prune replaced \
+         one of them, so prune again, one run at a time",
+        .path.display(), .state.display()
+    )]
+    OtherBill {
+        /// The bill.
+        path: PathBuf,
+        /// The state, or the copy of its provenance.
+        state: PathBuf,
+        /// Digest of the bill that was written with the state.
+        expected: String,
+        /// Digest of the bill.
         found: String,
     },
     /// A training state cannot be read.

@@ -195,6 +195,20 @@ fn draw_weight_changes(title: &str, changes: &[WeightChange]) -> Result<String, 
 pub(in crate::judge::report) struct Provenance {
     contract: Contract,
     spread: Option<Vec<Spread>>,
+    pruned: Option<Pruned>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Pruned {
+    bill_digest: Option<String>,
+}
+
+impl Provenance {
+    /// Returns the digest of the bill that was written with the state; `None` if it was not pruned, or by a version that
+    /// did not record it.
+    pub(in crate::judge::report) fn bill_digest(&self) -> Option<&str> {
+        self.pruned.as_ref()?.bill_digest.as_deref()
+    }
 }
 
 #[derive(Debug, Deserialize)]
