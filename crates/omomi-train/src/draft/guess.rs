@@ -116,7 +116,8 @@ impl fmt::Display for Suspicion {
             }
             Self::Unnamable => write!(
                 formatter,
-                "a contract names columns with 1 to {MAX_COLUMN_LEN_BYTES} bytes of printable text: rename it in the logs"
+                "a contract names columns with 1 to {MAX_COLUMN_LEN_BYTES} bytes of printable text: rename it in the \
+                 logs"
             ),
             Self::Unreadable { reason } => write!(formatter, "no field can read all of its values: {reason}"),
         }
