@@ -4,7 +4,7 @@ use std::fmt;
 
 use omomi::contract::Side;
 
-use super::survey::TextCounts;
+use super::survey::{TextCounts, example};
 use super::{ColumnFacts, MAX_COLUMN_LEN_BYTES};
 use crate::log::is_usual_missing;
 use crate::readable::grouped;
@@ -116,7 +116,8 @@ impl fmt::Display for Suspicion {
             }
             Self::Unnamable => write!(
                 formatter,
-                "a contract names columns with 1 to {MAX_COLUMN_LEN_BYTES} bytes of printable text: rename it in the logs"
+                "a contract names columns with 1 to {MAX_COLUMN_LEN_BYTES} bytes of printable text: rename it in the \
+                 logs"
             ),
             Self::Unreadable { reason } => write!(formatter, "no field can read all of its values: {reason}"),
         }
@@ -256,7 +257,8 @@ fn usual_missing_count(odd: &TextCounts) -> u64 {
 }
 
 fn odd_note(odd: &TextCounts, facts: &ColumnFacts, name: &str) -> Option<String> {
-    let quoted: Vec<String> = odd.texts.iter().take(MAX_QUOTED).map(|(text, _)| super::write::example(text)).collect();
+    let quoted: Vec<String> =
+        odd.texts.iter().take(MAX_QUOTED).map(|(text, _)| format!("{:?}", example(text))).collect();
     let more = if odd.texts.len() > MAX_QUOTED || odd.others > 0 { ", ..." } else { "" };
     let (count, values) = (grouped(odd.count), grouped(facts.value_count));
     (!quoted.is_empty()).then(|| format!("{count} of {values} values are no {name}: {}{more}", quoted.join(", ")))
@@ -378,7 +380,7 @@ pub(super) fn facts_line(facts: &ColumnFacts, row_count: u64) -> String {
     if facts.missing_count > 0 {
         line.push_str(&format!(", {} % missing", crate::readable::significant(missing, 2)));
         let texts: Vec<String> =
-            facts.missing_texts.texts.iter().take(MAX_QUOTED).map(|(text, _)| super::write::example(text)).collect();
+            facts.missing_texts.texts.iter().take(MAX_QUOTED).map(|(text, _)| format!("{:?}", example(text))).collect();
         if !texts.is_empty() {
             line.push_str(&format!(" (also written {})", texts.join(", ")));
         }

@@ -437,6 +437,6 @@ fn list_items(cell: &str, separator: char) -> Option<Vec<String>> {
 }
 
 /// Shortens a text to an example.
-fn example(text: &str) -> String {
+pub(super) fn example(text: &str) -> String {
     omomi::printable::printable(text, MAX_EXAMPLE_LEN)
 }

@@ -8,8 +8,6 @@ use super::guess::{GuessedField, GuessedKind, facts_line};
 use super::{ColumnFacts, Guess};
 use crate::readable::grouped;
 
-/// Longest example that a comment quotes, in bytes.
-const MAX_EXAMPLE_LEN: usize = 60;
 /// Longest reason in a comment, in bytes.
 const MAX_REASON_LEN: usize = 400;
 
@@ -184,11 +182,6 @@ fn name_of(column: &str, taken: &HashSet<String>) -> String {
 fn quoted(text: &str) -> String {
     // TOML has the escapes of JSON, and forbids DEL as it is.
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
-}
-
-/// Quotes a text for a comment.
-pub(super) fn example(text: &str) -> String {
-    format!("{:?}", omomi::printable::printable(text, MAX_EXAMPLE_LEN))
 }
 
 fn one_line(text: &str) -> String {
