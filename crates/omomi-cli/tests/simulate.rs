@@ -29,3 +29,17 @@ fn accidents_of_labels_and_pipelines_are_noticed_by_name() {
     let text = simulated(&[&days[..], &["--only", "pipeline"]].concat());
     assert!(text.contains("gate: changed: expected a file that differs from its baseline"), "{text}");
 }
+
+#[test]
+fn an_accident_on_every_day_is_counted_and_its_figures_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let figures = folder.path().join("figures.jsonl");
+    let options =
+        ["--seeds", "1", "--days", "7", "--rows", "5000", "--on-every-day", "--only", "half of the negatives"];
+    let text = simulated(&[&options[..], &["--figures", figures.to_str().unwrap()]].concat());
+    // The first five days have too few days before them.
+    assert!(text.contains("half of the negatives lost") && text.contains("2 of 2"), "{text}");
+    let lines = std::fs::read_to_string(&figures).unwrap();
+    assert_eq!(lines.lines().count(), 7 + 2);
+    assert!(lines.lines().last().unwrap().contains(r#""accident":null"#), "{lines}");
+}

@@ -129,8 +129,8 @@ pub fn month(options: &MonthOptions, watch: &mut dyn FnMut(u32)) -> Result<Month
         calibration: Vec::new(),
         noticed: accidents.map(|&accident| Noticed { accident, days: 0, noticed: 0 }).collect(),
     };
-    let mut figures = options.figures.as_ref().map(|path| File::options().create(true).append(true).open(path));
-    let mut figures = figures.take().transpose()?;
+    let open = |path: &PathBuf| File::options().create(true).append(true).open(path);
+    let mut figures = options.figures.as_ref().map(open).transpose()?;
     let mut write = |accident: Option<&str>, profile: &Profile| -> io::Result<()> {
         let Some(file) = &mut figures else { return Ok(()) };
         let (seed, jumps) = (options.world.seed, &profile.jumps);

@@ -10,8 +10,8 @@
 //! figures of the days before, from the store --+
 //! ```
 //!
-//! [`Day::of`] makes the figures (`day`), [`Day::jumps`] compares them: each by itself with its band (`bands`), and some
-//! by how far they move, alone or in pairs (`moves`).
+//! [`Day::of`] makes the figures (`day`), [`Day::jumps`] compares them: each by itself with its band (`bands`), and
+//! some by how far they move, alone or in pairs (`moves`).
 //!
 //! One file per day: `STORE/history/<end of the window>-<digest of the logs>.json`. A day that jumped does not widen
 //! the bands of the days after, unless people accept it: then the bands begin again with that day.

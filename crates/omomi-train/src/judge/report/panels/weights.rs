@@ -204,8 +204,8 @@ struct Pruned {
 }
 
 impl Provenance {
-    /// Returns the digest of the bill that was written with the state; `None` if it was not pruned, or by a version that
-    /// did not record it.
+    /// Returns the digest of the bill that was written with the state; `None` if it was not pruned, or by a version
+    /// that did not record it.
     pub(in crate::judge::report) fn bill_digest(&self) -> Option<&str> {
         self.pruned.as_ref()?.bill_digest.as_deref()
     }
