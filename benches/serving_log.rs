@@ -48,6 +48,24 @@ struct World<'a> {
     folder: &'a Path,
 }
 
+/// What recording at a rate gave.
+struct Paced {
+    dropped: u64,
+    per_second: f64,
+    bytes: f64,
+    /// CPU time of the writer's thread per record.
+    writer_ns: f64,
+}
+
+/// CPU time of all threads of this process.
+fn process_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the struct is writable.
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) }, 0);
+    let part = |number: i64| u64::try_from(number).unwrap_or(0);
+    Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
+}
+
 /// A log without details, which would add to some records.
 fn options() -> LogOptions {
     LogOptions::default().with(|it| (it.details_per_million, it.max_total_len_bytes) = (0, 1 << 30))
@@ -125,12 +143,12 @@ impl World<'_> {
         bench.run(contest);
     }
 
-    /// Records for a while at a rate. Returns the drops, the records per second, and the bytes per record.
-    fn paced(&self, name: &str, per_second: u64, duration: Duration) -> (u64, f64, f64) {
-        let (log, mut ring) = self.log(name, options());
+    /// Records for a while at a rate. The ring stands for those of all threads of a server.
+    fn paced(&self, name: &str, per_second: u64, duration: Duration) -> Paced {
+        let (log, mut ring) = self.log(name, options().with(|it| it.ring_len_bytes = 16 << 20));
         let mut request = self.answered_request();
         let (ids, count) = (ids(), self.candidate_count());
-        let start = Instant::now();
+        let (start, own, all) = (Instant::now(), CoreTime::now(), process_time());
         let (mut done, mut dropped) = (0_u64, 0_u64);
         while start.elapsed() < duration {
             let due = u64::try_from(start.elapsed().as_nanos()).expect("a short time") * per_second / 1_000_000_000;
@@ -143,20 +161,29 @@ impl World<'_> {
             std::thread::yield_now();
         }
         let seconds = start.elapsed().as_secs_f64();
-        assert!(log.flush(PATIENCE));
+        let flushed = log.flush(PATIENCE);
+        let writer = (process_time() - all).saturating_sub(own.elapsed());
+        assert!(flushed);
         let metrics = log.metrics();
         drop((ring, log));
         assert_eq!(metrics.counts.dropped_total(), dropped, "what was dropped is counted");
         assert_eq!(metrics.counts.written + dropped, done, "everything is accounted for");
         std::fs::remove_dir_all(self.folder.join(name)).expect("a folder");
-        (dropped, done as f64 / seconds, metrics.written_bytes as f64 / metrics.counts.written as f64)
+        let written = metrics.counts.written as f64;
+        Paced {
+            dropped,
+            per_second: done as f64 / seconds,
+            bytes: metrics.written_bytes as f64 / written,
+            writer_ns: writer.as_nanos() as f64 / written,
+        }
     }
 
     fn find_rate(&self, bench: &mut Bench) {
         let duration = if bench.is_smoke() { Duration::from_millis(50) } else { Duration::from_secs(5) };
-        let (dropped, rate, bytes) = self.paced("paced", 200_000, duration);
+        let Paced { dropped, per_second, bytes, writer_ns } = self.paced("paced", 200_000, duration);
         bench.note(&format!(
-            "{rate:.0} records/s of 20 fields for {duration:?}: {dropped} dropped, {bytes:.0} bytes per record"
+            "{per_second:.0} records/s of 20 fields for {duration:?}: {dropped} dropped, {bytes:.0} bytes per record, \
+             {writer_ns:.0} ns of the writer's core per record"
         ));
         if bench.is_smoke() {
             return;
@@ -164,12 +191,14 @@ impl World<'_> {
         let mut highest = 0.0;
         for step in 2..60 {
             let asked = 100_000 * step;
-            let (dropped, rate, _) = self.paced("faster", asked, Duration::from_secs(2));
+            let Paced { dropped, per_second, .. } = self.paced("faster", asked, Duration::from_secs(2));
             if dropped > 0 {
-                bench.note(&format!("without a drop up to {highest:.0} records/s; {dropped} dropped at {rate:.0}"));
+                bench.note(&format!(
+                    "without a drop up to {highest:.0} records/s; {dropped} dropped at {per_second:.0} records/s"
+                ));
                 return;
             }
-            highest = rate;
+            highest = per_second;
         }
         bench.note(&format!("without a drop at every rate tried, up to {highest:.0} records/s"));
     }
@@ -177,7 +206,7 @@ impl World<'_> {
     /// Scores requests when they are due, and returns their latencies in nanoseconds.
     fn latencies(&self, mut ring: Option<&mut LogRing>, duration: Duration) -> Histogram<u64> {
         let mut request = self.scorer.new_request();
-        let mut histogram = Histogram::new(3).expect("a valid precision");
+        let mut histogram = Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("a valid precision");
         let (ids, count) = (ids(), self.candidate_count());
         let start = Instant::now();
         for index in 0_u32.. {
