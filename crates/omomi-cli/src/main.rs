@@ -22,6 +22,7 @@ mod generate_log;
 mod hold_out_flags;
 mod importance_flags;
 mod inspect;
+mod log;
 mod output;
 mod owner;
 mod pack;
@@ -88,6 +89,7 @@ enum Command {
     #[command(hide = true)]
     Simulate(simulate::Arguments),
     Status(status::Arguments),
+    Log(Box<log::Arguments>),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
     Freeze(control::FreezeArguments),
@@ -156,6 +158,7 @@ fn run(command: Command) -> u8 {
         Command::GenerateLog(arguments) => generate_log::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keygen(arguments) => sign::run_keygen(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Off(arguments) => control::run_switch(&arguments, Scoring::Off),
         Command::On(arguments) => control::run_switch(&arguments, Scoring::On),
         Command::Pack(arguments) => pack::run(&arguments),

@@ -18,6 +18,7 @@
 //! | [`learn`] | trains: rows to a state, in one process or many; averages, recalibrates and tunes |
 //! | [`pack`] | makes a weight file from a state: the table, the golden requests, the signature |
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
+//! | [`serving_logs`] | prints and checks what servers logged |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
@@ -39,7 +40,7 @@
 //!     draft
 //!     learn
 //!     pack
-//!     operate
+//!     operate  serving_logs
 //!     prune
 //!     judge
 //!     simulate
@@ -57,6 +58,7 @@ pub mod pack;
 mod parent_process;
 pub mod prune;
 pub mod readable;
+pub mod serving_logs;
 mod settings;
 pub mod simulate;
 pub mod toml;
