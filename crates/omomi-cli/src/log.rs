@@ -1,11 +1,18 @@
 //! `omomi log`: reads what servers logged.
 
+mod drift;
+mod export;
+mod join;
+mod replay;
+
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use omomi_train::readable::grouped;
 use omomi_train::serving_logs::{Losses, Segments, check, cloud_event, record_json};
+
+pub(crate) use drift::Drifted;
 
 use crate::Failure;
 use crate::contract::read_contract;
@@ -48,12 +55,38 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         contract: PathBuf,
     },
+    /// Join predictions with wins, impressions, clicks and conversions, into a log to train from
+    ///
+    /// The output has the contract's fields under their columns, the label (1 if there was a click), and what was
+    /// logged. Rows are sorted by the time served and the prediction id; the order of the inputs changes no byte. A
+    /// prediction whose window is still open is left to a later run.
+    Join(join::Arguments),
+    /// Write the log as Parquet, for people and SQL engines
+    ///
+    /// Predictions are in files under predictions/logic_id=.../dt=.../hour=..., events under events/dt=.../hour=....
+    /// Names and bytes follow from the segments, and a file that exists is left alone, so the command can run again.
+    Export(export::Arguments),
+    /// Compute logged predictions again, and compare them bit for bit
+    ///
+    /// Each prediction that differs is attributed to the first part that does: a feature, a weight, the bias, the
+    /// calibration or the file. Details, of which a log has those of some requests, make this exact. Exit code 1:
+    /// some predictions differ, or the file of a generation is missing or not the one that answered.
+    Replay(replay::Arguments),
+    /// Compare joined logs with the logs that the model learned, by what the served file sees in both, worst first
+    ///
+    /// The figures and their bands are those of `omomi profile`, which compares days. Exit code 0: nothing differs. 3:
+    /// a figure differs.
+    Drift(Box<drift::Arguments>),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Cat { paths, cloudevents } => cat(paths, *cloudevents),
         Command::Check { paths, contract } => run_check(paths, contract),
+        Command::Drift(arguments) => drift::run(arguments),
+        Command::Export(arguments) => export::run(arguments),
+        Command::Join(arguments) => join::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
     }
 }
 

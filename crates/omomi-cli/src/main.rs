@@ -1,10 +1,10 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff` has 3 (they differ), and
-//! the gate has 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A command whose output
-//! cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
-//! code is 141.
+//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff` and `omomi log drift`
+//! have 3 (they differ), and the gate has 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A
+//! command whose output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no
+//! message, and the exit code is 141.
 
 mod average;
 mod bench;
@@ -184,7 +184,7 @@ fn run(command: Command) -> u8 {
         note!("  who must act: {}", owner.word());
     }
     match () {
-        () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
+        () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() || failure.is::<log::Drifted>() => 3,
         () if failure.is::<status::Wrong>() => 5,
         () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
     }

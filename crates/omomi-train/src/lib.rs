@@ -18,7 +18,7 @@
 //! | [`learn`] | trains: rows to a state, in one process or many; averages, recalibrates and tunes |
 //! | [`pack`] | makes a weight file from a state: the table, the golden requests, the signature |
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
-//! | [`serving_logs`] | prints and checks what servers logged |
+//! | [`serving_logs`] | prints and checks what servers logged, joins it with wins and clicks, and computes it again |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |

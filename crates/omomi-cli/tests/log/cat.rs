@@ -133,7 +133,7 @@ fn a_path_without_segments_says_so() {
 fn a_closed_pipe_ends_the_command_quietly_and_a_full_device_fails_it() {
     let world = World::new(&[]);
     let mut server = world.serve(|_| {});
-    (0..2_000).for_each(|number| drop(server.serve(number)));
+    server.serve_all(0..2_000);
     server.close();
     let mut command = Command::new(env!("CARGO_BIN_EXE_omomi"));
     command.args(["log", "cat", "served"]).current_dir(world.folder.path());

@@ -2,4 +2,8 @@
 
 mod cat;
 mod check;
+mod export;
+mod join;
+mod replay;
+mod round_trip;
 mod world;

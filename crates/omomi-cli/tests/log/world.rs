@@ -1,5 +1,6 @@
 //! A server that logs: a small model, requests, and the command.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -83,6 +84,10 @@ value = -0.125
 [[weight]]
 of = { title = "タイトル 0" }
 value = 0.375
+
+[[weight]]
+of = { floor = 60.0 }
+value = 0.75
 
 [[weight]]
 of = { site = 3, creative = 1 }
@@ -240,6 +245,12 @@ impl Server {
         id_of(number)
     }
 
+    pub fn serve_all(&mut self, numbers: std::ops::Range<i64>) {
+        for number in numbers {
+            self.serve(number);
+        }
+    }
+
     pub fn event(&mut self, number: i64, kind: EventKind, after_ms: i64) {
         let money = (kind == EventKind::Win).then(|| money(900_000 + number));
         let event = Event { prediction_id: id_of(number), kind, at_unix_ms: Some(at(number) + after_ms), money };
@@ -271,4 +282,10 @@ pub fn at(number: i64) -> i64 {
 
 pub fn money(micros: i64) -> Money {
     Money { micros, currency: Currency::new("JPY").unwrap(), basis: Basis::ThousandImpressions }
+}
+
+/// The counts that the command printed.
+pub fn counts(said: &str) -> BTreeMap<String, u64> {
+    let lines = said.lines().filter_map(|line| line.trim().rsplit_once("  "));
+    lines.map(|(name, count)| (name.trim().to_owned(), count.trim().replace(',', "").parse().unwrap())).collect()
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use omomi::error::Owner;
 use omomi::serving_log::SegmentProblem;
 
+use crate::log::LogError;
+
 /// Why a serving log cannot be worked with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,6 +61,35 @@ pub enum ServingLogError {
         /// Why it cannot be read.
         source: SegmentProblem,
     },
+    /// A file that must not exist does.
+    #[error("{}: the file exists; name another one, or remove it", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file is no weight file that can be used.
+    #[error("{}", path.display())]
+    WeightFile {
+        /// The file.
+        path: PathBuf,
+        /// The error of the weight file.
+        source: omomi::Error,
+    },
+    /// Events from elsewhere, or the output of an earlier run, cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A row of other events cannot be used.
+    #[error("row {row} of the events: column `{column}`: expected {expected}, found `{}`", found.escape_debug())]
+    BadEvent {
+        /// Number of the row over all files, counted from 1.
+        row: u64,
+        /// The column.
+        column: &'static str,
+        /// What was expected.
+        expected: &'static str,
+        /// What was found.
+        found: String,
+    },
 }
 
 impl ServingLogError {
@@ -66,7 +97,11 @@ impl ServingLogError {
     #[must_use]
     pub const fn owner(&self) -> Owner {
         match self {
-            Self::NotFound { .. } | Self::NoSegments { .. } | Self::TooLong { .. } => Owner::Delivery,
+            Self::NotFound { .. } | Self::NoSegments { .. } | Self::TooLong { .. } | Self::BadEvent { .. } => {
+                Owner::Delivery
+            }
+            Self::Exists { .. } | Self::WeightFile { .. } => Owner::Ml,
+            Self::Log(error) => error.owner(),
             Self::File { .. } | Self::Unreadable { .. } => Owner::Infra,
         }
     }

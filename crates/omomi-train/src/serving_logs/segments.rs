@@ -70,6 +70,14 @@ impl Segments {
         Ok(Self { files, len_bytes })
     }
 
+    /// Returns each sealed segment by itself, and the number of those that are still written.
+    pub(super) fn sealed(&self) -> (Vec<Self>, u64) {
+        let is_partial = |path: &&PathBuf| path.to_string_lossy().ends_with(PARTIAL_ENDING);
+        let partial = self.files.iter().filter(is_partial).count() as u64;
+        let sealed = self.files.iter().filter(|path| !is_partial(path));
+        (sealed.map(|path| Self { files: vec![path.clone()], len_bytes: 0 }).collect(), partial)
+    }
+
     /// Returns the files, in the order in which they are read.
     #[must_use]
     pub fn files(&self) -> &[PathBuf] {
