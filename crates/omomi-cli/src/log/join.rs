@@ -60,6 +60,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         max_bad_rows: arguments.max_bad_rows,
         partition_len_bytes: arguments.partition,
     };
+    if !arguments.out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
+        let found = arguments.out.display();
+        return Err(format!("--out: expected a name that ends in .parquet, found {found}; name it so").into());
+    }
     let contract = read_contract(&arguments.contract)?;
     let segments = Segments::find(&arguments.paths)?;
     let report = join(&segments, &contract, &options, &arguments.out, arguments.force)?;

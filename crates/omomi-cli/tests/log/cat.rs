@@ -72,6 +72,19 @@ fn files_may_be_named_one_by_one_and_an_open_log_can_be_read() {
     server.serve(0);
     assert!(server.log.flush(crate::world::PATIENCE));
     assert_eq!(lines(&world.done("log cat served")).len(), 1, "the segment is still partial");
+    server.serve(1);
+    assert!(server.log.flush(crate::world::PATIENCE));
+    // Its writer is in the middle of a frame, which is no damage.
+    let partial = world.segments("served").remove(0);
+    let mut bytes = fs::read(&partial).unwrap();
+    bytes.truncate(bytes.len() - 3);
+    fs::create_dir(world.path("cut")).unwrap();
+    fs::write(world.path("cut").join(partial.file_name().unwrap()), bytes).unwrap();
+    let cut = world.omomi("log cat cut");
+    assert_eq!(lines(&String::from_utf8(cut.stdout).unwrap()).len(), 1);
+    let said = String::from_utf8(cut.stderr).unwrap();
+    assert!(said.contains("open: 1 writers still run") && !said.contains("lost"), "{said}");
+    world.done("log check cut --contract contract.toml");
     server.close();
     let segment = world.segments("served").remove(0);
     let named = world.done(&format!("log cat {}", segment.display()));

@@ -73,6 +73,8 @@ fn a_row_has_its_fields_its_label_and_what_was_logged() {
 
     let again = world.failed(&format!("{JOIN} --out joined.parquet"));
     assert!(again.contains("joined.parquet: the file exists"), "{again}");
+    let other = world.failed(&format!("{JOIN} --out joined.csv"));
+    assert!(other.contains("a name that ends in .parquet, found joined.csv"), "{other}");
     let hidden = fs::read_dir(world.folder.path()).unwrap().filter_map(Result::ok);
     let hidden: Vec<_> =
         hidden.map(|entry| entry.file_name()).filter(|name| name.to_string_lossy().starts_with('.')).collect();

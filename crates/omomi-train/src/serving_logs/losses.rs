@@ -25,8 +25,10 @@ pub struct Losses {
     pub unexplained: u64,
     /// Segments that are missing below the last of their writer.
     pub missing_segment_count: u64,
-    /// Bytes that no good frame has.
+    /// Bytes that no good frame has, in sealed segments.
     pub skipped_bytes: u64,
+    /// Bytes that no good frame has, in segments that are still written: most likely a frame that is not whole yet.
+    pub unfinished_bytes: u64,
     /// Blocks with a good checksum that contradict the format.
     pub malformed_count: u64,
     /// Writers whose last segment another process sealed: what they had in memory is lost.
@@ -38,8 +40,8 @@ pub struct Losses {
 }
 
 impl Losses {
-    pub(super) fn new(account: &Account, unreadable: Vec<(PathBuf, SegmentProblem)>) -> Self {
-        let mut losses = Self { unreadable, ..Self::default() };
+    pub(super) fn new(account: &Account, unfinished_bytes: u64, unreadable: Vec<(PathBuf, SegmentProblem)>) -> Self {
+        let mut losses = Self { unfinished_bytes, unreadable, ..Self::default() };
         for (_, writer) in account.writers() {
             losses.segment_count += writer.segment_count;
             losses.missing_segment_count += writer.missing_segment_count;
@@ -48,6 +50,7 @@ impl Losses {
             losses.killed_writer_count += u64::from(writer.is_recovered && !writer.is_closed);
             losses.open_writer_count += u64::from(!writer.is_recovered && !writer.is_closed);
         }
+        losses.skipped_bytes = losses.skipped_bytes.saturating_sub(unfinished_bytes);
         for ring in account.rings() {
             losses.record_count += ring.read;
             losses.repeated_count += ring.duplicates;

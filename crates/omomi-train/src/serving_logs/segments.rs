@@ -101,7 +101,10 @@ impl Segments {
         let mut account = Account::new();
         let mut unreadable: Vec<(PathBuf, SegmentProblem)> = Vec::new();
         let mut flow = ControlFlow::Continue(());
+        let mut unfinished_bytes = 0;
+        let skipped = |account: &Account| account.writers().map(|(_, writer)| writer.skipped_bytes).sum::<u64>();
         for path in &self.files {
+            let skipped_before = skipped(&account);
             let bytes = match read_file(path) {
                 // The server deleted its oldest segment, or sealed a partial one: it has its other name now.
                 Err(ServingLogError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -121,11 +124,15 @@ impl Segments {
             if let Err(problem) = read {
                 unreadable.push((path.clone(), problem));
             }
+            if path.to_string_lossy().ends_with(PARTIAL_ENDING) {
+                // Its writer may be in the middle of a frame.
+                unfinished_bytes += skipped(&account) - skipped_before;
+            }
             if flow.is_break() {
                 break;
             }
         }
-        Ok(Losses::new(&account, unreadable))
+        Ok(Losses::new(&account, unfinished_bytes, unreadable))
     }
 }
 
