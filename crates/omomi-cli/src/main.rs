@@ -1,10 +1,10 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff` and `omomi compare` have
-//! 3 (they differ), and the gate has 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A
-//! command whose output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no
-//! message, and the exit code is 141.
+//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
+//! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi status --check` exits with 5 if
+//! something is wrong. A command whose output cannot be written has failed. If the reader of a pipe closed it, as
+//! `head` does, there is no message, and the exit code is 141.
 
 mod amend;
 mod average;
@@ -26,6 +26,7 @@ mod hold_out_flags;
 mod import;
 mod importance_flags;
 mod inspect;
+mod log;
 mod output;
 mod owner;
 mod pack;
@@ -96,6 +97,7 @@ enum Command {
     #[command(hide = true)]
     Simulate(simulate::Arguments),
     Status(status::Arguments),
+    Log(Box<log::Arguments>),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
     Freeze(control::FreezeArguments),
@@ -168,6 +170,7 @@ fn run(command: Command) -> u8 {
         Command::Import(arguments) => import::run(&arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Keygen(arguments) => sign::run_keygen(&arguments),
+        Command::Log(arguments) => log::run(&arguments),
         Command::Off(arguments) => control::run_switch(&arguments, Scoring::Off),
         Command::On(arguments) => control::run_switch(&arguments, Scoring::On),
         Command::Pack(arguments) => pack::run(&arguments),
@@ -194,7 +197,7 @@ fn run(command: Command) -> u8 {
     }
     match () {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
-        () if failure.is::<compare::Different>() => 3,
+        () if failure.is::<compare::Different>() || failure.is::<log::Drifted>() => 3,
         () if failure.is::<status::Wrong>() => 5,
         () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
     }

@@ -54,6 +54,18 @@ pub(crate) fn print_exactly(bytes: &[u8]) {
     }
 }
 
+/// Returns whether writing to standard output has failed, so that a command which prints much can end early.
+pub(crate) fn has_failed() -> bool {
+    FIRST_ERROR.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+}
+
+/// Returns a JSON value as one line, with every character escaped that a terminal obeys.
+pub(crate) fn json_line(value: &serde_json::Value) -> String {
+    let mut line = escaped(&value.to_string(), false);
+    line.push('\n');
+    line
+}
+
 /// Remembers whether a text was written to standard output that another function wrote there.
 pub(crate) fn note_written(written: io::Result<()>) {
     if let Err(error) = written.and_then(|()| closed::check()) {

@@ -17,6 +17,7 @@ use omomi_train::learn::{QuantileError, TrainError};
 use omomi_train::log::LogError;
 use omomi_train::pack::PackError;
 use omomi_train::prune::PruneError;
+use omomi_train::serving_logs::ServingLogError;
 
 /// Returns who must act on an error, from the first of its causes that says so.
 pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
@@ -68,6 +69,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         .or_else(|| error.downcast_ref::<AmendError>().map(AmendError::owner))
         .or_else(|| error.downcast_ref::<BaselineError>().map(BaselineError::owner))
         .or_else(|| error.downcast_ref::<ImportError>().map(ImportError::owner))
+        .or_else(|| error.downcast_ref::<ServingLogError>().map(ServingLogError::owner))
 }
 
 #[cfg(test)]

@@ -105,8 +105,8 @@ fn every_command_and_flag_in_the_pages_exists() {
     for path in [README, SERVING, TRAINING, OPERATIONS] {
         for command in commands(&read(path)) {
             let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-            // `contract` is the one command that has commands of its own.
-            let name_len = if words[0] == "contract" { 2 } else { 1 };
+            // These two have commands of their own.
+            let name_len = if ["contract", "log"].contains(&words[0]) { 2 } else { 1 };
             let output =
                 Command::new(env!("CARGO_BIN_EXE_omomi")).args(&words[..name_len]).arg("--help").output().unwrap();
             assert!(output.status.success(), "{path}: {command}: {}", String::from_utf8_lossy(&output.stderr));

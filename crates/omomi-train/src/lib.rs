@@ -19,6 +19,7 @@
 //! | [`pack`] | makes a weight file from a state: the table, the golden requests, the signature |
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
 //! | [`adopt`] | imports weights that were trained elsewhere, makes baselines, and repairs a served file |
+//! | [`serving_logs`] | prints and checks what servers logged, joins it with wins and clicks, and computes it again |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
@@ -40,7 +41,7 @@
 //!     draft
 //!     learn
 //!     pack
-//!     operate
+//!     operate  serving_logs
 //!     adopt
 //!     prune
 //!     judge
@@ -60,6 +61,7 @@ pub mod pack;
 mod parent_process;
 pub mod prune;
 pub mod readable;
+pub mod serving_logs;
 mod settings;
 pub mod simulate;
 pub mod toml;

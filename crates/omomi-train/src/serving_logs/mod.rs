@@ -1,0 +1,36 @@
+//! Works with the [serving log](omomi::serving_log): prints it, checks it, exports it, joins it with events, and
+//! computes its predictions again.
+//!
+//! ```text
+//!     segments --read--> records --json--> lines
+//!        |                  |
+//!        v                  +----check----> faults, each with who must act
+//!     losses                |
+//!                           +----export---> Parquet by hour
+//!                           |
+//!                           +----join-----> a log to train from
+//!                           |
+//!                           +----replay---> predictions that differ, each with the first part that does
+//! ```
+//!
+//! Every function reads segments in any order, sealed or still partial, and says what of the log cannot be read.
+
+mod attribution;
+mod bytes;
+mod check;
+mod error;
+mod export;
+mod join;
+mod json;
+mod losses;
+mod replay;
+mod segments;
+
+pub use check::{CheckReport, LogFault, check};
+pub use error::ServingLogError;
+pub use export::{ExportReport, export};
+pub use join::{JoinOptions, JoinReport, join};
+pub use json::{cloud_event, record_json};
+pub use losses::Losses;
+pub use replay::{DifferingPart, MAX_EXPLAINED, Mismatch, ReplayFiles, ReplayReport, replay};
+pub use segments::{Segments, Visit};
