@@ -25,6 +25,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if report.partial_count > 0 {
         note!("left out: {} segments that are still written; run again later", grouped(report.partial_count));
     }
+    if report.left_out_count > 0 {
+        note!("left out: {} values that are hashes of texts", grouped(report.left_out_count));
+    }
     let rows = [
         ("files written", report.written_count),
         ("rows in them", report.row_count),

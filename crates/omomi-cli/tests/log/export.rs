@@ -103,3 +103,34 @@ fn a_segment_that_is_still_written_is_left_to_a_later_run() {
     world.done("log export served --out exported");
     assert_eq!(files(&world.path("exported")).len(), 1);
 }
+
+#[test]
+fn a_text_that_was_passed_as_its_hash_costs_its_own_value_only_and_cannot_be_joined() {
+    let world = World::new(&[]);
+    let mut server = world.serve(|_| {});
+    server.serve(0);
+    server.predict(1);
+    let title = server.request.layout().schema().slot("title").unwrap();
+    let hash = omomi::feature::text_value("タイトル 1".as_bytes());
+    server.request.candidate(0).unwrap().set_text_value(title, hash).unwrap();
+    server.scorer.predict_filled(&mut server.request).unwrap();
+    let served = Served::of("hashed").with(|it| it.at_unix_ms = Some(START_UNIX_MS));
+    server.ring.record(&mut server.request, 0, &served).unwrap();
+    server.close();
+    let output = world.omomi("log export served --out exported");
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("left out: 1 values that are hashes of texts"), "{said}");
+    let name = files(&world.path("exported")).into_keys().next().unwrap();
+    let file = File::open(name).unwrap();
+    let rows = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().next().unwrap().unwrap();
+    let titles: Vec<_> = rows["title"].as_string::<i32>().iter().collect();
+    assert_eq!(titles, [Some("タイトル 0"), None]);
+    assert!(rows["creative"].as_primitive::<Int64Type>().iter().all(|creative| creative.is_some()));
+
+    // Training on an empty value would be wrong, so the row is left out and counted.
+    let join = "log join served --contract contract.toml --until 2026-10-03T00:00:00Z --out joined.parquet";
+    let said = counts(&world.done(join));
+    assert_eq!((said["rows"], said["left out: with the hash of a text instead of the text"]), (1, 1), "{said:?}");
+    assert_eq!(counts(&world.done("log replay served --files 7.omomi"))["equal, bit for bit"], 2);
+}

@@ -39,6 +39,8 @@ pub struct ExportReport {
     pub existing_count: u64,
     /// Rows in the files that were written.
     pub row_count: u64,
+    /// Values in these rows that are left out: hashes of texts, which the server passed instead of the texts.
+    pub left_out_count: u64,
     /// Segments that are still written, and were left out.
     pub partial_count: u64,
     /// What of the log cannot be read.
@@ -51,6 +53,7 @@ struct Group {
     plan: Option<RowPlan>,
     rows: Vec<u8>,
     row_count: u64,
+    left_out_count: u64,
     events: Vec<(i64, LoggedEvent)>,
 }
 
@@ -81,7 +84,7 @@ pub fn export(segments: &Segments, out: &Path) -> Result<ExportReport, ServingLo
                     let group = groups.entry(Path::new(&folder).join(hour(at_unix_ms)).join(name)).or_default();
                     let plan = group.plan.get_or_insert_with(|| RowPlan::of_logged(model));
                     let mut row = Vec::new();
-                    plan.encode_all(header, block, record, prediction, &mut row);
+                    group.left_out_count += plan.encode_all(header, block, record, prediction, &mut row);
                     group.rows.put(prediction.id.as_bytes());
                     group.rows.put_bytes(&row);
                     group.row_count += 1;
@@ -171,6 +174,7 @@ fn write_group(path: &Path, group: &Group, server: &str, report: &mut ExportRepo
             committed.map_err(file_error("write the file", path))?;
             report.written_count += 1;
             report.row_count += group.row_count;
+            report.left_out_count += group.left_out_count;
         }
     }
     Ok(())

@@ -156,7 +156,8 @@ impl RowPlan {
         Self { names: Names::of_columns(columns, None), fields }
     }
 
-    /// Appends a prediction like [`encode`](Self::encode), also one without a row: its fields then have no values.
+    /// Appends a prediction of the model that the plan is of, also one without a row: its fields then have no values.
+    /// Returns the number of values that have no form in a table, which are left out.
     pub(in crate::serving_logs) fn encode_all(
         &self,
         header: &SegmentHeader,
@@ -164,13 +165,22 @@ impl RowPlan {
         record: &Record<'_>,
         prediction: &LoggedPrediction<'_>,
         row: &mut Vec<u8>,
-    ) {
-        if self.encode(header, block, record, prediction, row).is_err() {
-            row.clear();
-            put_place(header, block, record, row);
-            put_facts(header, record, prediction, record.head.model.map(|model| &block.models[model]), row);
-            self.fields.iter().for_each(|_| row.put(&[0]));
+    ) -> u64 {
+        put_place(header, block, record, row);
+        let model = record.head.model.map(|model| &block.models[model]);
+        put_facts(header, record, prediction, model, row);
+        let values = if let RowState::Here(values) = &prediction.row { values.as_slice() } else { &[] };
+        let logged = model.map_or(&[][..], |model| &model.fields);
+        let mut left_out_count = 0;
+        for field in &self.fields {
+            let place = logged.iter().position(|logged| logged.name == field.name);
+            let value = place.and_then(|place| values.get(place)?.as_ref());
+            if put_value(field, value, row).is_err() {
+                row.put(&[0]);
+                left_out_count += 1;
+            }
         }
+        left_out_count
     }
 
     /// Appends a prediction: when it was served, where its record is, its facts, its values.
@@ -319,6 +329,9 @@ fn put_value(field: &FieldPlan, value: Option<&LoggedValue<'_>>, row: &mut Vec<u
         row.put(&[0]);
         return Ok(());
     };
+    if !is_of(field, value) {
+        return Err("with a value of another type than its field");
+    }
     match (field.policy, value) {
         (LogPolicy::Never, _) => row.put(&[0]),
         (LogPolicy::Plain, LoggedValue::Id(id)) => word(id.cast_unsigned(), row),
@@ -359,6 +372,21 @@ fn put_value(field: &FieldPlan, value: Option<&LoggedValue<'_>>, row: &mut Vec<u
     Ok(())
 }
 
+/// Whether a value has the type of its field. The reader of segments does not compare them.
+fn is_of(field: &FieldPlan, value: &LoggedValue<'_>) -> bool {
+    let (kind, is_many) = match value {
+        LoggedValue::Id(_) => (Some(LoggedKind::Id), false),
+        LoggedValue::Number(_) => (Some(LoggedKind::Number), false),
+        LoggedValue::Text(_) | LoggedValue::TextValue(_) => (Some(LoggedKind::Text), false),
+        LoggedValue::Ids(_) => (Some(LoggedKind::Id), true),
+        LoggedValue::Texts(_) | LoggedValue::TextValues(_) => (Some(LoggedKind::Text), true),
+        LoggedValue::Key(_) => (None, false),
+        LoggedValue::Keys(_) => (None, true),
+    };
+    let is_of_kind = kind.is_none_or(|kind| kind == field.kind);
+    is_of_kind && is_many == field.many
+}
+
 fn take_value<'a>(bytes: &mut Take<'a>) -> io::Result<Value<'a>> {
     Ok(match bytes.u8()? {
         1 => Value::Word(bytes.u64()?),
@@ -373,4 +401,32 @@ fn take_value<'a>(bytes: &mut Take<'a>) -> io::Result<Value<'a>> {
         }
         _ => Value::Missing,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_type_than_its_field_is_never_written_as_no_value() {
+        let field = |kind, many, policy| FieldPlan { name: "a".to_owned(), kind, buckets: None, many, policy, seed: 1 };
+        let id = LoggedValue::Id(3);
+        for (kind, many, value) in [
+            (LoggedKind::Text, false, &id),
+            (LoggedKind::Number, false, &id),
+            (LoggedKind::Id, true, &id),
+            (LoggedKind::Id, false, &LoggedValue::Ids(vec![3])),
+            (LoggedKind::Text, true, &LoggedValue::Ids(vec![3])),
+            (LoggedKind::Id, true, &LoggedValue::Key(3)),
+        ] {
+            for policy in [LogPolicy::Plain, LogPolicy::Hashed] {
+                let mut row = Vec::new();
+                assert!(put_value(&field(kind, many, policy), Some(value), &mut row).is_err(), "{kind:?} {value:?}");
+                assert!(row.is_empty());
+            }
+        }
+        let mut row = Vec::new();
+        put_value(&field(LoggedKind::Id, false, LogPolicy::Plain), Some(&id), &mut row).unwrap();
+        assert_eq!(take_value(&mut Take(&row)).unwrap(), Value::Word(3));
+    }
 }
