@@ -187,6 +187,7 @@ fn write_state(contract: &Contract, path: &Path, keys: &[u64]) -> Result<(), Box
         lineage: Vec::new(),
         provenance: serde_json::Map::new(),
         log_dialect: None,
+        without_evidence: false,
         clicks: count as u64 / 10,
         passes: 1,
         start: None,

@@ -84,18 +84,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(dir) = &arguments.store {
         check_served(arguments, dir)?;
     }
-    let options = AmendOptions {
-        file: arguments.file.clone(),
-        weights: arguments.set.clone(),
-        bias: arguments.set_bias,
-        zero_fields: arguments.zero_field.clone(),
-        state: arguments.state.clone(),
-        generation: arguments.generation,
-        out: arguments.out.clone(),
-        reason: arguments.reason.clone(),
-        by,
-        key: arguments.key.clone(),
-    };
+    let mut options = AmendOptions::new(&arguments.file, arguments.generation, &arguments.out, by, &arguments.reason);
+    options.weights.clone_from(&arguments.set);
+    options.bias = arguments.set_bias;
+    options.zero_fields.clone_from(&arguments.zero_field);
+    options.state.clone_from(&arguments.state);
+    options.key.clone_from(&arguments.key);
     let report = amend(&options)?;
     if arguments.json {
         print_json(&json!({

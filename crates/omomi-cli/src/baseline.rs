@@ -71,17 +71,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         it.max_bad_rows = arguments.max_bad_rows;
         it.time_column = arguments.time_column.clone();
     });
-    let options = BaselineOptions {
-        logs: arguments.logs.clone(),
-        read: arguments
-            .hold_out
-            .applied_to(arguments.csv.applied_to(arguments.importance.applied_to(read)), KeptRows::Others),
-        by: arguments.by.clone(),
-        prior: prior.map(|(clicks, impressions)| Prior { clicks, impressions }),
-        out: arguments.out.clone(),
-        replace: arguments.force,
-        arguments: std::env::args().collect(),
-    };
+    let mut options = BaselineOptions::new(&arguments.logs, &arguments.by, &arguments.out);
+    options.read = arguments
+        .hold_out
+        .applied_to(arguments.csv.applied_to(arguments.importance.applied_to(read)), KeptRows::Others);
+    options.prior = prior.map(|(clicks, impressions)| Prior { clicks, impressions });
+    options.replace = arguments.force;
+    options.arguments = std::env::args().collect();
     let mut progress = None;
     let report = baseline(&contract, &options, &mut |reader| {
         progress.get_or_insert_with(|| ReadProgress::new("count", reader, arguments.quiet)).update(reader);

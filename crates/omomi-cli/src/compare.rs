@@ -88,21 +88,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(found) = arguments.max_difference.filter(|max| max.is_nan() || *max < 0.0) {
         return Err(format!("expected a --max-difference of at least 0, found {found:?}").into());
     }
-    let options = CompareOptions {
-        file: arguments.file.clone(),
-        logs: arguments.logs.clone(),
-        column: arguments.column.clone(),
-        scale: if arguments.logits { OldScale::Logit } else { OldScale::Probability },
-        unlabeled: arguments.unlabeled,
-        read: arguments.hold_out.applied_to(
-            arguments.times.applied_to(arguments.csv.applied_to(ReadOptions::default().with(|it| {
-                it.max_bad_rows = arguments.max_bad_rows;
-                it.extra_columns = arguments.show.clone();
-            }))),
-            KeptRows::HeldOut,
-        ),
-        max_shown: arguments.rows.into(),
-    };
+    let mut options = CompareOptions::new(&arguments.file, &arguments.logs, &arguments.column);
+    options.scale = if arguments.logits { OldScale::Logit } else { OldScale::Probability };
+    options.unlabeled = arguments.unlabeled;
+    options.read = arguments.hold_out.applied_to(
+        arguments.times.applied_to(arguments.csv.applied_to(ReadOptions::default().with(|it| {
+            it.max_bad_rows = arguments.max_bad_rows;
+            it.extra_columns = arguments.show.clone();
+        }))),
+        KeptRows::HeldOut,
+    );
+    options.max_shown = arguments.rows.into();
     let mut progress = None;
     let comparison = compare_predictions(&options, &mut |reader| {
         progress.get_or_insert_with(|| ReadProgress::new("compare", reader, arguments.quiet)).update(reader);

@@ -109,17 +109,16 @@ impl ValueEnum for FormatName {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_either(&arguments.contract)?;
-    let options = ImportOptions {
-        format: arguments.format.map(|FormatName(format)| format),
-        replace: arguments.force,
-        bias: arguments.bias,
-        impressions: arguments.impressions,
-        click_rate: arguments.click_rate,
-        settings: Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 },
-        leave_out: arguments.leave_out.clone(),
-        arguments: std::env::args().collect(),
-        ..ImportOptions::new(&arguments.weights, &arguments.out)
-    };
+    let options = ImportOptions::new(&arguments.weights, &arguments.out).with(|it| {
+        it.format = arguments.format.map(|FormatName(format)| format);
+        it.replace = arguments.force;
+        it.bias = arguments.bias;
+        it.impressions = arguments.impressions;
+        it.click_rate = arguments.click_rate;
+        it.settings = Settings { alpha: arguments.alpha, beta: arguments.beta, l1: arguments.l1, l2: arguments.l2 };
+        it.leave_out.clone_from(&arguments.leave_out);
+        it.arguments = std::env::args().collect();
+    });
     let spinner = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
     let report = import(&contract, &options, &mut |row_count| {
         spinner.set_message(format!("read {} weights", grouped(row_count)));

@@ -52,14 +52,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let options = JoinOptions {
-        events: arguments.events.clone(),
-        previous: arguments.previous.clone(),
-        window_ms: arguments.window,
-        until_unix_ms: arguments.until.unwrap_or_else(|| i64::try_from(now.as_millis()).unwrap_or(i64::MAX)),
-        max_bad_rows: arguments.max_bad_rows,
-        partition_len_bytes: arguments.partition,
-    };
+    let mut options = JoinOptions::new(
+        arguments.window,
+        arguments.until.unwrap_or_else(|| i64::try_from(now.as_millis()).unwrap_or(i64::MAX)),
+    );
+    options.events = arguments.events.clone();
+    options.previous = arguments.previous.clone();
+    options.max_bad_rows = arguments.max_bad_rows;
+    options.partition_len_bytes = arguments.partition;
     if !arguments.out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
         let found = arguments.out.display();
         return Err(format!("--out: expected a name that ends in .parquet, found {found}; name it so").into());

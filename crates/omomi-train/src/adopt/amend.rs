@@ -68,6 +68,7 @@ impl NewWeight {
 
 /// What to change, and why.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct AmendOptions {
     /// The weight file.
     pub file: PathBuf,
@@ -90,6 +91,39 @@ pub struct AmendOptions {
     pub by: String,
     /// Key with which the new file is signed.
     pub key: Option<PathBuf>,
+}
+
+impl AmendOptions {
+    /// Returns options that change nothing yet: `by` writes generation `generation` of `file` to `out`, because of
+    /// `reason`.
+    #[must_use]
+    pub fn new(
+        file: impl Into<PathBuf>,
+        generation: u64,
+        out: impl Into<PathBuf>,
+        by: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self {
+            file: file.into(),
+            weights: Vec::new(),
+            bias: None,
+            zero_fields: Vec::new(),
+            state: None,
+            generation,
+            out: out.into(),
+            reason: reason.into(),
+            by: by.into(),
+            key: None,
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// A changed weight.

@@ -189,8 +189,8 @@ fn is_one_per_row(facts: &ColumnFacts, row_count: u64) -> bool {
     !is_no_key && facts.value_count >= MIN_VALUES && distinct_share >= OF_ROWS
 }
 
-/// Whether nearly all values are integers that are times after 2000 in seconds or a smaller unit, in a column with such a
-/// name.
+/// Whether nearly all values are integers that are times after 2000 in seconds or a smaller unit, in a column with such
+/// a name.
 fn is_clock(facts: &ColumnFacts) -> bool {
     let named = words_of(&facts.name).iter().any(|word| ["time", "timestamp", "ts", "datetime", "date"].contains(word));
     let [low, high] = facts.range;

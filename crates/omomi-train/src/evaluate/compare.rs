@@ -26,6 +26,7 @@ const EXTREME: f64 = 1e-9;
 
 /// What to compare.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct CompareOptions {
     /// The weight file.
     pub file: PathBuf,
@@ -41,6 +42,34 @@ pub struct CompareOptions {
     pub read: ReadOptions,
     /// How many of the rows that differ most are kept.
     pub max_shown: usize,
+}
+
+impl CompareOptions {
+    /// Returns options for old probabilities in `column`, with the default way of reading. The 10 rows that differ most
+    /// are kept.
+    #[must_use]
+    pub fn new(
+        file: impl Into<PathBuf>,
+        logs: impl IntoIterator<Item = impl Into<String>>,
+        column: impl Into<String>,
+    ) -> Self {
+        Self {
+            file: file.into(),
+            logs: logs.into_iter().map(Into::into).collect(),
+            column: column.into(),
+            scale: OldScale::default(),
+            unlabeled: false,
+            read: ReadOptions::default(),
+            max_shown: 10,
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// What an old prediction is.

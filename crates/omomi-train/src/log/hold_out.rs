@@ -209,8 +209,8 @@ impl HoldOutFilter {
     }
 }
 
-/// Whether the hash of a value is in the first `percent` of all hashes; for a row without one, that of its number in its
-/// file.
+/// Whether the hash of a value is in the first `percent` of all hashes; for a row without one, that of its number in
+/// its file.
 fn is_in_share(value: Option<&str>, row_number: u64, percent: f64) -> bool {
     let hash = match value {
         Some(value) => xxh3_64_with_seed(whole(value).as_bytes(), COLUMN_SEED),

@@ -99,9 +99,8 @@ impl FieldRules {
 
     /// Whether the contract says that this number means a missing value.
     #[inline]
-    #[expect(clippy::float_cmp, reason = "the contract names one exact value")]
     pub(super) fn is_missing_number(&self, number: f64) -> bool {
-        self.missing_numbers.iter().any(|&missing| missing == number)
+        self.missing_numbers.contains(&number)
     }
 
     /// Whether some integers, or numbers, mean a missing value.

@@ -31,6 +31,7 @@ pub use prior::{Prior, fit_prior};
 
 /// What to make a baseline of.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct BaselineOptions {
     /// Paths and patterns of logs.
     pub logs: Vec<String>,
@@ -46,6 +47,33 @@ pub struct BaselineOptions {
     pub replace: bool,
     /// The command line, for the provenance.
     pub arguments: Vec<String>,
+}
+
+impl BaselineOptions {
+    /// Returns options that fit the prior, read in the default way and replace no state.
+    #[must_use]
+    pub fn new(
+        logs: impl IntoIterator<Item = impl Into<String>>,
+        by: impl IntoIterator<Item = impl Into<String>>,
+        out: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            logs: logs.into_iter().map(Into::into).collect(),
+            read: ReadOptions::default(),
+            by: by.into_iter().map(Into::into).collect(),
+            prior: None,
+            out: out.into(),
+            replace: false,
+            arguments: Vec::new(),
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// What a baseline was made of.

@@ -99,6 +99,7 @@ impl WeightsFormat {
 
 /// What to import, and where to write it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct ImportOptions {
     /// File with the weights, which may be compressed with gzip or zstd; `-` for standard input.
     pub weights: PathBuf,
@@ -139,6 +140,13 @@ impl ImportOptions {
             leave_out: Vec::new(),
             arguments: Vec::new(),
         }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 

@@ -76,9 +76,9 @@
 //! | 8 shards, 2 passes, 1 round | 0.8122 | 0.992 |
 //! | 8 shards, 2 passes, 2 rounds | 0.8113 | 0.973 |
 //!
-//! With the default settings and 8 shards of 8 million rows (`generate-log --rows 10000000 --seed 7 --files 20`, the last
-//! four files held out), the normalized entropy is 0.8853 after 0.8839 of one run at a click rate of 0.2 %, and 0.8310
-//! after 0.8297 at 2 %: 0.16 and 0.15 % more.
+//! With the default settings and 8 shards of 8 million rows (`generate-log --rows 10000000 --seed 7 --files 20`, the
+//! last four files held out), the normalized entropy is 0.8853 after 0.8839 of one run at a click rate of 0.2 %, and
+//! 0.8310 after 0.8297 at 2 %: 0.16 and 0.15 % more.
 //!
 //! Two rounds win back what splitting costs. Four rounds are no better, and their predictions are too low: recalibrate
 //! afterwards. Except with `file`, each round decodes all rows again.

@@ -35,6 +35,7 @@ pub(super) use row::RowPlan;
 
 /// What is joined, and how.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct JoinOptions {
     /// Patterns of more events: CSV, JSON lines or Parquet with the columns `prediction_id`, `kind` and `time`, and
     /// for prices `price_micros`, `currency` and `basis`.
@@ -50,6 +51,28 @@ pub struct JoinOptions {
     pub max_bad_rows: u64,
     /// How many bytes of the inputs are joined at a time.
     pub partition_len_bytes: u64,
+}
+
+impl JoinOptions {
+    /// Returns options without more events and earlier outputs, that accept no bad row and join 64 MiB at a time.
+    #[must_use]
+    pub fn new(window_ms: i64, until_unix_ms: i64) -> Self {
+        Self {
+            events: Vec::new(),
+            previous: Vec::new(),
+            window_ms,
+            until_unix_ms,
+            max_bad_rows: 0,
+            partition_len_bytes: 64 << 20,
+        }
+    }
+
+    /// Returns these options, changed by `change`.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// What a join did.
