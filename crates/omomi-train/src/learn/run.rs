@@ -456,7 +456,8 @@ fn how_start_was_read(
     let reader = StateReader::open(&start.state)?;
     let metadata = reader.metadata();
     let mut warnings: Vec<String> = other_reading(&metadata.contract, contract).into_iter().collect();
-    if metadata.provenance["settings"]["iterates"] == "last" && !options.last_iterates {
+    let iterates = metadata.provenance.get("settings").and_then(|settings| settings.get("iterates"));
+    if iterates.is_some_and(|iterates| iterates == "last") && !options.last_iterates {
         warnings.push(
             "the start state has the last weights of its run, and this run averages: --last-iterates goes on as before"
                 .to_owned(),
