@@ -248,7 +248,7 @@ impl Judge<'_> {
         };
         let before = baseline.and_then(|baseline| baseline.overall.calibration);
         if let Some(before) = before {
-            found.push_str(&format!("; {:.4} of what is served", before.ratio));
+            found.push_str(&format!("; what is served has {:.4}", before.ratio));
             let [low, high] = self.settings.better_calibration_ratio;
             let is_tolerable = calibration.is_some_and(|it| low <= it.low && it.high <= high);
             if answer != Answer::Passed && self.is_no_worse(model, baseline) {

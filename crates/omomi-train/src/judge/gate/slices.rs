@@ -55,7 +55,7 @@ impl SliceFigure {
     #[must_use]
     pub fn words(&self) -> String {
         let high = self.high.map_or_else(|| "any".to_owned(), |high| format!("{high:.2}"));
-        let before = self.baseline_ratio.map_or_else(String::new, |ratio| format!("; {ratio:.2} of what is served"));
+        let before = self.baseline_ratio.map_or_else(String::new, |ratio| format!("; what is served has {ratio:.2}"));
         format!("{:.2} ({:.2} to {high}) with {} clicks{before}", self.ratio, self.low, self.clicks)
     }
 
