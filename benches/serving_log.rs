@@ -143,7 +143,7 @@ impl World<'_> {
         bench.run(contest);
     }
 
-    /// Records for a while at a rate. The ring stands for those of all threads of a server.
+    /// Records for a while at a rate. The one ring takes the load of all threads of a server.
     fn paced(&self, name: &str, per_second: u64, duration: Duration) -> Paced {
         let (log, mut ring) = self.log(name, options().with(|it| it.ring_len_bytes = 16 << 20));
         let mut request = self.answered_request();

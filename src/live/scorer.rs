@@ -174,7 +174,7 @@ impl LiveScorer {
     /// these answers are never taken for those of the served model. With [`ALL_FILLED`] as the count, scores the
     /// candidates that the request was given.
     ///
-    /// It answers whatever the store and its orders say, also when scoring is on. It never waits and allocates nothing.
+    /// It answers independently of the store and its orders, even when scoring is on. It never waits or allocates.
     ///
     /// # Errors
     ///

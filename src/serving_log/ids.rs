@@ -92,7 +92,7 @@ impl FromStr for PredictionId {
 }
 
 /// Returns the place of a request, from 0 to 999,999. The request is in every sample of more requests in a million than
-/// its place, whoever computes it.
+/// its place in every program that computes it.
 #[must_use]
 pub fn sample_place(salt: u64, request_id: &str) -> u32 {
     let mut hash = Xxh3Default::new();

@@ -187,7 +187,7 @@ fn money_json(money: Money) -> Value {
     json!({ "micros": money.micros, "currency": money.currency.code(), "basis": money.basis.word() })
 }
 
-/// JSON has no NaN: null stands for it, and texts for what is infinite.
+/// JSON has no NaN and no infinity: NaN becomes null, and infinities become texts.
 fn number(number: f64) -> Value {
     match number {
         f64::INFINITY => json!("inf"),

@@ -33,8 +33,8 @@ const MAX_IMPRESSIONS: f64 = 1e7;
 const SEARCH_STEPS: usize = 48;
 /// Halvings of the range of the logit of the mean.
 const MEAN_STEPS: usize = 40;
-/// Categories with more impressions than this are counted with about a thousandth of error, so that few different
-/// counts are left.
+/// Above this many impressions, counts are rounded to about a thousandth of themselves, so that few different counts
+/// are left.
 const EXACT_COUNTS: f64 = 1_000.0;
 
 /// Fits the prior to the clicks and impressions of categories. `None` if there are no clicks, or nothing else: then no

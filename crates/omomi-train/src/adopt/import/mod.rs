@@ -58,9 +58,9 @@ use crate::lineage::{LearnedLog, content_digest};
 use rows::{Faults, Named, Row};
 use sorted::{Record, Sorter};
 
-/// Group of the rows that stand for unseen categories.
+/// Group of the default rows of unseen categories.
 const UNSEEN_GROUP: u16 = u16::MAX - 1;
-/// Group of the rows that stand for missing values.
+/// Group of the default rows of missing values.
 const MISSING_GROUP: u16 = u16::MAX;
 /// Bytes of the input by which its format is told.
 const START_LEN: u64 = 1 << 16;
@@ -157,7 +157,7 @@ pub struct ImportReport {
     pub format: WeightsFormat,
     /// The bias.
     pub bias: f64,
-    /// Number of weights, without the bias and what stands for unseen categories and missing values.
+    /// Number of weights, without the bias and the default weights.
     pub weight_count: u64,
     /// Number of them that are 0.
     pub zero_count: u64,
@@ -538,7 +538,7 @@ impl<'a> Collected<'a> {
             return Ok(());
         };
         if contract.fields()[index].unseen == UnseenWeight::Zero {
-            let problem = "the contract says unseen = \"zero\", so that nothing stands for unseen or missing values";
+            let problem = "the contract says unseen = \"zero\", so that unseen and missing values add 0";
             faults.add(line, format!("`{source}` of `{name}`: {problem}"));
             return Ok(());
         }
@@ -778,7 +778,7 @@ impl From<io::Error> for Stopped {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Bias,
-    /// What stands for unseen categories or missing values.
+    /// The default of unseen categories or missing values.
     Default,
     Feature,
     /// A feature whose weight may not become 0, because unseen categories of its field add something else.

@@ -23,7 +23,7 @@ pub(super) struct Record {
     pub(super) clicks: u64,
     /// Line or row of the input.
     pub(super) line: u64,
-    /// Field or cross, or what stands for one of the two kinds of default weights.
+    /// Field or cross, or one of the two kinds of default weights.
     pub(super) group: u16,
 }
 
