@@ -2508,7 +2508,8 @@ static inline OmomiRow omomi_candidate_row(OmomiRequest *request, size_t index) 
   block = request->block;
   memcpy(&filled, block + offsetof(OmomiHeader, filled_count), sizeof filled);
   if (OMOMI_INTERNAL_LIKELY(index == filled)) {
-    filled++;
+    /* Not from `filled`: each store would then wait for the load before it. */
+    filled = (uint32_t)index + 1;
     memcpy(block + offsetof(OmomiHeader, filled_count), &filled, sizeof filled);
     memset(block + row.offset_bytes, 0, sizeof(OmomiRowHead));
   } else {
@@ -2538,7 +2539,8 @@ static inline OmomiStatus omomi_request_set_candidate(OmomiRequest *request, siz
   index_in_set -= index_in_set == UINT32_MAX;
   memcpy(block + request->layout.candidates_offset + index * sizeof index_in_set, &index_in_set, sizeof index_in_set);
   if (OMOMI_INTERNAL_LIKELY(index == filled)) {
-    filled++;
+    /* Not from `filled`: each store would then wait for the load before it. */
+    filled = (uint32_t)index + 1;
     memcpy(block + offsetof(OmomiHeader, filled_count), &filled, sizeof filled);
   } else if (index > filled) {
     omomi_internal_request_skip_names(request, filled, index);
