@@ -198,6 +198,11 @@ static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScore
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error);
 
+/// Calls omomi_live_scorer_predict_fallback for a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_predict_live_fallback(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                              size_t candidate_count, OmomiError *error);
+
 /* Answers */
 
 /// Returns the number of candidates that have an answer of the last predict: 0 after one that failed, and for null.

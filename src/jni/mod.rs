@@ -1,9 +1,9 @@
 //! The native methods of the JVM bindings. They check arguments, call the library and translate the result; there is no
 //! logic here. The Java side is `jvm-bindings/core`, package `io.omomi`.
 //!
-//! Each request makes one call, `Java_io_omomi_AbstractScorer_predict0` in [`scorer`]. It takes three numbers and
-//! uses neither `JNIEnv` nor a Java object, so it cannot stall a garbage collection. All other calls (open, close,
-//! query) are rare and go through the jni crate. A panic never crosses into the JVM: it becomes `Error::Panic`.
+//! Each request makes one call, `Java_io_omomi_AbstractScorer_predict0` in [`scorer`], and one for each record of a
+//! serving log, in [`log_ring`]. They take numbers and use neither `JNIEnv` nor a Java object, so they cannot stall a
+//! garbage collection. All other calls (open, close, query) are rare and go through the jni crate. A panic never crosses into the JVM: it becomes `Error::Panic`.
 //!
 //! What the Java side promises: it passes a handle only while it is open, and a scorer to one thread at a time.
 //! `Model.java` and `AbstractScorer.java` keep that promise with a lock and a state word, `CandidateSet.java` with a
@@ -21,5 +21,8 @@ mod feature;
 mod layout;
 mod live;
 mod live_answers;
+mod log_ring;
 mod model;
 mod scorer;
+mod served;
+mod serving_log;
