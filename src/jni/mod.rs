@@ -3,7 +3,8 @@
 //!
 //! Each request makes one call, `Java_io_omomi_AbstractScorer_predict0` in [`scorer`], and one for each record of a
 //! serving log, in [`log_ring`]. They take numbers and use neither `JNIEnv` nor a Java object, so they cannot stall a
-//! garbage collection. All other calls (open, close, query) are rare and go through the jni crate. A panic never crosses into the JVM: it becomes `Error::Panic`.
+//! garbage collection. All other calls (open, close, query) are rare and go through the jni crate. A panic never
+//! crosses into the JVM: it becomes `Error::Panic`.
 //!
 //! What the Java side promises: it passes a handle only while it is open, and a scorer to one thread at a time.
 //! `Model.java` and `AbstractScorer.java` keep that promise with a lock and a state word, `CandidateSet.java` with a

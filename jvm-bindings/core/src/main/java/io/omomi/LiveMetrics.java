@@ -252,8 +252,8 @@ public final class LiveMetrics {
     }
 
     /**
-     * Returns the number of requests that {@link LiveScorer#predictFallback} answered, if there is a fallback file. They
-     * are in no other count.
+     * Returns the number of requests that {@link LiveScorer#predictFallback} answered, if there is a fallback file.
+     * They are in no other count.
      */
     public OptionalLong fallbackCount() {
         return fallbackCount;

@@ -193,7 +193,8 @@ public final class LogRing implements AutoCloseable {
     /** Says what it is for, for people. May be called at any time. */
     @Override
     public String toString() {
-        return "LogRing(" + (request == null ? "events" : request.layout.toString()) + (state == CLOSED ? ", closed)" : ")");
+        String use = request == null ? "events" : request.layout.toString();
+        return "LogRing(" + use + (state == CLOSED ? ", closed)" : ")");
     }
 
     /** Rejects a call of another thread than the owner, and one after close. */
@@ -248,8 +249,9 @@ public final class LogRing implements AutoCloseable {
     }
 
     /**
-     * Records a candidate as the memory at {@code servedAddress} says. Returns what became of it, or the negative number
-     * of an error. Touches no Java object: {@code served} only stays reachable by it, and so does the request by this.
+     * Records a candidate as the memory at {@code servedAddress} says. Returns what became of it, or the negative
+     * number of an error. Touches no Java object: {@code served} only stays reachable by it, and so does the request by
+     * this.
      */
     private native int record0(long ring, Served served, long servedAddress, int candidate);
 

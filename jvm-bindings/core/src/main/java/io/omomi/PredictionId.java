@@ -103,7 +103,11 @@ public final class PredictionId {
     /** Returns whether {@code other} is the same id. */
     @Override
     public boolean equals(Object other) {
-        return other instanceof PredictionId && ((PredictionId) other).high == high && ((PredictionId) other).low == low;
+        if (!(other instanceof PredictionId)) {
+            return false;
+        }
+        PredictionId id = (PredictionId) other;
+        return id.high == high && id.low == low;
     }
 
     @Override

@@ -60,7 +60,9 @@ public final class Served {
         }
     }
 
-    /** Sets the id of the request: 1 to 128 bytes of UTF-8. With impression and candidate, it makes the prediction id. */
+    /**
+     * Sets the id of the request: 1 to 128 bytes of UTF-8. With impression and candidate, it makes the prediction id.
+     */
     public Served requestId(CharSequence requestId) {
         return text(0, ServedBlock.REQUEST_ID_OFFSET, ServedBlock.MAX_REQUEST_ID_LEN_BYTES, requestId, "requestId");
     }

@@ -163,7 +163,8 @@ public final class ServingLog implements AutoCloseable {
             if (len > buffer.remaining()) {
                 throw new OmomiException(
                         Code.WRONG_SIZE,
-                        "the buffer has the wrong size: expected room for " + len + " bytes, found " + buffer.remaining());
+                        "the buffer has the wrong size: expected room for " + len + " bytes, found "
+                                + buffer.remaining());
             }
             // Cast to Buffer, because older JDKs have the method only there.
             ((Buffer) buffer).position(buffer.position() + (int) len);

@@ -118,7 +118,8 @@ final class ServingLogTest {
             }
             Map<String, Object> last = read.predictions.get(CANDIDATES);
             LogReader.assertBits(scorer.logit(7), last);
-            assertEquals(List.of("2", "", "", ""), List.of(last.get("request"), last.get("impression"), last.get("experiment"), last.get("arm")));
+            List<String> texts = List.of("request", "impression", "experiment", "arm");
+            assertEquals(List.of("2", "", "", ""), texts.stream().map(last::get).toList());
             assertNull(last.get("position"));
             assertNull(last.get("bucket"));
             assertNull(last.get("bid"));
@@ -149,7 +150,8 @@ final class ServingLogTest {
             assertEquals(Recorded.QUEUED, ring.record(1));
             logits.add(scorer.logit(1));
             ring.served().source(Source.MODEL);
-            assertRefused(Code.RECORD_INVALID, "the source off or no_model for an answer of the fallback", () -> ring.record(1));
+            String refused = "the source off or no_model for an answer of the fallback file";
+            assertRefused(Code.RECORD_INVALID, refused, () -> ring.record(1));
 
             store.publish(42);
             live.lookNow();
@@ -180,8 +182,11 @@ final class ServingLogTest {
             log.writePrometheus(page);
             page.flip();
             String series = StandardCharsets.UTF_8.decode(page).toString();
-            assertTrue(series.contains("omomi_fallback_predictions_total{store=\"store\",logic_id=\"live-ロジック-42\"} 2\n"), series);
-            assertTrue(series.contains("omomi_log_dropped_records_total{log=\"served-ログ\",reason=\"invalid\"} 2\n"), series);
+            for (String line : List.of(
+                    "omomi_fallback_predictions_total{store=\"store\",logic_id=\"live-ロジック-42\"} 2\n",
+                    "omomi_log_dropped_records_total{log=\"served-ログ\",reason=\"invalid\"} 2\n")) {
+                assertTrue(series.contains(line), series);
+            }
 
             log.close();
             LogReader read = LogReader.read(folder, Fixture.weightFile());
@@ -216,12 +221,13 @@ final class ServingLogTest {
     void a_fallback_file_that_is_not_good_fails_the_opening() throws IOException {
         Store store = new Store(storeFolder);
         LiveOptions.Builder options = Store.options();
-        assertRefused(Code.FILE, "absent.omomi", () -> store.open(options.fallbackFile(Path.of("absent.omomi")).build()));
+        LiveOptions absent = options.fallbackFile(Path.of("absent.omomi")).build();
+        assertRefused(Code.FILE, "absent.omomi", () -> store.open(absent));
         Path damaged = storeFolder.resolve("damaged.omomi");
         byte[] bytes = Files.readAllBytes(Fixture.weightFile());
         bytes[bytes.length / 2] ^= 1;
         Files.write(damaged, bytes);
-        assertRefused(Code.DAMAGED, "", () -> store.open(options.fallbackFile(damaged).build()));
+        assertRefused(Code.DAMAGED, "damaged", () -> store.open(options.fallbackFile(damaged).build()));
         assertRefused(Code.NULL_ARGUMENT, "fallbackFile", () -> options.fallbackFile(null));
     }
 
@@ -250,7 +256,7 @@ final class ServingLogTest {
             log.close();
             LogReader read = LogReader.read(folder);
             assertEquals(2, read.predictions.size());
-            assertEquals(List.of("late", "off"), List.of(read.predictions.get(0).get("source"), read.predictions.get(1).get("source")));
+            assertEquals(List.of("late", "off"), read.predictions.stream().map(it -> it.get("source")).toList());
             LogReader.assertBits(0.125f, read.predictions.get(0));
             LogReader.assertBits(0.5f, read.predictions.get(1));
             assertEquals(1, read.dropped(DropReason.RATE_LIMITED));
@@ -329,7 +335,8 @@ final class ServingLogTest {
             assertEquals(Recorded.QUEUED, ring.impression(id));
             assertEquals(Recorded.QUEUED, ring.click(id));
             assertEquals(Recorded.QUEUED, ring.conversion(id));
-            assertEquals(Recorded.QUEUED, ring.event(EventKind.CONVERSION, id, 17, Long.MIN_VALUE, "JPY", Basis.CONVERSION));
+            long least = Long.MIN_VALUE;
+            assertEquals(Recorded.QUEUED, ring.event(EventKind.CONVERSION, id, 17, least, "JPY", Basis.CONVERSION));
             assertRefused(Code.RECORD_INVALID, "the ring of a scorer", () -> ring.record(0));
             assertRefused(Code.RECORD_INVALID, "the ring of a scorer", ring::served);
             assertRefused(Code.RECORD_INVALID, "currency", () -> ring.win(id, 1, "usd", Basis.CLICK));
@@ -344,7 +351,7 @@ final class ServingLogTest {
             assertTrue(read.events.stream().allMatch(it -> id.toString().equals(it.get("id"))));
             assertEquals(List.of(1_200_000L, "USD", "impression"), read.events.get(0).get("money"));
             assertNull(read.events.get(2).get("money"));
-            assertEquals(List.of(Long.MIN_VALUE, "JPY", "conversion"), read.events.get(4).get("money"));
+            assertEquals(List.of(least, "JPY", "conversion"), read.events.get(4).get("money"));
             assertEquals(17L, read.events.get(4).get("at"));
             assertEquals(1, read.dropped(DropReason.INVALID));
         }
@@ -467,7 +474,8 @@ final class ServingLogTest {
             byte[] id = new byte[16];
             assertRefused(Code.NOT_UTF8, "requestId", () -> served.putPredictionId(0, id, 0));
             served.clear();
-            assertRefused(Code.RECORD_INVALID, "a request id of 1 to 128 bytes", () -> served.putPredictionId(0, id, 0));
+            String noId = "a request id of 1 to 128 bytes";
+            assertRefused(Code.RECORD_INVALID, noId, () -> served.putPredictionId(0, id, 0));
             served.requestId("1");
             assertRefused(Code.RECORD_INVALID, "candidate", () -> served.putPredictionId(-1, id, 0));
             assertRefused(Code.INVALID_ARGUMENT, "first", () -> served.putPredictionId(0, id, 1));
@@ -517,7 +525,8 @@ final class ServingLogTest {
                     () -> PredictionId.ofBytes(new byte[15]))) {
                 assertRefused(Code.INVALID_ARGUMENT, "", call);
             }
-            assertRefused(Code.WRONG_SIZE, "expected room for", () -> log.writePrometheus(ByteBuffer.allocateDirect(9)));
+            ByteBuffer small = ByteBuffer.allocateDirect(9);
+            assertRefused(Code.WRONG_SIZE, "expected room for", () -> log.writePrometheus(small));
             assertRefused(Code.FILE, "no", () -> ServingLog.open(folder.resolve("no/such/folder")));
             assertRefused(Code.FILE, "000042", () -> ServingLog.open(Fixture.weightFile()));
             assertRefused(Code.NOT_UTF8, "", () -> options().name(UNPAIRED).build());
@@ -663,7 +672,8 @@ final class ServingLogTest {
                             scorer.predict();
                             ring.served().clear().requestId(number + "-" + i);
                             assertEquals(Recorded.QUEUED, ring.record(i % CANDIDATES));
-                            assertEquals(Recorded.QUEUED, ring.click(PredictionId.of(number + "-" + i, "", i % CANDIDATES)));
+                            PredictionId id = PredictionId.of(number + "-" + i, "", i % CANDIDATES);
+                            assertEquals(Recorded.QUEUED, ring.click(id));
                         }
                     }
                     return null;

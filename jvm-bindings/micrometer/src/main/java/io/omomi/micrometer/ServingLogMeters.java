@@ -21,7 +21,7 @@ import java.util.function.ToDoubleFunction;
  * <caption>The meters</caption>
  * <tr><th>name</th><th>what it is</th></tr>
  * <tr><td>{@code omomi.log.records}</td><td>records written</td></tr>
- * <tr><td>{@code omomi.log.sampled.out}</td><td>records left out because their requests are outside the sample</td></tr>
+ * <tr><td>{@code omomi.log.sampled.out}</td><td>records whose requests are outside the sample</td></tr>
  * <tr><td>{@code omomi.log.dropped.records}</td><td>records dropped, by {@code reason}</td></tr>
  * <tr><td>{@code omomi.log.written.bytes}</td><td>bytes written</td></tr>
  * <tr><td>{@code omomi.log.oldest.waiting}</td><td>gauge: how long the oldest record has waited for the disk, in

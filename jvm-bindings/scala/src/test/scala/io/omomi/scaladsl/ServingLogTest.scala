@@ -30,7 +30,8 @@ class ServingLogTest {
     }
   }
 
-  private def codeOf(opened: Either[OmomiException, Any]): Code = opened.fold(_.code, found => throw new AssertionError(found))
+  private def codeOf(opened: Either[OmomiException, Any]): Code =
+    opened.fold(_.code, found => throw new AssertionError(found))
 
   @Test
   def a_scorer_records_what_was_served_and_events_follow(@TempDir folder: Path): Unit = {
@@ -77,7 +78,8 @@ class ServingLogTest {
 
   @Test
   def a_live_scorer_answers_with_its_fallback_file_and_recording_allocates_nothing(@TempDir folder: Path): Unit = {
-    val options = LiveOptions.builder().name("scala").pollInterval(Duration.ofHours(1)).fallbackFile(Ad.weightFile).build()
+    val builder = LiveOptions.builder().name("scala").pollInterval(Duration.ofHours(1))
+    val options = builder.fallbackFile(Ad.weightFile).build()
     val live = Ad.get(LiveModel.open(folder.resolve("store"), Ad, options))
     val scorer = Ad.get(LiveScorer.open(live, layout))
     val log = Ad.get(ServingLog.open(folder.resolve("served"), LogOptions.builder().ringLenBytes(4L << 20).build()))
