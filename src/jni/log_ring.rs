@@ -106,15 +106,15 @@ pub unsafe extern "system" fn Java_io_omomi_LogRing_record0(
     })
 }
 
-/// Records an event. Returns what became of it, or the negative number of an error. The id is in two big-endian halves.
+/// Records an event. Returns what became of it, or the negative number of an error. The id is in two halves.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_LogRing_event0(
     _env: *mut c_void,
     _this: *mut c_void,
     ring: jlong,
     kind: jint,
-    id_high: jlong,
-    id_low: jlong,
+    first_half: jlong,
+    second_half: jlong,
     at_unix_ms: jlong,
     micros: jlong,
     basis: jint,
@@ -127,7 +127,7 @@ pub unsafe extern "system" fn Java_io_omomi_LogRing_event0(
         let kind = u8::try_from(kind).ok().and_then(EventKind::from_number);
         let kind = kind.ok_or(Error::RecordInvalid { what: "one of the kinds of events" })?;
         let mut id = [0; PredictionId::LEN];
-        id.copy_from_slice([id_high.to_be_bytes(), id_low.to_be_bytes()].as_flattened());
+        id.copy_from_slice([first_half.to_le_bytes(), second_half.to_le_bytes()].as_flattened());
         let at_unix_ms = (at_unix_ms != 0).then_some(at_unix_ms);
         state.ring.event(&Event { prediction_id: PredictionId::from_bytes(id), kind, at_unix_ms, money })
     })

@@ -96,7 +96,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_servingLogPrometheus<'local>(
     })
 }
 
-/// Returns the two big-endian halves of a prediction id.
+/// Returns the two halves of a prediction id.
 #[unsafe(no_mangle)]
 pub extern "system" fn Java_io_omomi_Native_predictionId<'local>(
     env: EnvUnowned<'local>,
@@ -111,7 +111,7 @@ pub extern "system" fn Java_io_omomi_Native_predictionId<'local>(
         let candidate = u32::try_from(candidate).map_err(|_| Error::RecordInvalid { what: "a candidate from 0 on" })?;
         let id = PredictionId::of(&request_id, &impression, candidate)?;
         let (halves, _) = id.as_bytes().as_chunks::<{ size_of::<i64>() }>();
-        let halves: Vec<i64> = halves.iter().map(|half| i64::from_be_bytes(*half)).collect();
+        let halves: Vec<i64> = halves.iter().map(|half| i64::from_le_bytes(*half)).collect();
         long_array(env, &halves)
     })
 }

@@ -152,7 +152,7 @@ public final class LogRing implements AutoCloseable {
         enter();
         try {
             return recorded(
-                    event0(address, kind.number(), id.high, id.low, atUnixMillis, micros, basis, currency));
+                    event0(address, kind.number(), id.first, id.second, atUnixMillis, micros, basis, currency));
         } finally {
             leave();
         }
@@ -255,7 +255,10 @@ public final class LogRing implements AutoCloseable {
      */
     private native int record0(long ring, Served served, long servedAddress, int candidate);
 
-    /** Records an event. Returns what became of it, or the negative number of an error. */
+    /**
+     * Records an event of the prediction whose id has these halves. Returns what became of it, or the negative number
+     * of an error.
+     */
     private native int event0(
-            long ring, int kind, long idHigh, long idLow, long atUnixMillis, long micros, int basis, int currency);
+            long ring, int kind, long first, long second, long atUnixMillis, long micros, int basis, int currency);
 }

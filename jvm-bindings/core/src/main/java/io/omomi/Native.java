@@ -132,7 +132,7 @@ final class Native {
     /** Throws the error of the ring's last record, which returned {@code -code}. */
     static native void throwRecordError(long ring, int code);
 
-    /** Returns the two big-endian halves of a prediction id. */
+    /** Returns the two halves of a prediction id, as little-endian numbers. */
     static native long[] predictionId(byte[] requestId, byte[] impression, int candidate);
 
     /** Writes a prediction id into the block of a {@link Served}, which is at {@code address}. */

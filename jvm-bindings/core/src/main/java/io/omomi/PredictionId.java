@@ -13,16 +13,15 @@ public final class PredictionId {
     public static final int LEN_BYTES = 16;
 
     private static final int HEX_LEN = 2 * LEN_BYTES;
-    private static final int HALF_HEX_LEN = LEN_BYTES;
     private static final char[] DIGITS = "0123456789abcdef".toCharArray();
 
-    /** The bytes, as two big-endian numbers. */
-    final long high;
-    final long low;
+    /** The bytes, as two little-endian numbers. */
+    final long first;
+    final long second;
 
-    private PredictionId(long high, long low) {
-        this.high = high;
-        this.low = low;
+    private PredictionId(long first, long second) {
+        this.first = first;
+        this.second = second;
     }
 
     /**
@@ -59,7 +58,7 @@ public final class PredictionId {
         if (text.length() != HEX_LEN) {
             throw noId("a text of " + text.length() + " chars");
         }
-        return new PredictionId(half(text, 0), half(text, HALF_HEX_LEN));
+        return new PredictionId(half(text, 0), half(text, LEN_BYTES));
     }
 
     /**
@@ -80,10 +79,8 @@ public final class PredictionId {
     /** Returns the bytes of the id, in a new array. */
     public byte[] toBytes() {
         byte[] bytes = new byte[LEN_BYTES];
-        for (int i = 0; i < Long.BYTES; i++) {
-            int shift = Long.SIZE - (i + 1) * Byte.SIZE;
-            bytes[i] = (byte) (high >>> shift);
-            bytes[Long.BYTES + i] = (byte) (low >>> shift);
+        for (int i = 0; i < LEN_BYTES; i++) {
+            bytes[i] = (byte) byteAt(i);
         }
         return bytes;
     }
@@ -92,10 +89,9 @@ public final class PredictionId {
     @Override
     public String toString() {
         char[] text = new char[HEX_LEN];
-        for (int i = 0; i < HALF_HEX_LEN; i++) {
-            int shift = Long.SIZE - (i + 1) * 4;
-            text[i] = DIGITS[(int) (high >>> shift) & 0xf];
-            text[HALF_HEX_LEN + i] = DIGITS[(int) (low >>> shift) & 0xf];
+        for (int i = 0; i < LEN_BYTES; i++) {
+            text[2 * i] = DIGITS[byteAt(i) >> 4];
+            text[2 * i + 1] = DIGITS[byteAt(i) & 0xf];
         }
         return new String(text);
     }
@@ -107,34 +103,46 @@ public final class PredictionId {
             return false;
         }
         PredictionId id = (PredictionId) other;
-        return id.high == high && id.low == low;
+        return id.first == first && id.second == second;
     }
 
     @Override
     public int hashCode() {
         // The bytes are a hash already.
-        return Long.hashCode(high);
+        return Long.hashCode(first);
     }
 
-    private static long half(byte[] bytes, int first) {
+    private int byteAt(int index) {
+        long half = index < Long.BYTES ? first : second;
+        return (int) (half >>> index * Byte.SIZE) & 0xff;
+    }
+
+    private static long half(byte[] bytes, int start) {
         long half = 0;
         for (int i = 0; i < Long.BYTES; i++) {
-            half = half << Byte.SIZE | bytes[first + i] & 0xff;
+            half |= (long) (bytes[start + i] & 0xff) << i * Byte.SIZE;
         }
         return half;
     }
 
-    private static long half(CharSequence text, int first) {
+    private static long half(CharSequence text, int start) {
         long half = 0;
-        for (int i = first; i < first + HALF_HEX_LEN; i++) {
-            char c = text.charAt(i);
-            int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-            if (digit < 0) {
-                throw noId("another character at " + i);
-            }
-            half = half << 4 | digit;
+        for (int i = 0; i < Long.BYTES; i++) {
+            long one = digit(text, start + 2 * i) << 4 | digit(text, start + 2 * i + 1);
+            half |= one << i * Byte.SIZE;
         }
         return half;
+    }
+
+    private static int digit(CharSequence text, int index) {
+        char c = text.charAt(index);
+        if (c >= '0' && c <= '9') {
+            return c - '0';
+        }
+        if (c >= 'a' && c <= 'f') {
+            return c - 'a' + 10;
+        }
+        throw noId("another character at " + index);
     }
 
     private static OmomiException noId(String found) {
