@@ -143,7 +143,7 @@ pub struct OmomiServed {
     pub bucket: u32,
     /// One of `OMOMI_SOURCE_...`.
     pub source: OmomiSource,
-    /// The server's own probability, if neither the model nor a fallback model gave one; 0 if there is none.
+    /// The server's own probability, if neither the model nor a fallback file gave one; 0 if there is none.
     pub own_probability: f32,
     /// Which of the scorer's models answered, from 0.
     pub model_index: u32,
@@ -199,8 +199,9 @@ pub unsafe extern "C" fn omomi_log_ring_of_scorer(
     unsafe { open_ring(log, out_ring, error, open) }
 }
 
-/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what
-/// it recorded is still written.
+/// Creates the ring of a live scorer, for the thread that uses the scorer. It also records the answers of the fallback
+/// file, with the source `OMOMI_SOURCE_OFF` or `OMOMI_SOURCE_NO_MODEL`. Close it with `omomi_log_ring_close`; what it
+/// recorded is still written.
 ///
 /// # Safety
 ///
