@@ -906,7 +906,7 @@ typedef struct {
   uint32_t bucket;
   /// One of `OMOMI_SOURCE_...`.
   OmomiSource source;
-  /// The server's own probability, if neither the model nor a fallback model gave one; 0 if there is none.
+  /// The server's own probability, if neither the model nor a fallback file gave one; 0 if there is none.
   float own_probability;
   /// Which of the scorer's models answered, from 0.
   uint32_t model_index;
@@ -1898,8 +1898,9 @@ OmomiStatus omomi_log_ring_of_scorer(const OmomiServingLog *log,
                                      OmomiLogRing **out_ring,
                                      OmomiError *error);
 
-/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what
-/// it recorded is still written.
+/// Creates the ring of a live scorer, for the thread that uses the scorer. It also records the answers of the fallback
+/// file, with the source `OMOMI_SOURCE_OFF` or `OMOMI_SOURCE_NO_MODEL`. Close it with `omomi_log_ring_close`; what it
+/// recorded is still written.
 ///
 /// The caller promises:
 /// `log` and `scorer` are null or open; `out_ring` and `error` are null or writable.
