@@ -704,6 +704,52 @@ final class ServingLogTest {
         }
     }
 
+    /** Records a request of 20 candidates in a folder, and ends without closing anything. */
+    static final class Program {
+        private Program() {}
+
+        public static void main(String[] arguments) throws Exception {
+            Scorer scorer = Scorer.open(Fixture.model(), LAYOUT);
+            ServingLog log = ServingLog.open(Path.of(arguments[0]), options().build());
+            LogRing ring = log.ring(scorer);
+            Fixture.fill(scorer.request(), CANDIDATES, new Fixture.Text());
+            scorer.predict();
+            ring.served().clear().requestId(arguments[1]);
+            for (int i = 0; i < CANDIDATES; i++) {
+                ring.record(i);
+            }
+            switch (arguments[1]) {
+                case "return" -> {}
+                case "exit" -> System.exit(0);
+                default -> {
+                    if (log.flush(PATIENCE)) {
+                        String process = Long.toString(ProcessHandle.current().pid());
+                        new ProcessBuilder("kill", "-9", process).start().waitFor();
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void a_jvm_that_ends_or_is_killed_without_closing_its_log_loses_nothing_that_was_written() throws Exception {
+        for (String end : List.of("return", "exit", "kill")) {
+            Path here = folder.resolveSibling(end);
+            String said = new ChildJvm().main(Program.class).run(here.toString(), end);
+            assertEquals("", said);
+            if (end.equals("kill")) {
+                // The next log in the folder seals what the killed one left.
+                try (ServingLog next = ServingLog.open(here)) {
+                    assertTrue(next.flush(PATIENCE));
+                    assertEquals(1, next.metrics().recoveredSegmentCount());
+                }
+            }
+            LogReader read = LogReader.read(here, Fixture.weightFile());
+            assertEquals(CANDIDATES, read.equalCount, end);
+            assertTrue(read.predictions.stream().allMatch(found -> end.equals(found.get("request"))));
+        }
+    }
+
     /** A thread that closes what another one uses once got SCORER_BUSY into the other one's requests. */
     @Test
     void a_close_on_another_thread_ends_the_records_and_disturbs_no_request() throws Exception {
