@@ -23,6 +23,7 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -747,6 +748,43 @@ final class ServingLogTest {
             LogReader read = LogReader.read(here, Fixture.weightFile());
             assertEquals(CANDIDATES, read.equalCount, end);
             assertTrue(read.predictions.stream().allMatch(found -> end.equals(found.get("request"))));
+        }
+    }
+
+    /** Like a server with virtual threads: as many requests as tasks, and a ring beside each scorer of the pool. */
+    @Test
+    void the_scorers_of_a_pool_have_a_ring_each_and_any_thread_records() throws Exception {
+        int requests = 200;
+        Map<Scorer, LogRing> rings = new ConcurrentHashMap<>();
+        try (Model model = Fixture.model(); ServingLog log = open(options())) {
+            ScorerPool<Scorer> pool = ScorerPool.of(2, () -> {
+                Scorer scorer = Scorer.open(model, LAYOUT);
+                rings.put(scorer, log.ring(scorer));
+                return scorer;
+            });
+            ExecutorService threads = Executors.newFixedThreadPool(6);
+            List<Future<Recorded>> done = new ArrayList<>();
+            for (int i = 0; i < requests; i++) {
+                String id = "request-" + i;
+                done.add(threads.submit(() -> pool.use(scorer -> {
+                    Fixture.fill(scorer.request(), CANDIDATES, new Fixture.Text());
+                    scorer.predict();
+                    LogRing ring = rings.get(scorer);
+                    ring.served().clear().requestId(id);
+                    return ring.record(3);
+                })));
+            }
+            for (Future<Recorded> one : done) {
+                assertEquals(Recorded.QUEUED, one.get());
+            }
+            threads.shutdown();
+            assertTrue(rings.size() <= 2);
+            rings.values().forEach(LogRing::close);
+            pool.close();
+            log.close();
+            LogReader read = LogReader.read(folder, Fixture.weightFile());
+            assertEquals(requests, read.equalCount);
+            assertEquals(requests, read.predictions.stream().map(found -> found.get("request")).distinct().count());
         }
     }
 
