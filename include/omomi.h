@@ -736,7 +736,7 @@ typedef struct {
   /// publication and no `off` reaches them: restart the process.
   uint32_t is_live;
   /// 1 if requests may be sent here: a generation answers, or the server answers by its own logic, because scoring is
-  /// switched off or because `OmomiLiveOptions.has_fallback` is set and there is no model.
+  /// switched off, or because there is no model and `has_fallback` or `fallback_file` of `OmomiLiveOptions` is set.
   uint32_t is_ready;
   /// 1 if a generation answers, or would answer if scoring were not switched off. The members up to
   /// `training_end_unix_seconds` describe it, and are 0 otherwise.
@@ -773,6 +773,9 @@ typedef struct {
   uint64_t last_pass_unix_seconds;
   /// When these metrics were taken, in seconds since 1970.
   uint64_t taken_unix_seconds;
+  /// Requests that `omomi_live_scorer_predict_fallback` answered; 0 without a fallback file. They are not in the
+  /// counts above.
+  uint64_t fallback_count;
 } OmomiLiveMetrics;
 
 /// What has changed: one of `OMOMI_LIVE_CHANGE_...`. Later versions may add changes: ignore those that you do not know.
@@ -903,7 +906,7 @@ typedef struct {
   uint32_t bucket;
   /// One of `OMOMI_SOURCE_...`.
   OmomiSource source;
-  /// The server's own probability, if neither the model nor a fallback model gave one; 0 if there is none.
+  /// The server's own probability, if neither the model nor a fallback file gave one; 0 if there is none.
   float own_probability;
   /// Which of the scorer's models answered, from 0.
   uint32_t model_index;
@@ -947,7 +950,7 @@ typedef struct {
   uint32_t refused_field;
   /// `row_type` of the slot that was refused.
   uint32_t refused_row_type;
-  /// 1 if the last predict gave answers, 0 if it failed or if there was none.
+  /// 1 if the last predict gave answers, 2 if it did with a fallback file, 0 if it failed or if there was none.
   uint32_t is_answered;
   /// Number of candidates that the last predict gave answers for.
   uint32_t answered_count;
@@ -1137,10 +1140,10 @@ typedef struct {
 /// The model.
 #define OMOMI_SOURCE_MODEL 1
 
-/// The server, or its fallback model: scoring is switched off.
+/// The server, or its fallback file: scoring is switched off.
 #define OMOMI_SOURCE_OFF 2
 
-/// The server, or its fallback model: there is no model.
+/// The server, or its fallback file: there is no model.
 #define OMOMI_SOURCE_NO_MODEL 3
 
 /// The server: the candidate was not reached in time.
@@ -1895,8 +1898,9 @@ OmomiStatus omomi_log_ring_of_scorer(const OmomiServingLog *log,
                                      OmomiLogRing **out_ring,
                                      OmomiError *error);
 
-/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what
-/// it recorded is still written.
+/// Creates the ring of a live scorer, for the thread that uses the scorer. It also records the answers of the fallback
+/// file, with the source `OMOMI_SOURCE_OFF` or `OMOMI_SOURCE_NO_MODEL`. Close it with `omomi_log_ring_close`; what it
+/// recorded is still written.
 ///
 /// The caller promises:
 /// `log` and `scorer` are null or open; `out_ring` and `error` are null or writable.
@@ -2055,7 +2059,7 @@ OmomiStatus omomi_test_live_scorer_open(const OmomiLayout *layout,
 #define OMOMI_LIVE_METRICS_INIT                                                                                        \
   { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
     OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
-    0, 0, 0, 0 }
+    0, 0, 0, 0, 0 }
 #define OMOMI_LIVE_CHANGE_INIT                                                                                         \
   { sizeof(OmomiLiveChange), OMOMI_LIVE_CHANGE_NONE, OMOMI_SERVING_STATE_SERVING, 0, OMOMI_STATUS_OK,                  \
     OMOMI_OWNER_NONE, { 0 } }
@@ -2229,6 +2233,11 @@ OMOMI_MUST_USE
 static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error);
+
+/// Calls omomi_live_scorer_predict_fallback for a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_predict_live_fallback(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                              size_t candidate_count, OmomiError *error);
 
 /* Answers */
 
@@ -2602,6 +2611,12 @@ static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScore
                                                             OmomiError *error) {
   return omomi_live_scorer_predict_within(scorer, omomi_internal_request_block(request),
                                           omomi_internal_request_block_len(request), candidate_count, budget_us, error);
+}
+
+static inline OmomiStatus omomi_request_predict_live_fallback(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                              size_t candidate_count, OmomiError *error) {
+  return omomi_live_scorer_predict_fallback(scorer, omomi_internal_request_block(request),
+                                            omomi_internal_request_block_len(request), candidate_count, error);
 }
 
 static inline OmomiStatus omomi_request_add_to_set(OmomiCandidateSet *set, const OmomiRequest *request,

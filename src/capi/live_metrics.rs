@@ -72,7 +72,7 @@ pub struct OmomiLiveMetrics {
     /// publication and no `off` reaches them: restart the process.
     pub is_live: u32,
     /// 1 if requests may be sent here: a generation answers, or the server answers by its own logic, because scoring is
-    /// switched off or because `OmomiLiveOptions.has_fallback` is set and there is no model.
+    /// switched off, or because there is no model and `has_fallback` or `fallback_file` of `OmomiLiveOptions` is set.
     pub is_ready: u32,
     /// 1 if a generation answers, or would answer if scoring were not switched off. The members up to
     /// `training_end_unix_seconds` describe it, and are 0 otherwise.
@@ -109,6 +109,9 @@ pub struct OmomiLiveMetrics {
     pub last_pass_unix_seconds: u64,
     /// When these metrics were taken, in seconds since 1970.
     pub taken_unix_seconds: u64,
+    /// Requests that `omomi_live_scorer_predict_fallback` answered; 0 without a fallback file. They are not in the
+    /// counts above.
+    pub fallback_count: u64,
 }
 
 growing!(OmomiLiveMetrics from failed_count);
@@ -262,5 +265,6 @@ fn of_rust(metrics: &LiveMetrics) -> OmomiLiveMetrics {
         sampled_request_count: metrics.sampled_requests,
         last_pass_unix_seconds: metrics.last_pass_unix_seconds,
         taken_unix_seconds: metrics.taken_unix_seconds,
+        fallback_count: metrics.fallbacks.unwrap_or(0),
     }
 }

@@ -65,9 +65,9 @@ pub const OMOMI_RECORDED_DROPPED_DEFECT: OmomiRecorded = 25;
 pub type OmomiSource = u32;
 /// The model.
 pub const OMOMI_SOURCE_MODEL: OmomiSource = 1;
-/// The server, or its fallback model: scoring is switched off.
+/// The server, or its fallback file: scoring is switched off.
 pub const OMOMI_SOURCE_OFF: OmomiSource = 2;
-/// The server, or its fallback model: there is no model.
+/// The server, or its fallback file: there is no model.
 pub const OMOMI_SOURCE_NO_MODEL: OmomiSource = 3;
 /// The server: the candidate was not reached in time.
 pub const OMOMI_SOURCE_LATE: OmomiSource = 4;
@@ -143,7 +143,7 @@ pub struct OmomiServed {
     pub bucket: u32,
     /// One of `OMOMI_SOURCE_...`.
     pub source: OmomiSource,
-    /// The server's own probability, if neither the model nor a fallback model gave one; 0 if there is none.
+    /// The server's own probability, if neither the model nor a fallback file gave one; 0 if there is none.
     pub own_probability: f32,
     /// Which of the scorer's models answered, from 0.
     pub model_index: u32,
@@ -199,8 +199,9 @@ pub unsafe extern "C" fn omomi_log_ring_of_scorer(
     unsafe { open_ring(log, out_ring, error, open) }
 }
 
-/// Creates the ring of a live scorer, for the thread that uses the scorer. Close it with `omomi_log_ring_close`; what
-/// it recorded is still written.
+/// Creates the ring of a live scorer, for the thread that uses the scorer. It also records the answers of the fallback
+/// file, with the source `OMOMI_SOURCE_OFF` or `OMOMI_SOURCE_NO_MODEL`. Close it with `omomi_log_ring_close`; what it
+/// recorded is still written.
 ///
 /// # Safety
 ///
@@ -318,9 +319,10 @@ pub unsafe extern "C" fn omomi_log_record(
         // SAFETY: the caller's promise.
         let served = unsafe { read(served, OmomiServed::nothing_known(), "served") }?;
         // SAFETY: the caller's promise.
-        let served = unsafe { served_of(&served) }?;
+        let served = unsafe { served_of(&served) };
         // SAFETY: the owner, which is this thread, is the only one in a call with the ring.
         let ring = unsafe { &mut *handle.ring.get() };
+        let served = served.inspect_err(|_| ring.count_invalid())?;
         // SAFETY: the block has, by the caller's promise, the length that was just checked.
         let recorded = unsafe { ring.record_block(block.cast(), candidate, &served) }?;
         // SAFETY: the caller's promise.

@@ -23,7 +23,7 @@
 #define OMOMI_LIVE_METRICS_INIT                                                                                        \
   { sizeof(OmomiLiveMetrics), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0 }, 0, 0, 0, 0, 0, 0,                             \
     OMOMI_SERVING_STATE_NO_MODEL, OMOMI_CONTROL_FOLLOW, 0, 0, 0, 0, 0, 0, 0, 0, OMOMI_LOAD_MODE_MAP, 0, 0, 0, 0, 0, 0, \
-    0, 0, 0, 0 }
+    0, 0, 0, 0, 0 }
 #define OMOMI_LIVE_CHANGE_INIT                                                                                         \
   { sizeof(OmomiLiveChange), OMOMI_LIVE_CHANGE_NONE, OMOMI_SERVING_STATE_SERVING, 0, OMOMI_STATUS_OK,                  \
     OMOMI_OWNER_NONE, { 0 } }
@@ -197,6 +197,11 @@ OMOMI_MUST_USE
 static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScorer *scorer, OmomiRequest *request,
                                                             size_t candidate_count, uint64_t budget_us,
                                                             OmomiError *error);
+
+/// Calls omomi_live_scorer_predict_fallback for a request.
+OMOMI_MUST_USE
+static inline OmomiStatus omomi_request_predict_live_fallback(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                              size_t candidate_count, OmomiError *error);
 
 /* Answers */
 

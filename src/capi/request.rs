@@ -84,7 +84,7 @@ pub struct OmomiHeader {
     pub refused_field: u32,
     /// `row_type` of the slot that was refused.
     pub refused_row_type: u32,
-    /// 1 if the last predict gave answers, 0 if it failed or if there was none.
+    /// 1 if the last predict gave answers, 2 if it did with a fallback file, 0 if it failed or if there was none.
     pub is_answered: u32,
     /// Number of candidates that the last predict gave answers for.
     pub answered_count: u32,

@@ -340,6 +340,12 @@ static inline OmomiStatus omomi_request_predict_live_within(const OmomiLiveScore
                                           omomi_internal_request_block_len(request), candidate_count, budget_us, error);
 }
 
+static inline OmomiStatus omomi_request_predict_live_fallback(const OmomiLiveScorer *scorer, OmomiRequest *request,
+                                                              size_t candidate_count, OmomiError *error) {
+  return omomi_live_scorer_predict_fallback(scorer, omomi_internal_request_block(request),
+                                            omomi_internal_request_block_len(request), candidate_count, error);
+}
+
 static inline OmomiStatus omomi_request_add_to_set(OmomiCandidateSet *set, const OmomiRequest *request,
                                                    size_t candidate, uint32_t *out_index, OmomiError *error) {
   return omomi_candidate_set_add(set, omomi_internal_request_block(request), omomi_internal_request_block_len(request),

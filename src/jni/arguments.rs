@@ -9,6 +9,7 @@ use crate::contract::Side;
 use crate::error::Error;
 use crate::live::LiveOptions;
 use crate::request::{Capacity, RequestLayout, Schema, SchemaField, SchemaKind};
+use crate::serving_log::LogOptions;
 use crate::weight_file::map::LoadMode;
 use crate::weight_file::signature::{SignaturePolicy, TrustedKeys};
 
@@ -82,7 +83,7 @@ pub(super) fn encode_schema(schema: &Schema) -> Vec<u8> {
 /// i64: poll interval, trial, retry and maximum training age (0 for no limit) in nanoseconds; maximum length of a file,
 /// memory budget and minimum generation. Then three flags of one byte each; the number of fingerprints as an i32 and
 /// the fingerprints as i64; the number of key paths as an i32 and each path after its length as an i32 (see
-/// [`path_of`]); and the name in UTF-8.
+/// [`path_of`]); the path of the fallback file after its length, which is 0 for none; and the name in UTF-8.
 pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
     let mut bytes = Numbers(bytes);
     let (load_mode, policy) = (load_mode(bytes.int()?)?, bytes.int()?);
@@ -100,6 +101,7 @@ pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
     let contract_fingerprints = fingerprints.collect::<Result<_, Error>>()?;
     let key_count = bytes.count("trustedKeys")?;
     let key_paths = (0..key_count).map(|_| bytes.path()).collect::<Result<Vec<_>, Error>>()?;
+    let fallback_file = Some(bytes.path()?).filter(|path| !path.as_os_str().is_empty());
     let expected_policy = || invalid("signature", format!("expected 0, 1 or 2, found {policy}"));
     Ok(LiveOptions {
         name: utf8(bytes.0.to_vec(), "the name")?,
@@ -121,8 +123,40 @@ pub(super) fn decode_live_options(bytes: &[u8]) -> Result<LiveOptions, Error> {
         max_training_age,
         lock_memory: flags[1] != 0,
         has_fallback: flags[2] != 0,
-        fallback_file: None,
+        fallback_file,
     })
+}
+
+/// Decodes the bytes that `LogOptions.java` writes. As i32: predictions and details in a million, and fallbacks per
+/// second. As i64: salt, and lengths of a ring, a segment and all segments in bytes; the age of a segment and the flush
+/// interval in nanoseconds. Then one byte for `sync`, and the name in UTF-8.
+pub(super) fn decode_log_options(bytes: &[u8]) -> Result<LogOptions, Error> {
+    let mut bytes = Numbers(bytes);
+    let mut rate = |argument| bytes.count(argument).map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+    let (predictions, details, fallbacks) =
+        (rate("predictionsPerMillion")?, rate("detailsPerMillion")?, rate("fallbacksPerSecond")?);
+    let salt = u64::from_le_bytes(*bytes.take()?);
+    let ring_len_bytes = bytes.number("ringLenBytes")?;
+    let max_segment_len_bytes = bytes.number("maxSegmentLenBytes")?;
+    let max_total_len_bytes = bytes.number("maxTotalLenBytes")?;
+    let max_segment_age = bytes.duration("maxSegmentAge")?;
+    let flush_interval = bytes.duration("flushInterval")?;
+    let [sync] = *bytes.take()?;
+    let name = utf8(bytes.0.to_vec(), "the name")?;
+    Ok(LogOptions::default().with(|it| {
+        it.name = name;
+        it.predictions_per_million = predictions;
+        it.details_per_million = details;
+        it.salt = salt;
+        // More than memory has is refused, like any ring above 1 GiB.
+        it.ring_len_bytes = usize::try_from(ring_len_bytes).unwrap_or(usize::MAX);
+        it.fallbacks_per_second = fallbacks;
+        it.max_segment_len_bytes = max_segment_len_bytes;
+        it.max_segment_age = max_segment_age;
+        it.max_total_len_bytes = max_total_len_bytes;
+        it.flush_interval = flush_interval;
+        it.sync = sync != 0;
+    }))
 }
 
 /// The bytes of the options that have not been read yet.
@@ -151,7 +185,7 @@ impl<'a> Numbers<'a> {
     }
 
     fn path(&mut self) -> Result<PathBuf, Error> {
-        let len = self.count("the path of a key")?;
+        let len = self.count("a path")?;
         let (path, rest) = self.0.split_at_checked(len).ok_or_else(too_few)?;
         self.0 = rest;
         path_of(path.to_vec())
@@ -253,7 +287,8 @@ mod tests {
         bytes.extend(2_i32.to_le_bytes());
         bytes.extend([7, -1].into_iter().flat_map(jlong::to_le_bytes));
         bytes.extend(0_i32.to_le_bytes());
-        bytes.extend("ad-1".as_bytes());
+        bytes.extend(5_i32.to_le_bytes());
+        bytes.extend("/a/\u{e9}ad-1".as_bytes());
         bytes
     }
 
@@ -268,6 +303,7 @@ mod tests {
         assert_eq!(limits, [4, 5, 6]);
         assert_eq!((options.max_training_age, options.signature), (None, SignaturePolicy::Accept));
         assert_eq!(options.contract_fingerprints, [7, u64::MAX]);
+        assert_eq!(options.fallback_file.as_deref(), Some(std::path::Path::new("/a/\u{e9}")));
         assert_eq!((options.allow_writable_files, options.lock_memory, options.has_fallback), (true, false, true));
         for len in 0..bytes.len() - "ad-1".len() {
             assert!(decode_live_options(&bytes[..len]).is_err(), "{len} bytes");
@@ -276,6 +312,30 @@ mod tests {
         assert!(negative.to_string().contains("memoryBudgetBytes: expected 0 or more, found -6"), "{negative}");
         for policy in [-1, 3] {
             assert!(decode_live_options(&encoded_options(policy, [1; 7])).is_err(), "{policy}");
+        }
+    }
+
+    #[test]
+    fn options_of_a_log_are_decoded_as_java_wrote_them_and_refused_if_cut_at_any_byte() {
+        let encoded = |rates: [jint; 3], numbers: [jlong; 6]| -> Vec<u8> {
+            let mut bytes: Vec<u8> = rates.into_iter().flat_map(jint::to_le_bytes).collect();
+            bytes.extend(numbers.into_iter().flat_map(jlong::to_le_bytes));
+            bytes.push(1);
+            bytes.extend("ad-1".as_bytes());
+            bytes
+        };
+        let bytes = encoded([1, 2, 3], [-1, 4, 5, 6, 7, 8]);
+        let options = decode_log_options(&bytes).unwrap();
+        let rates = (options.predictions_per_million, options.details_per_million, options.fallbacks_per_second);
+        assert_eq!((options.name.as_str(), rates, options.salt), ("ad-1", (1, 2, 3), u64::MAX));
+        assert_eq!((options.ring_len_bytes, options.sync), (4, true));
+        assert_eq!((options.max_segment_len_bytes, options.max_total_len_bytes), (5, 6));
+        assert_eq!([options.max_segment_age, options.flush_interval].map(|time| time.as_nanos()), [7, 8]);
+        for len in 0..bytes.len() - "ad-1".len() {
+            assert!(decode_log_options(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        for negative in [encoded([-1, 2, 3], [0; 6]), encoded([1; 3], [0, -4, 0, 0, 0, 0])] {
+            assert!(decode_log_options(&negative).is_err());
         }
     }
 

@@ -4,6 +4,7 @@ use jni::objects::{JByteBuffer, JDoubleArray, JLongArray};
 use jni::sys::{jint, jlong};
 use jni::{Env, EnvUnowned, JValue, Outcome, jni_sig, jni_str};
 
+use super::arguments::{count, invalid};
 use crate::error::Error;
 use crate::log::hear_panics;
 use crate::printable::{printable_lines, without_middle};
@@ -75,6 +76,29 @@ pub(super) fn checked_block<'local>(
         return Err(Error::WrongSize { what: "the request block", expected, found }.into());
     }
     Ok(env.get_direct_buffer_address(block)?)
+}
+
+/// Returns the bytes of a direct buffer between two positions.
+///
+/// # Safety
+///
+/// The buffer must stay reachable, and no other thread may use it, as long as the bytes are borrowed.
+pub(super) unsafe fn direct_room<'local, 'a>(
+    env: &mut Env<'local>,
+    buffer: &JByteBuffer<'local>,
+    position: jint,
+    limit: jint,
+) -> Result<&'a mut [u8], Failure> {
+    let (position, limit) = (count(position, "position")?, count(limit, "limit")?);
+    let (address, capacity) = (env.get_direct_buffer_address(buffer)?, env.get_direct_buffer_capacity(buffer)?);
+    if position > limit || limit > capacity {
+        let problem =
+            format!("expected a position up to the limit and a limit up to {capacity}, found {position}, {limit}");
+        return Err(invalid("buffer", problem).into());
+    }
+    // SAFETY: a direct buffer has as many bytes as its capacity says, and Java initialized them to zeros. The rest is
+    // the caller's promise.
+    Ok(unsafe { std::slice::from_raw_parts_mut(address.add(position), limit - position) })
 }
 
 pub(super) fn into_handle<T>(value: T) -> jlong {

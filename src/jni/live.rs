@@ -1,17 +1,20 @@
 //! Native methods for live models, all off the request path. Requests use the same native call as those of every other
 //! scorer.
 
-use jni::EnvUnowned;
+use std::sync::Arc;
+
 use jni::objects::{JByteArray, JByteBuffer, JClass, JString};
 use jni::sys::{jint, jlong};
+use jni::{Env, EnvUnowned};
 
-use super::arguments::{count, decode_layout, decode_live_options, decode_schema, invalid, path_of};
-use super::boundary::{borrow, call, checked_block, free, into_handle};
+use super::arguments::{decode_layout, decode_live_options, decode_schema, invalid, path_of};
+use super::boundary::{Failure, borrow, call, checked_block, direct_room, free, into_handle};
 use super::candidate_set::CandidateSetHandle;
 use super::live_answers::{encode_metrics, encode_status, ordinal};
 use super::scorer::{ScorerHandle, Scoring};
 use crate::error::Error;
 use crate::live::LiveModel;
+use crate::score::Model;
 
 /// Opens the store in a directory. Free the handle with `closeLiveModel`.
 #[unsafe(no_mangle)]
@@ -113,16 +116,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_livePrometheus<'local>(
     call(env, |env| {
         // SAFETY: Java passes a handle of an open live model.
         let live = unsafe { open_live(live) }?;
-        let (position, limit) = (count(position, "position")?, count(limit, "limit")?);
-        let (address, capacity) = (env.get_direct_buffer_address(&buffer)?, env.get_direct_buffer_capacity(&buffer)?);
-        if position > limit || limit > capacity {
-            let problem =
-                format!("expected a position up to the limit and a limit up to {capacity}, found {position}, {limit}");
-            return Err(invalid("buffer", problem).into());
-        }
-        // SAFETY: a direct buffer has as many bytes as its capacity says, and Java initialized them to zeros. The
-        // caller keeps it reachable, and no other thread uses it meanwhile.
-        let room = unsafe { std::slice::from_raw_parts_mut(address.add(position), limit - position) };
+        // SAFETY: the caller keeps the buffer reachable, and no other thread uses it meanwhile.
+        let room = unsafe { direct_room(env, &buffer, position, limit) }?;
         let (Ok(len) | Err(len)) = live.metrics().write_prometheus(room);
         Ok((len as u64).cast_signed())
     })
@@ -185,6 +180,43 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
         let problem = || format!("expected a generation that answers or answered recently, found {found}");
         let logic_id = logic_id.ok_or_else(|| invalid("generation", problem()))?;
         Ok(env.new_string(&*logic_id)?)
+    })
+}
+
+/// Returns the logic id of the fallback file of a live scorer, or null if there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_fallbackLogicId<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    scorer: jlong,
+) -> JString<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open scorer.
+        let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
+        match &handle.scorer {
+            Scoring::Live(scorer) => logic_id_of(env, scorer.fallback()),
+            Scoring::Given(_) => Ok(JString::null()),
+        }
+    })
+}
+
+/// Returns the logic id of the fallback file of a live model, or null if there is none.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_liveFallbackLogicId<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    live: jlong,
+) -> JString<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open live model.
+        logic_id_of(env, unsafe { open_live(live) }?.fallback())
+    })
+}
+
+fn logic_id_of<'local>(env: &mut Env<'local>, model: Option<&Arc<Model>>) -> Result<JString<'local>, Failure> {
+    Ok(match model {
+        Some(model) => env.new_string(model.logic_id())?,
+        None => JString::null(),
     })
 }
 

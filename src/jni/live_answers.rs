@@ -40,8 +40,8 @@ pub(super) fn encode_status(status: &LiveStatus) -> Vec<u8> {
 }
 
 /// Encodes the metrics: outcomes of requests; bounds and counts of the latency, and its sum; outcomes of swaps; whether
-/// it is live and ready as one byte each, and its state; the served generation; reasons by code, sizes and counts; and
-/// the fields with their counts in samples.
+/// it is live and ready as one byte each, and its state; the served generation; reasons by code, sizes and counts; the
+/// fields with their counts in samples; and requests that the fallback file answered, if there is one.
 pub(super) fn encode_metrics(metrics: &LiveMetrics) -> Vec<u8> {
     let mut bytes = Vec::new();
     metrics.requests.in_order().for_each(|count| number(&mut bytes, count));
@@ -68,6 +68,7 @@ pub(super) fn encode_metrics(metrics: &LiveMetrics) -> Vec<u8> {
             number(&mut bytes, count);
         }
     }
+    optional(&mut bytes, metrics.fallbacks);
     bytes
 }
 
@@ -84,7 +85,7 @@ fn code_counts(bytes: &mut Vec<u8>, counts: &CodeCounts) {
     }
 }
 
-fn numbers(bytes: &mut Vec<u8>, all: &[u64]) {
+pub(super) fn numbers(bytes: &mut Vec<u8>, all: &[u64]) {
     number(bytes, all.len() as u64);
     all.iter().for_each(|&one| number(bytes, one));
 }
@@ -110,18 +111,18 @@ fn encode_reason(bytes: &mut Vec<u8>, reason: &Reason) {
     text(bytes, &reason.text);
 }
 
-fn number(bytes: &mut Vec<u8>, number: u64) {
+pub(super) fn number(bytes: &mut Vec<u8>, number: u64) {
     bytes.extend(number.to_le_bytes());
 }
 
-fn optional(bytes: &mut Vec<u8>, value: Option<u64>) {
+pub(super) fn optional(bytes: &mut Vec<u8>, value: Option<u64>) {
     bytes.push(u8::from(value.is_some()));
     if let Some(value) = value {
         number(bytes, value);
     }
 }
 
-fn text(bytes: &mut Vec<u8>, text: &str) {
+pub(super) fn text(bytes: &mut Vec<u8>, text: &str) {
     // Reports have a few thousand bytes.
     bytes.extend(u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
     bytes.extend(text.as_bytes());

@@ -56,7 +56,7 @@ impl Scoring {
 pub(super) struct ScorerHandle {
     pub(super) scorer: Scoring,
     /// The block of the Java request. Valid as long as the Java scorer is reachable.
-    block: *mut u8,
+    pub(super) block: *mut u8,
     /// The error of the last predict, for the call that throws it as an exception.
     last_error: Mutex<Option<Error>>,
 }
@@ -80,12 +80,38 @@ pub unsafe extern "system" fn Java_io_omomi_AbstractScorer_predict0(
     let Some(handle) = (unsafe { borrow::<ScorerHandle>(scorer) }) else {
         return Code::Closed as jint;
     };
-    let predict = || {
+    code_of(handle, || {
         let candidate_count = count(candidate_count, "candidateCount")?;
         let budget = u64::try_from(budget_nanos).ok().map(Duration::from_nanos);
         // SAFETY: the block was checked against the layout at open, and Java's `this` keeps it alive during the call.
         unsafe { handle.scorer.predict_block(handle.block, candidate_count, budget) }
+    })
+}
+
+/// Scores the block of a live scorer with the fallback file and returns 0 or the number of an error.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_LiveScorer_predictFallback0(
+    _env: *mut c_void,
+    _this: *mut c_void,
+    scorer: jlong,
+    candidate_count: jint,
+) -> jint {
+    // SAFETY: Java passes a handle of an open scorer.
+    let Some(handle) = (unsafe { borrow::<ScorerHandle>(scorer) }) else {
+        return Code::Closed as jint;
     };
+    code_of(handle, || {
+        let candidate_count = count(candidate_count, "candidateCount")?;
+        match &handle.scorer {
+            // SAFETY: as in `predict0`.
+            Scoring::Live(scorer) => unsafe { scorer.predict_fallback_block(handle.block, candidate_count) },
+            Scoring::Given(_) => Err(Error::NoModel),
+        }
+    })
+}
+
+/// Runs `predict` and returns 0 or the number of its error, which it keeps for the call that throws it.
+fn code_of(handle: &ScorerHandle, predict: impl FnOnce() -> Result<(), Error>) -> jint {
     let error = match catch_unwind(AssertUnwindSafe(predict)) {
         Ok(Ok(())) => return 0,
         Ok(Err(error)) => error,

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::request::RequestLayout;
 use crate::score::{
     ALL_FILLED, CandidateSet, Explanation, Model, ModelIdentity, Request, Scorer, check_request, forget_answers,
+    note_fallback,
 };
 
 /// Scores requests with the generation that a [`LiveModel`](super::LiveModel) serves. One generation scores the whole
@@ -171,7 +172,8 @@ impl LiveScorer {
     /// file](super::LiveOptions::fallback_file): a second call, for a server that got [`Error::SwitchedOff`] or
     /// [`Error::NoModel`] from [`predict`](Self::predict) and has no answer of its own. The outcome in the request names
     /// the generation of the fallback file, whose logic id is that of [`fallback`](Self::fallback): log it, so that
-    /// these answers are never taken for those of the served model. With [`ALL_FILLED`] as the count, scores the
+    /// these answers are never taken for those of the served model. A
+    /// [`LogRing`](crate::serving_log::LogRing) does so. With [`ALL_FILLED`] as the count, scores the
     /// candidates that the request was given.
     ///
     /// It answers independently of the store and its orders, even when scoring is on. It never waits or allocates.
@@ -203,8 +205,12 @@ impl LiveScorer {
             unsafe { check_request(block, &self.seat.layout, candidate_count) }?;
             return Err(Error::NoModel);
         };
-        // SAFETY: the caller's promise.
-        let predict = || unsafe { scorer.predict_block(block, candidate_count, None) };
+        let predict = || {
+            // SAFETY: the caller's promise.
+            unsafe { scorer.predict_block(block, candidate_count, None) }?;
+            // SAFETY: as above.
+            unsafe { note_fallback(block, &self.seat.layout) }
+        };
         let outcome = catch_unwind(AssertUnwindSafe(predict));
         outcome.unwrap_or_else(|panic| Err(Error::from_panic(panic.as_ref())))?;
         self.seat.counters.fallback();

@@ -33,13 +33,15 @@ pub const REFUSED_ROW_OFFSET: usize = REFUSAL_OFFSET + size_of::<u32>();
 pub const REFUSED_FIELD_OFFSET: usize = REFUSED_ROW_OFFSET + size_of::<u32>();
 /// The type of the row that the slot of the first refusal belongs to: u32, written by the caller.
 pub const REFUSED_ROW_TYPE_OFFSET: usize = REFUSED_FIELD_OFFSET + size_of::<u32>();
-/// Whether the last predict gave answers, 1 or 0: u32, written by predict.
+/// Whether the last predict gave answers: 1, [`ANSWERED_BY_FALLBACK`] or 0: u32, written by predict.
 pub const IS_ANSWERED_OFFSET: usize = REFUSED_ROW_TYPE_OFFSET + size_of::<u32>();
 /// Candidates that the last predict gave answers for: u32, written by predict.
 pub const ANSWERED_COUNT_OFFSET: usize = IS_ANSWERED_OFFSET + size_of::<u32>();
 /// Length of the header.
 pub const HEADER_LEN: usize = 64;
 
+/// In place of 1: a fallback file gave the answers.
+pub const ANSWERED_BY_FALLBACK: u32 = 2;
 /// In place of the candidate of a refusal: it was in the context.
 pub const REFUSED_IN_CONTEXT: u32 = u32::MAX;
 

@@ -14,8 +14,8 @@ use super::text::SharedText;
 use crate::error::{Code, Error, RowPlace, RowProblem};
 use crate::feature::id_value;
 use crate::request::layout::{
-    ANSWER_LEN, ANSWERED_COUNT_OFFSET, FILLED_COUNT_OFFSET, GAP_COUNT_OFFSET, GAP_INDEX, GAP_INLINE_TEXT,
-    GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, IS_ANSWERED_OFFSET, LATE_COUNT_OFFSET, LAYOUT_VERSION,
+    ANSWER_LEN, ANSWERED_BY_FALLBACK, ANSWERED_COUNT_OFFSET, FILLED_COUNT_OFFSET, GAP_COUNT_OFFSET, GAP_INDEX,
+    GAP_INLINE_TEXT, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, IS_ANSWERED_OFFSET, LATE_COUNT_OFFSET, LAYOUT_VERSION,
     LAYOUT_VERSION_OFFSET, MISSING_COUNT_OFFSET, OUTCOME_LEN, REFERENCE_LEN_BITS, REFUSAL_OFFSET, REFUSED_FIELD_OFFSET,
     REFUSED_IN_CONTEXT, REFUSED_ROW_OFFSET, REFUSED_ROW_TYPE_OFFSET, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET,
     ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
@@ -107,6 +107,12 @@ impl<'a> Block<'a> {
         store(&self.words[IS_ANSWERED_OFFSET / WORD], 1 | (count as u64) << 32);
     }
 
+    /// Notes that a fallback file gave the answers.
+    fn note_fallback(&self) {
+        let count = self.answered_count() as u64;
+        store(&self.words[IS_ANSWERED_OFFSET / WORD], u64::from(ANSWERED_BY_FALLBACK) | count << 32);
+    }
+
     pub(super) fn context(&self) -> RowView<'a> {
         self.row(self.offsets.context_offset, self.offsets.candidates_offset)
     }
@@ -162,6 +168,11 @@ impl<'a> Block<'a> {
     /// Returns whether the last predict gave answers.
     pub(super) fn is_answered(&self) -> bool {
         halves(load(&self.words[IS_ANSWERED_OFFSET / WORD])).0 != 0
+    }
+
+    /// Returns whether a fallback file gave the answers.
+    pub(super) fn is_answered_by_fallback(&self) -> bool {
+        halves(load(&self.words[IS_ANSWERED_OFFSET / WORD])).0 == ANSWERED_BY_FALLBACK
     }
 
     /// Returns the number of candidates that have an answer, as the block says.
@@ -246,6 +257,21 @@ pub(crate) unsafe fn forget_answers(address: *mut u8, len_bytes: usize) {
         // SAFETY: the word is inside the header, aligned, and other writers may share atomics.
         store(unsafe { &*address.add(IS_ANSWERED_OFFSET).cast::<AtomicU64>() }, 0);
     }
+}
+
+/// Notes in a block that a fallback file gave the answers of the last predict.
+///
+/// # Errors
+///
+/// Fails like [`Scorer::predict_block`](super::Scorer::predict_block).
+///
+/// # Safety
+///
+/// The promises of [`Scorer::predict_block`](super::Scorer::predict_block).
+pub(crate) unsafe fn note_fallback(block: *mut u8, layout: &RequestLayout) -> Result<(), Error> {
+    // SAFETY: the caller's promise.
+    unsafe { Block::new(block, layout) }?.note_fallback();
+    Ok(())
 }
 
 impl<'a> Tail<'a> {

@@ -91,6 +91,8 @@ pub(crate) struct CopiedAnswer {
     /// The number of the candidate's status.
     pub(crate) status: u32,
     pub(crate) generation: u64,
+    /// Whether a fallback file gave it.
+    pub(crate) is_fallback: bool,
     pub(crate) unseen_count: u32,
     pub(crate) missing_count: u32,
 }
@@ -200,6 +202,7 @@ impl LoggedRequest<'_> {
             probability: f32::from_bits(low(rest)),
             status: low(rest >> 32),
             generation: load(&outcome[GENERATION_OFFSET / WORD]),
+            is_fallback: self.block.is_answered_by_fallback(),
             unseen_count: half(UNSEEN_COUNT_OFFSET),
             missing_count: half(MISSING_COUNT_OFFSET),
         })

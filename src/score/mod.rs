@@ -40,8 +40,8 @@ pub use model::{GoldenReport, Model};
 pub use request::{Answer, Request, RowMut};
 pub use row_scorer::WeightSource;
 
-pub(crate) use block::forget_answers;
 use block::{Block, RowView};
+pub(crate) use block::{forget_answers, note_fallback};
 pub(crate) use given::GivenScorer;
 pub(crate) use identity::ModelIdentity;
 use kernel::{Job, Part, Scratch, TimeLimit};

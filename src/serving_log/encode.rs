@@ -6,7 +6,7 @@ use super::format::{
     DETAIL, EVENT, MAX_PAYLOAD_LEN_BYTES, PREDICTION, Put, ROW_CHANGED, ROW_HERE, ROW_UNKNOWN, ROW_UNREADABLE, form,
 };
 use super::ids::PredictionId;
-use super::models::{Answering, Explainer, FieldPlan, NamedModels, RowPlan, ValueKind};
+use super::models::{AnsweredBy, Answering, Explainer, FieldPlan, NamedModels, RowPlan, ValueKind};
 use super::raw::{Facts, RawRecord, RawRows, Texts, bytes_of, money_bytes};
 use super::served::{DropReason, Money};
 use crate::contract::{LogPolicy, Side};
@@ -76,18 +76,12 @@ impl Encoder {
     }
 
     /// Plans the rows for the model that answered, and returns the index of the plan.
-    fn plan_for(&mut self, model: u8, generation: Option<u64>) -> Option<usize> {
-        let is_planned = |plan: &RowPlan| match &self.answering {
-            Answering::Live(_) => generation == Some(plan.identity.generation),
-            Answering::Fixed(models) => {
-                models.get(usize::from(model)).is_some_and(|(_, identity)| Arc::ptr_eq(identity, &plan.identity))
-            }
-            Answering::Nothing => false,
-        };
+    fn plan_for(&mut self, by: AnsweredBy) -> Option<usize> {
+        let is_planned = |plan: &RowPlan| self.answering.is_of(by, &plan.identity);
         if let Some(index) = self.plans.iter().rposition(is_planned) {
             return Some(index);
         }
-        let identity = self.answering.identity(usize::from(model), generation)?;
+        let identity = self.answering.identity(by)?;
         if let Some(index) = self.plans.iter().rposition(|plan| Arc::ptr_eq(&plan.identity, &identity)) {
             return Some(index);
         }
@@ -99,14 +93,14 @@ impl Encoder {
         Some(self.plans.len() - 1)
     }
 
-    /// Finds a scorer that can explain answers of `generation`.
-    fn explainer_for(&mut self, generation: u64) -> Option<&Explainer> {
-        let is_fit = |explainer: &Explainer| explainer.is_for(&self.answering, generation);
+    /// Finds a scorer that can explain the answers of `by`.
+    fn explainer_for(&mut self, by: AnsweredBy) -> Option<&Explainer> {
+        let is_fit = |explainer: &Explainer| explainer.is_for(&self.answering, by);
         if !self.explainer.as_ref().is_some_and(is_fit) {
             let layout = self.copier.as_ref()?.layout();
-            self.explainer = Explainer::new(&self.answering, generation, layout, self.set.as_ref());
+            self.explainer = Explainer::new(&self.answering, by, layout, self.set.as_ref());
         }
-        self.explainer.as_ref().filter(|explainer| explainer.is_for(&self.answering, generation))
+        self.explainer.as_ref().filter(|explainer| explainer.is_for(&self.answering, by))
     }
 
     fn prediction(
@@ -117,7 +111,7 @@ impl Encoder {
         models: &mut NamedModels,
         to: &mut Vec<u8>,
     ) {
-        let plan = self.plan_for(facts.model, facts.generation);
+        let plan = self.plan_for(facts.answered_by());
         let prepared = rows.name.map(|name| self.prepared_rows(facts, rows.copy, name));
         let plan = plan.and_then(|plan| self.plans.get(plan));
         let identity = plan.map(|plan| &plan.identity);
@@ -170,7 +164,7 @@ impl Encoder {
         let at = copier.append_prepared(&set, name, &mut words);
         let is_confirmed = match (at, facts.logit.is_nan()) {
             (Some(at), false) => {
-                let explainer = facts.generation.and_then(|generation| self.explainer_for(generation));
+                let explainer = facts.generation.and_then(|_| self.explainer_for(facts.answered_by()));
                 let answer = explainer
                     .and_then(|explainer| explainer.scorer.answer_of_copy(usize::from(facts.model), &mut words, at));
                 answer.is_some_and(|(logit, probability)| {
@@ -214,9 +208,10 @@ impl Encoder {
     ) -> Result<(), DropReason> {
         let model = usize::from(head.model);
         let answers = answers_of(copier, model, block, count).ok_or(DropReason::Defect)?;
-        let generation = answers.first().map_or(0, |answer| answer.generation);
-        let plan = self.plan_for(head.model, Some(generation)).ok_or(DropReason::ModelGone)?;
-        self.explainer_for(generation).ok_or(DropReason::ModelGone)?;
+        let (generation, is_fallback) = answers.first().map_or((0, false), |it| (it.generation, it.is_fallback));
+        let by = AnsweredBy { model, generation: Some(generation), is_fallback };
+        let plan = self.plan_for(by).ok_or(DropReason::ModelGone)?;
+        self.explainer_for(by).ok_or(DropReason::ModelGone)?;
         let (Some(plan), Some(explainer)) = (self.plans.get(plan), &self.explainer) else {
             return Err(DropReason::ModelGone);
         };

@@ -1,4 +1,5 @@
-//! Prediction ids and samples. `tests/serving_log.tsv` has test vectors, which the Rust, C and Python tests all read.
+//! Prediction ids and samples. `tests/serving_log.tsv` has test vectors, which the Rust, C, Java and Python tests all
+//! read.
 
 use std::fmt;
 use std::str::FromStr;

@@ -30,15 +30,17 @@ struct Recorder {
     shared: Arc<Shared>,
     producer: Producer,
     allowance: Allowance,
+    /// Whether the scorer follows a store.
+    is_live: bool,
     opened: Instant,
     /// The hash of the request whose details were recorded last.
     detailed: Option<PredictionId>,
 }
 
 impl LogRing {
-    pub(super) fn new(shared: Arc<Shared>, producer: Producer, copier: Option<Arc<RowCopier>>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, producer: Producer, copier: Option<Arc<RowCopier>>, is_live: bool) -> Self {
         let allowance = Allowance::new(shared.options.fallbacks_per_second);
-        let recorder = Recorder { shared, producer, allowance, opened: Instant::now(), detailed: None };
+        let recorder = Recorder { shared, producer, allowance, is_live, opened: Instant::now(), detailed: None };
         Self { copier, recorder }
     }
 
@@ -94,6 +96,11 @@ impl LogRing {
         outcome
     }
 
+    /// Counts a record that a caller of another language described in a way that cannot be meant.
+    pub(crate) fn count_invalid(&self) {
+        self.recorder.invalid();
+    }
+
     /// Records something that happened to a prediction. Any ring takes events.
     ///
     /// # Errors
@@ -138,6 +145,14 @@ impl Recorder {
             return invalid("a candidate that the model scored, or another source");
         }
         if is_scored && matches!(served.source, Source::Late | Source::Refused) {
+            return invalid("the model as the source of a candidate that it scored");
+        }
+        let is_fallback = answer.is_some_and(|answer| answer.is_fallback);
+        if is_scored && is_fallback && served.source == Source::Model {
+            return invalid("the source off or no_model for an answer of the fallback file");
+        }
+        // The model of any other scorer may well be the server's fallback.
+        if is_scored && self.is_live && !is_fallback && served.source != Source::Model {
             return invalid("the model as the source of a candidate that it scored");
         }
         if is_scored && served.own_probability.is_some() {

@@ -126,13 +126,17 @@ impl ServingLog {
         self.new_ring(Answering::Fixed(models.collect()), Some(scorer.layout()), scorer.candidate_set())
     }
 
-    /// Creates the ring of a live scorer. Allocates, so do not call it on the request path.
+    /// Creates the ring of a live scorer. It also records the answers of its fallback file, which is read once, to
+    /// digest it. Allocates, so do not call it on the request path.
     ///
     /// # Errors
     ///
     /// Returns [`Error::OutOfMemory`], and [`Error::LogForked`] in a fork of the process that opened the log.
     pub fn live_ring(&self, scorer: &LiveScorer) -> Result<LogRing, Error> {
-        self.new_ring(Answering::Live(scorer.generations()), Some(scorer.layout()), scorer.candidate_set())
+        self.shared.check_process()?;
+        let fallback = scorer.fallback().map(|model| (Arc::clone(model), self.shared.identity_of(model)));
+        let answering = Answering::Live(scorer.generations(), fallback);
+        self.new_ring(answering, Some(scorer.layout()), scorer.candidate_set())
     }
 
     /// Creates a ring for events, on a thread that scores nothing.
@@ -151,10 +155,11 @@ impl ServingLog {
         set: Option<&Arc<CandidateSet>>,
     ) -> Result<LogRing, Error> {
         self.shared.check_process()?;
+        let is_live = matches!(answering, Answering::Live(..));
         let copier = layout.map(|layout| Arc::new(RowCopier::new(layout)));
         let (ring, producer) = Ring::create(self.shared.next_ring_number(), self.shared.options.ring_len_bytes)?;
         self.shared.add_ring(&ring, Encoder::new(answering, copier.clone(), set.map(Arc::clone)));
-        Ok(LogRing::new(Arc::clone(&self.shared), producer, copier))
+        Ok(LogRing::new(Arc::clone(&self.shared), producer, copier, is_live))
     }
 
     /// Has everything written that was recorded before this call, and waits up to `timeout` for it. Returns whether it

@@ -13,30 +13,58 @@ use crate::score::{CandidateSet, Model, ModelIdentity, Scorer};
 pub(super) enum Answering {
     /// The models of a scorer, in its order.
     Fixed(Vec<(Arc<Model>, Arc<ModelIdentity>)>),
-    /// A live model.
-    Live(Generations),
+    /// A live model, and its fallback file.
+    Live(Generations, Option<(Arc<Model>, Arc<ModelIdentity>)>),
     /// Nothing: the ring is for events.
     Nothing,
 }
 
+/// Which of a ring's models gave an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AnsweredBy {
+    /// Its index among the models of the scorer.
+    pub(super) model: usize,
+    /// Its generation; nothing if there is no answer.
+    pub(super) generation: Option<u64>,
+    /// Whether it is the fallback file of a live model, whose generation may be that of a served model, too.
+    pub(super) is_fallback: bool,
+}
+
 impl Answering {
     /// Returns who gave an answer: the generation of a request's outcome, or without one, who would have answered.
-    pub(super) fn identity(&self, model: usize, generation: Option<u64>) -> Option<Arc<ModelIdentity>> {
-        match (self, generation) {
-            (Self::Fixed(models), _) => models.get(model).map(|(_, identity)| Arc::clone(identity)),
-            (Self::Live(generations), Some(generation)) => generations.identity(generation),
-            (Self::Live(generations), None) => generations.latest(),
+    pub(super) fn identity(&self, by: AnsweredBy) -> Option<Arc<ModelIdentity>> {
+        match (self, by.generation) {
+            (Self::Fixed(models), _) => models.get(by.model).map(|(_, identity)| Arc::clone(identity)),
+            (Self::Live(_, fallback), _) if by.is_fallback => {
+                fallback.as_ref().map(|(_, identity)| Arc::clone(identity))
+            }
+            (Self::Live(generations, _), Some(generation)) => generations.identity(generation),
+            (Self::Live(generations, _), None) => generations.latest(),
             (Self::Nothing, _) => None,
         }
     }
 
-    /// Returns the models whose weights are in memory, if the one with this generation is among them.
-    pub(super) fn models(&self, generation: u64) -> Option<Vec<Arc<Model>>> {
+    /// Whether `identity` is known to be the one of `by`.
+    pub(super) fn is_of(&self, by: AnsweredBy, identity: &Arc<ModelIdentity>) -> bool {
+        let is_it = |known: &(Arc<Model>, Arc<ModelIdentity>)| Arc::ptr_eq(&known.1, identity);
+        match self {
+            Self::Fixed(models) => models.get(by.model).is_some_and(is_it),
+            Self::Live(_, fallback) => {
+                let is_fallback = fallback.as_ref().is_some_and(is_it);
+                by.is_fallback == is_fallback && by.generation == Some(identity.generation)
+            }
+            Self::Nothing => false,
+        }
+    }
+
+    /// Returns the models whose weights are in memory, if the one that answered is among them.
+    pub(super) fn models(&self, by: AnsweredBy) -> Option<Vec<Arc<Model>>> {
         match self {
             Self::Fixed(models) => Some(models.iter().map(|(model, _)| Arc::clone(model)).collect()),
-            Self::Live(generations) => {
+            Self::Live(_, fallback) if by.is_fallback => fallback.as_ref().map(|(model, _)| vec![Arc::clone(model)]),
+            Self::Live(generations, _) => {
                 let served = generations.served()?;
-                (served.generation() == generation).then(|| vec![served])
+                (Some(served.generation()) == by.generation).then(|| vec![served])
             }
             Self::Nothing => None,
         }
@@ -47,30 +75,31 @@ impl Answering {
 /// when another generation answers.
 #[derive(Debug)]
 pub(super) struct Explainer {
-    generation: u64,
+    by: AnsweredBy,
     pub(super) scorer: Scorer,
 }
 
 impl Explainer {
     pub(super) fn new(
         answering: &Answering,
-        generation: u64,
+        by: AnsweredBy,
         layout: &RequestLayout,
         set: Option<&Arc<CandidateSet>>,
     ) -> Option<Self> {
-        let scorer = Scorer::bind(answering.models(generation)?, layout, set.map(Arc::clone)).ok()?;
-        Some(Self { generation, scorer })
+        let scorer = Scorer::bind(answering.models(by)?, layout, set.map(Arc::clone)).ok()?;
+        Some(Self { by, scorer })
     }
 
-    /// Whether it can explain answers of `generation`.
-    pub(super) fn is_for(&self, answering: &Answering, generation: u64) -> bool {
-        matches!(answering, Answering::Fixed(_)) || self.generation == generation
+    /// Whether it can explain the answers of `by`.
+    pub(super) fn is_for(&self, answering: &Answering, by: AnsweredBy) -> bool {
+        matches!(answering, Answering::Fixed(_)) || self.by == by
     }
 
     /// Whether its model is no longer the one that answers, and may be waiting to be freed.
     pub(super) fn is_outdated(&self, answering: &Answering) -> bool {
         match answering {
-            Answering::Live(generations) => {
+            Answering::Live(..) if self.by.is_fallback => false,
+            Answering::Live(generations, _) => {
                 let served = generations.served();
                 served.is_none_or(|served| !Arc::ptr_eq(&served, self.scorer.model()))
             }

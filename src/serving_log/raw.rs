@@ -2,6 +2,7 @@
 
 use super::format::{DETAIL, EVENT, NOT_GIVEN, PREDICTION};
 use super::ids::PredictionId;
+use super::models::AnsweredBy;
 use super::ring::{head_of, parts_of};
 use super::served::{Basis, Currency, Money, Served, Source};
 use crate::request::CandidateStatus;
@@ -31,6 +32,8 @@ pub(super) struct Facts {
     pub(super) status: u32,
     /// The generation that answered, if one did.
     pub(super) generation: Option<u64>,
+    /// Whether that is the generation of a live model's fallback file.
+    pub(super) is_fallback: bool,
     pub(super) unseen_count: u32,
     pub(super) missing_count: u32,
     pub(super) position: u32,
@@ -53,6 +56,7 @@ impl Facts {
             probability: served.own_probability.unwrap_or(f32::NAN),
             status: 0,
             generation: None,
+            is_fallback: false,
             unseen_count: 0,
             missing_count: 0,
             position: served.position.unwrap_or(NOT_GIVEN),
@@ -63,9 +67,15 @@ impl Facts {
         }
     }
 
+    /// Returns which of the ring's models gave the answer.
+    pub(super) fn answered_by(&self) -> AnsweredBy {
+        AnsweredBy { model: usize::from(self.model), generation: self.generation, is_fallback: self.is_fallback }
+    }
+
     /// Adds what the model said.
     pub(super) fn answered(&mut self, answer: &CopiedAnswer) {
         self.generation = Some(answer.generation);
+        self.is_fallback = answer.is_fallback;
         self.status = answer.status;
         self.unseen_count = answer.unseen_count;
         self.missing_count = answer.missing_count;
@@ -132,7 +142,8 @@ pub(super) fn put_prediction(
         texts.map(|text| u8::try_from(text.len()).unwrap_or(u8::MAX));
     let small = [facts.model, facts.source as u8, basis, currency[0], currency[1], currency[2], 0, 0];
     let has_generation = u8::from(facts.generation.is_some());
-    let lens = [request_len, impression_len, experiment_len, arm_len, has_generation, 0, 0, 0];
+    let lens =
+        [request_len, impression_len, experiment_len, arm_len, has_generation, u8::from(facts.is_fallback), 0, 0];
     let at = rows.candidate_at.and_then(|at| u32::try_from(at).ok()).unwrap_or(NOT_HERE);
     *head = [
         head_of(PREDICTION, len),
@@ -233,7 +244,7 @@ fn prediction(words: &[u64]) -> Option<RawRecord<'_>> {
     let &[_, sequence, at, logit, answer, candidates, place, counts, latency_ns, propensity, micros, ..] = head;
     let &[.., small, lens, generation, rows, text_words] = head;
     let [model, source, basis, currency @ .., _, _] = small.to_le_bytes();
-    let [request_len, impression_len, experiment_len, arm_len, has_generation, ..] = lens.to_le_bytes();
+    let [request_len, impression_len, experiment_len, arm_len, has_generation, is_fallback, ..] = lens.to_le_bytes();
     let (text_words, copy) = rest.split_at_checked(usize::try_from(text_words).ok()?)?;
     let mut bytes = bytes_of(text_words);
     let mut text = |len: u8| {
@@ -259,6 +270,7 @@ fn prediction(words: &[u64]) -> Option<RawRecord<'_>> {
         probability: f32::from_bits(probability),
         status,
         generation: (has_generation == 1).then_some(generation),
+        is_fallback: is_fallback == 1,
         unseen_count,
         missing_count,
         position,

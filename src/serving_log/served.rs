@@ -30,7 +30,7 @@ pub struct Served<'a> {
     pub latency_ns: u64,
     /// Where the value is from.
     pub source: Source,
-    /// The server's own probability, if neither the model nor a fallback model gave one.
+    /// The server's own probability, if neither the model nor a fallback file gave one.
     pub own_probability: Option<f32>,
     /// Which of the scorer's models answered, from 0.
     pub model: usize,
@@ -168,13 +168,13 @@ numbered! {
 
 numbered! {
     /// Where a value is from: the model, or the server, because the model gave none. The server's value may be that of
-    /// a fallback model, if the scorer of the ring is the fallback's.
+    /// a fallback file: of a live scorer, or of a scorer of its own.
     Source {
         /// The model.
         Model = 1, "model";
-        /// The server, or its fallback model: scoring is switched off.
+        /// The server, or its fallback file: scoring is switched off.
         Off = 2, "off";
-        /// The server, or its fallback model: there is no model.
+        /// The server, or its fallback file: there is no model.
         NoModel = 3, "no_model";
         /// The server: the candidate was not reached in time.
         Late = 4, "late";

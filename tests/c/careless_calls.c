@@ -59,6 +59,7 @@ static void null_and_zeroed_rows_in_inline_functions_are_a_status(void) {
   EXPECT_SAYING(NULL_ARGUMENT, "block is null", omomi_request_predict_within(small.scorer, NULL, 1, 5, &error));
   EXPECT(NULL_ARGUMENT, omomi_request_predict_live(NULL, NULL, 1, &error));
   EXPECT(NULL_ARGUMENT, omomi_request_predict_live_within(NULL, NULL, 1, 5, &error));
+  EXPECT(NULL_ARGUMENT, omomi_request_predict_live_fallback(NULL, NULL, 1, &error));
   EXPECT(NULL_ARGUMENT, omomi_request_add_to_set(NULL, NULL, 0, &index, &error));
   EXPECT(NULL_ARGUMENT, omomi_request_put_in_set(NULL, 0, NULL, 0, &error));
   CHECK(index == 77);

@@ -62,6 +62,8 @@ int calls_every_inline_function(const OmomiScorer *scorer, const OmomiLiveScorer
   if (status == OMOMI_STATUS_OK)
     status = omomi_request_predict_live_within(live_scorer, &request, 1, 500, &error);
   if (status == OMOMI_STATUS_OK)
+    status = omomi_request_predict_live_fallback(live_scorer, &request, 1, &error);
+  if (status == OMOMI_STATUS_OK)
     status = omomi_request_add_to_set(set, &request, 0, &index, &error);
   if (status == OMOMI_STATUS_OK)
     status = omomi_request_put_in_set(set, index, &request, 0, &error);

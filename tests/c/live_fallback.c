@@ -10,6 +10,7 @@ int main(int argc, char **argv) {
   OmomiLiveOptions options = OMOMI_LIVE_OPTIONS_INIT;
   OmomiLive *live = NULL, *without = NULL;
   OmomiLiveScorer *scorer = NULL, *other = NULL;
+  OmomiLiveMetrics metrics = OMOMI_LIVE_METRICS_INIT;
   Small small;
   char logic_id[32];
   size_t len = 0, index;
@@ -31,8 +32,11 @@ int main(int argc, char **argv) {
   EXPECT(NO_MODEL, omomi_live_fallback_logic_id(without, logic_id, sizeof logic_id, &len, &error));
   EXPECT(NULL_ARGUMENT, omomi_live_scorer_predict_fallback(NULL, small.request.block, small.info.len_bytes,
                                                            SMALL_FILLED, &error));
-  EXPECT(OK, omomi_live_scorer_predict_fallback(scorer, small.request.block, small.info.len_bytes, SMALL_FILLED,
-                                                &error));
+  EXPECT(OK, omomi_request_predict_live_fallback(scorer, &small.request, SMALL_FILLED, &error));
+  EXPECT(OK, omomi_live_metrics(live, &metrics, &error));
+  CHECK(metrics.fallback_count == 1 && metrics.prediction_count == 0 && metrics.no_model_count == 1);
+  EXPECT(OK, omomi_live_metrics(without, &metrics, &error));
+  CHECK(metrics.fallback_count == 0);
   EXPECT(OK, omomi_live_fallback_logic_id(live, logic_id, sizeof logic_id, &len, &error));
   printf("%s %u", logic_id, (unsigned)omomi_request_outcome(&small.request).generation);
   for (index = 0; index < SMALL_FILLED; index++) {

@@ -43,6 +43,7 @@ TWIN(omomi_request_predict);
 TWIN(omomi_request_predict_within);
 TWIN(omomi_request_predict_live);
 TWIN(omomi_request_predict_live_within);
+TWIN(omomi_request_predict_live_fallback);
 TWIN(omomi_request_answered_count);
 TWIN(omomi_request_answer);
 TWIN(omomi_request_answer_of);
@@ -69,6 +70,7 @@ static void find_all(void) {
   FIND(omomi_request_set_candidate), FIND(omomi_request_filled_count), FIND(omomi_request_tail_used_bytes);
   FIND(omomi_request_refusal), FIND(omomi_request_forget_refusal), FIND(omomi_request_predict);
   FIND(omomi_request_predict_within), FIND(omomi_request_predict_live), FIND(omomi_request_predict_live_within);
+  FIND(omomi_request_predict_live_fallback);
   FIND(omomi_request_answered_count), FIND(omomi_request_answer), FIND(omomi_request_answer_of);
   FIND(omomi_request_outcome), FIND(omomi_request_outcome_of), FIND(omomi_request_add_to_set);
   FIND(omomi_request_put_in_set);
@@ -222,6 +224,7 @@ static void blocks_and_answers_are_equal(const Small *small) {
   CHECK(refused_count > 40 && answered_count > 400);
   CHECK(twin_omomi_request_predict_live(NULL, &other, 1, NULL) == OMOMI_STATUS_NULL_ARGUMENT);
   CHECK(twin_omomi_request_predict_live_within(NULL, &other, 1, 5, NULL) == OMOMI_STATUS_NULL_ARGUMENT);
+  CHECK(twin_omomi_request_predict_live_fallback(NULL, &other, 1, NULL) == OMOMI_STATUS_NULL_ARGUMENT);
 
   options.candidate_capacity = 10;
   options.candidates = OMOMI_CANDIDATES_PREPARED;

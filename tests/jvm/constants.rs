@@ -6,6 +6,7 @@ use std::path::Path;
 
 use omomi::live::{LiveOptions, ServingState};
 use omomi::request::{MAX_VALUES_PER_FIELD, layout};
+use omomi::serving_log::{Basis, DropReason, EventKind, LogOptions, Source};
 use omomi::weight_file::signature::SignaturePolicy;
 use omomi::{CandidateStatus, Code, LoadMode, RowProblem};
 
@@ -94,22 +95,80 @@ fn states_load_modes_and_policies_have_their_order_in_java() {
 }
 
 #[test]
+fn the_words_of_a_serving_log_have_their_numbers_in_java() {
+    fn words<T: Copy>(all: &[T], word: fn(T) -> &'static str) -> Vec<String> {
+        all.iter().map(|one| word(*one).to_uppercase()).collect()
+    }
+    let enums = [
+        ("Source.java", words(Source::ALL, Source::word), 1),
+        ("Basis.java", words(Basis::ALL, Basis::word), 1),
+        ("EventKind.java", words(EventKind::ALL, EventKind::word), 1),
+        ("DropReason.java", words(DropReason::ALL, DropReason::word), 0),
+    ];
+    for (class, words, first) in enums {
+        assert_eq!(enum_constants(class), words, "{class}");
+        let number = if first == 0 { "return ordinal();" } else { "return ordinal() + 1;" };
+        assert!(source(class).contains(number), "{class} counts from {first}");
+    }
+    let source = source("Recorded.java");
+    let dropped: Vec<&str> = source.lines().filter_map(|line| line.trim().strip_prefix("DROPPED_")).collect();
+    let expected: Vec<String> = words(DropReason::ALL, DropReason::word)
+        .iter()
+        .enumerate()
+        .map(|(index, word)| {
+            format!("{word}(DropReason.{word}){}", if index + 1 == DropReason::ALL.len() { ";" } else { "," })
+        })
+        .collect();
+    assert_eq!(dropped, expected);
+}
+
+#[test]
+fn the_default_options_of_a_serving_log_are_the_same_in_java() {
+    let source = source("LogOptions.java");
+    let defaults = defaults(&source);
+    let rust = LogOptions::default();
+    let shift = |bytes: u64, unit: u32| format!("{}L << {unit}", bytes >> unit);
+    let expected = [
+        ("name", format!("{:?}", rust.name)),
+        ("predictionsPerMillion", "1_000_000".to_owned()),
+        ("detailsPerMillion", "1_000".to_owned()),
+        ("salt", rust.salt.to_string()),
+        ("ringLenBytes", shift(rust.ring_len_bytes as u64, 20)),
+        ("fallbacksPerSecond", rust.fallbacks_per_second.to_string()),
+        ("maxSegmentLenBytes", shift(rust.max_segment_len_bytes, 20)),
+        ("maxTotalLenBytes", shift(rust.max_total_len_bytes, 30)),
+        ("maxSegmentAge", duration(rust.max_segment_age)),
+        ("flushInterval", duration(rust.flush_interval)),
+        ("sync", rust.sync.to_string()),
+    ];
+    assert_eq!((rust.predictions_per_million, rust.details_per_million), (1_000_000, 1_000));
+    for (option, value) in expected {
+        assert_eq!(defaults.get(option), Some(&value.as_str()), "{option}");
+    }
+}
+
+/// Returns the options of a Java builder with their defaults.
+fn defaults(source: &str) -> BTreeMap<&str, &str> {
+    let lines =
+        source.lines().filter_map(|line| line.trim().strip_prefix("private ")?.strip_suffix(';')?.split_once(" = "));
+    lines.filter_map(|(declared, value)| Some((declared.split_once(' ')?.1, value))).collect()
+}
+
+/// Returns how Java writes a duration.
+fn duration(duration: std::time::Duration) -> String {
+    let digits = duration.as_millis().to_string();
+    let grouped = match digits.len() {
+        4.. => format!("{}_{}", &digits[..digits.len() - 3], &digits[digits.len() - 3..]),
+        _ => digits,
+    };
+    format!("Duration.ofMillis({grouped})")
+}
+
+#[test]
 fn the_default_options_of_live_serving_are_the_same_in_java() {
     let source = source("LiveOptions.java");
-    let defaults: BTreeMap<&str, &str> = source
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("private ")?.strip_suffix(';')?.split_once(" = "))
-        .filter_map(|(declared, value)| Some((declared.split_once(' ')?.1, value)))
-        .collect();
+    let defaults = defaults(&source);
     let rust = LiveOptions::default();
-    let duration = |duration: std::time::Duration| {
-        let digits = duration.as_millis().to_string();
-        let grouped = match digits.len() {
-            4.. => format!("{}_{}", &digits[..digits.len() - 3], &digits[digits.len() - 3..]),
-            _ => digits,
-        };
-        format!("Duration.ofMillis({grouped})")
-    };
     // A Java long has one bit less, but no machine has that much memory.
     let bytes = |bytes: u64| if bytes == u64::MAX { "Long.MAX_VALUE".to_owned() } else { bytes.to_string() };
     let expected = [
@@ -130,6 +189,7 @@ fn the_default_options_of_live_serving_are_the_same_in_java() {
         ("contractFingerprints", format!("new long[{}]", rust.contract_fingerprints.len())),
     ];
     assert!(rust.max_training_age.is_none() && source.contains("private @Nullable Duration maxTrainingAge;"));
+    assert!(rust.fallback_file.is_none() && source.contains("private @Nullable Path fallbackFile;"));
     for (option, value) in expected {
         assert_eq!(defaults.get(option), Some(&value.as_str()), "{option}");
     }

@@ -3,7 +3,7 @@
 use omomi::serving_log::{Account, DropReason, RecordBody, Recorded, Served, ServingLog, Source};
 use omomi::store::Digest;
 
-use crate::store_world::{CANDIDATE_COUNT, World};
+use crate::store_world::{CANDIDATE_COUNT, World, options as store_options, replace};
 use crate::world::{PATIENCE, options, read, segments_in};
 
 #[test]
@@ -90,4 +90,59 @@ fn the_log_does_not_keep_models_in_memory_that_no_longer_answer() {
     ring.record(&mut server.request, 0, &Served::of("2")).unwrap();
     drop((ring, log));
     assert_eq!(read(folder.path()).details, ["1", "2"]);
+}
+
+/// Both files have the generation 2. Their records once named the served one, with the fallback's probability.
+#[test]
+fn the_answers_of_a_fallback_file_are_recorded_as_its_own_even_with_the_generation_of_a_served_one() {
+    let world = World::new();
+    let fallback = crate::small_model::slow_bytes_of_generation(2, 3);
+    let path = world.dir().join("fallback.omomi");
+    replace(&path, &fallback);
+    let mut server = world.serve_with(store_options().with(|it| it.fallback_file = Some(path)));
+    let folder = tempfile::tempdir().unwrap();
+    let log = ServingLog::open(folder.path(), options().with(|it| it.details_per_million = 1_000_000)).unwrap();
+    let mut ring = log.live_ring(&server.scorer).unwrap();
+    let from = |id, source| Served::of(id).with(|it| it.source = source);
+    let what = |error: omomi::Error| error.to_string();
+
+    assert_eq!(server.ask(), Err("no_model"));
+    server.scorer.predict_fallback(&mut server.request, CANDIDATE_COUNT).unwrap();
+    ring.record(&mut server.request, 0, &from("no model", Source::NoModel)).unwrap();
+    let refused = ring.record(&mut server.request, 0, &Served::of("no model")).map_err(what).unwrap_err();
+    assert!(refused.contains("the source off or no_model for an answer of the fallback file"), "{refused}");
+
+    world.publish(2);
+    assert_eq!(server.look_and_ask(), Ok(2));
+    ring.record(&mut server.request, 1, &Served::of("served")).unwrap();
+    let refused = ring.record(&mut server.request, 1, &from("served", Source::Off)).map_err(what).unwrap_err();
+    assert!(refused.contains("the model as the source"), "{refused}");
+
+    world.control("off");
+    assert_eq!(server.look_and_ask(), Err("switched_off"));
+    server.scorer.predict_fallback(&mut server.request, CANDIDATE_COUNT).unwrap();
+    ring.record(&mut server.request, 2, &from("off", Source::Off)).unwrap();
+    drop((ring, log));
+
+    let digests = [Digest::of(&fallback), Digest::of(&World::bytes(2)), Digest::of(&fallback)];
+    let (mut predictions, mut details) = (Vec::new(), Vec::new());
+    let bytes = std::fs::read(&segments_in(folder.path(), false)[0]).unwrap();
+    Account::new()
+        .read(&bytes, &mut |_, block, record| {
+            let named = &block.models[record.head.model.unwrap()];
+            let found = (named.generation, named.digest.to_vec());
+            match &record.body {
+                RecordBody::Prediction(_) => predictions.push(found),
+                RecordBody::Detail(detail) => {
+                    let is_explained = detail.candidates.iter().all(|candidate| !candidate.features.is_empty());
+                    assert!(is_explained, "the weights are those of the file that answered");
+                    details.push(found);
+                }
+                other => panic!("{other:?}"),
+            }
+        })
+        .unwrap();
+    let expected = digests.map(|digest| (2, digest.as_bytes()[..8].to_vec()));
+    assert_eq!(predictions, expected);
+    assert_eq!(details, expected);
 }

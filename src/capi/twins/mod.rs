@@ -11,7 +11,9 @@ use block::{Block, Outcome, Place};
 use super::boundary::OK;
 use super::candidate_set::{OmomiCandidateSet, omomi_candidate_set_add, omomi_candidate_set_put};
 use super::layout::{OMOMI_CANDIDATES_INLINE, OMOMI_CANDIDATES_PREPARED, OmomiLayoutInfo};
-use super::live_scorer::{OmomiLiveScorer, omomi_live_scorer_predict, omomi_live_scorer_predict_within};
+use super::live_scorer::{
+    OmomiLiveScorer, omomi_live_scorer_predict, omomi_live_scorer_predict_fallback, omomi_live_scorer_predict_within,
+};
 use super::request::{
     OMOMI_CANDIDATE_NOT_COMPUTED, OMOMI_LAYOUT_VERSION, OmomiAnswer, OmomiOutcome, OmomiRequest, OmomiRow,
 };
@@ -479,6 +481,25 @@ pub unsafe extern "C" fn omomi_request_predict_live_within(
     let (block, len_bytes) = unsafe { block_of(request) };
     // SAFETY: the caller's promise.
     unsafe { omomi_live_scorer_predict_within(scorer, block, len_bytes, candidate_count, budget_us, error) }
+}
+
+/// Calls `omomi_live_scorer_predict_fallback` for a request.
+///
+/// # Safety
+///
+/// `scorer` is null or open; `request` is null, zeroed or open, and no other thread uses it; `error` is null or
+/// writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_request_predict_live_fallback(
+    scorer: *const OmomiLiveScorer,
+    request: *mut OmomiRequest,
+    candidate_count: usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    // SAFETY: the caller's promise.
+    let (block, len_bytes) = unsafe { block_of(request) };
+    // SAFETY: the caller's promise.
+    unsafe { omomi_live_scorer_predict_fallback(scorer, block, len_bytes, candidate_count, error) }
 }
 
 /// Returns the number of candidates that have an answer.

@@ -43,6 +43,7 @@ public final class LiveMetrics {
     private final OptionalLong residentBytes;
     private final long sampledRequestCount;
     private final List<SampledField> fields;
+    private final OptionalLong fallbackCount;
 
     LiveMetrics(byte[] bytes) {
         Encoded encoded = new Encoded(bytes);
@@ -81,6 +82,7 @@ public final class LiveMetrics {
             all.add(new SampledField(encoded));
         }
         fields = Collections.unmodifiableList(all);
+        fallbackCount = encoded.optional();
     }
 
     /** Returns the number of scored requests. */
@@ -247,6 +249,14 @@ public final class LiveMetrics {
     /** Returns the declared fields, context fields first, with their counts in sampled requests. */
     public List<SampledField> fields() {
         return fields;
+    }
+
+    /**
+     * Returns the number of requests that {@link LiveScorer#predictFallback} answered, if there is a fallback file.
+     * They are in no other count.
+     */
+    public OptionalLong fallbackCount() {
+        return fallbackCount;
     }
 
     /** Gives the most important numbers, for people. */

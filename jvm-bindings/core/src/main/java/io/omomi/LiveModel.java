@@ -3,6 +3,7 @@ package io.omomi;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /**
  * Serves the model that a store names as current, and every later one. A thread of the native library follows the
@@ -37,7 +38,7 @@ public final class LiveModel implements AutoCloseable {
      * store, so a good generation, if there is one, already answers.
      *
      * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for options that can never work, and for a directory of
-     *     another file system than the default one
+     *     another file system than the default one. If the fallback file is not good, with the code that says why.
      */
     public static LiveModel open(Path dir, Schema schema, LiveOptions options) {
         if (dir == null) {
@@ -119,7 +120,8 @@ public final class LiveModel implements AutoCloseable {
 
     /**
      * Returns whether requests may be sent here: a generation answers, or the server answers by its own logic, because
-     * scoring is switched off or because {@link LiveOptions.Builder#hasFallback} is set and there is no model.
+     * scoring is switched off, or because there is no model and {@link LiveOptions.Builder#hasFallback} or {@link
+     * LiveOptions.Builder#fallbackFile} is set.
      *
      * @throws OmomiException with {@link Code#CLOSED}
      */
@@ -131,6 +133,20 @@ public final class LiveModel implements AutoCloseable {
         long address = begin();
         try {
             return Native.liveHealth(address);
+        } finally {
+            end();
+        }
+    }
+
+    /**
+     * Returns the logic id of the {@linkplain LiveOptions.Builder#fallbackFile fallback file}, if there is one.
+     *
+     * @throws OmomiException with {@link Code#CLOSED}
+     */
+    public Optional<String> fallbackLogicId() {
+        long address = begin();
+        try {
+            return Optional.ofNullable(Native.liveFallbackLogicId(address));
         } finally {
             end();
         }

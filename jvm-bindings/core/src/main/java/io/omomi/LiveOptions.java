@@ -16,7 +16,7 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  */
 public final class LiveOptions {
-    private static final int NUMBERS_LEN = 5 * Integer.BYTES + 7 * Long.BYTES + 3;
+    private static final int NUMBERS_LEN = 6 * Integer.BYTES + 7 * Long.BYTES + 3;
 
     /** In the form that the native library reads: see {@code decode_live_options} there. */
     private final byte[] encoded;
@@ -35,6 +35,15 @@ public final class LiveOptions {
     /** Returns the default options. */
     public static LiveOptions defaults() {
         return builder().build();
+    }
+
+    /** Durations of centuries are clamped, which makes no difference. */
+    static long nanos(Duration duration) {
+        try {
+            return duration.toNanos();
+        } catch (ArithmeticException beyond) {
+            return duration.isNegative() ? -1 : Long.MAX_VALUE;
+        }
     }
 
     byte[] encoded() {
@@ -67,6 +76,7 @@ public final class LiveOptions {
         private Path[] trustedKeys = new Path[0];
         /** Null for no limit. */
         private @Nullable Duration maxTrainingAge;
+        private @Nullable Path fallbackFile;
 
         private Builder() {}
 
@@ -195,15 +205,26 @@ public final class LiveOptions {
         }
 
         /**
+         * Sets the weight file with which {@link LiveScorer#predictFallback} answers, such as one of {@code omomi
+         * baseline}. It is loaded and verified when a live model is opened, and stays in memory unchanged: neither the
+         * store nor an order concerns it. A server with it counts as ready without a model. None by default.
+         */
+        public Builder fallbackFile(Path fallbackFile) {
+            this.fallbackFile = given(fallbackFile, "fallbackFile");
+            return this;
+        }
+
+        /**
          * Builds the options.
          *
          * @throws OmomiException with {@link Code#NOT_UTF8} for a name with an unpaired surrogate, and {@link
-         *     Code#INVALID_ARGUMENT} for a key in another file system than the default one
+         *     Code#INVALID_ARGUMENT} for a key or a fallback file in another file system than the default one
          */
         public LiveOptions build() {
             byte[] text = Utf8.strict(name, "the name");
+            byte[] fallback = fallbackFile == null ? new byte[0] : PathBytes.of(fallbackFile, "fallbackFile");
             byte[][] paths = new byte[trustedKeys.length][];
-            int len = NUMBERS_LEN + contractFingerprints.length * Long.BYTES + text.length;
+            int len = NUMBERS_LEN + contractFingerprints.length * Long.BYTES + fallback.length + text.length;
             for (int i = 0; i < paths.length; i++) {
                 paths[i] = PathBytes.of(trustedKeys[i], "an element of trustedKeys");
                 len += Integer.BYTES + paths[i].length;
@@ -224,6 +245,7 @@ public final class LiveOptions {
             for (byte[] path : paths) {
                 bytes.putInt(path.length).put(path);
             }
+            bytes.putInt(fallback.length).put(fallback);
             return new LiveOptions(bytes.put(text).array(), description());
         }
 
@@ -234,7 +256,8 @@ public final class LiveOptions {
                     + minGeneration + ", contractFingerprints " + Arrays.toString(contractFingerprints) + ", signature "
                     + signature + ", trustedKeys " + Arrays.toString(trustedKeys) + ", allowWritableFiles "
                     + allowWritableFiles + ", maxTrainingAge " + (maxTrainingAge == null ? "none" : maxTrainingAge)
-                    + ", lockMemory " + lockMemory + ", hasFallback " + hasFallback;
+                    + ", lockMemory " + lockMemory + ", hasFallback " + hasFallback + ", fallbackFile "
+                    + (fallbackFile == null ? "none" : fallbackFile);
         }
 
         private static String limit(long bytes) {
@@ -248,13 +271,5 @@ public final class LiveOptions {
             return value;
         }
 
-        /** Durations of centuries are clamped, which makes no difference. */
-        private static long nanos(Duration duration) {
-            try {
-                return duration.toNanos();
-            } catch (ArithmeticException beyond) {
-                return duration.isNegative() ? -1 : Long.MAX_VALUE;
-            }
-        }
     }
 }

@@ -19,9 +19,13 @@ import org.jspecify.annotations.Nullable;
  * }</pre>
  */
 public class LiveScorer extends AbstractScorer {
+    /** In place of a time limit: the fallback file is asked. */
+    static final long FALLBACK = Long.MIN_VALUE;
+
     /** The generation to which the known {@link #logicId} belongs. */
     private long knownGeneration;
     private @Nullable String logicId;
+    private @Nullable String fallbackLogicId;
 
     LiveScorer(Request request, long address) {
         super(request, address);
@@ -99,6 +103,45 @@ public class LiveScorer extends AbstractScorer {
     }
 
     /**
+     * Scores the candidates that the request was given since it was cleared with the fallback file: see {@link
+     * #predictFallback(int)}.
+     *
+     * @throws OmomiException like {@link #predict(int)}
+     */
+    public final ServingState predictFallback() {
+        return predictFallback(request.filledCount());
+    }
+
+    /**
+     * Scores the first {@code candidateCount} candidates of the request with the {@linkplain
+     * LiveOptions.Builder#fallbackFile fallback file}: a second call, for a server that got {@link ServingState#OFF} or
+     * {@link ServingState#NO_MODEL} from {@code predict} and has no answer of its own. {@link #generation} and {@link
+     * #logicId} are then those of the fallback file. Answers whatever the store and its orders say. Allocates nothing.
+     *
+     * <pre>{@code
+     * ServingState state = scorer.predict(candidateCount);
+     * if (state != ServingState.SERVING) {
+     *     scorer.predictFallback(candidateCount);
+     * }
+     * }</pre>
+     *
+     * @return {@link ServingState#SERVING}, or {@link ServingState#NO_MODEL} if the options have no fallback file
+     * @throws OmomiException like {@link #predict(int)}
+     */
+    public final ServingState predictFallback(int candidateCount) {
+        int code = score(candidateCount, FALLBACK);
+        request.isFallback = code == 0;
+        return state(code);
+    }
+
+    @Override
+    int call(int candidateCount, long budgetNanos) {
+        return budgetNanos == FALLBACK
+                ? predictFallback0(address, candidateCount)
+                : super.call(candidateCount, budgetNanos);
+    }
+
+    /**
      * Returns the logic id of the generation that gave the last answers, to be logged with each score. Allocates only
      * if that generation has changed since the last call.
      *
@@ -108,6 +151,9 @@ public class LiveScorer extends AbstractScorer {
     @Override
     public String logicId() {
         long generation = generation();
+        if (request.isFallback) {
+            return fallbackLogicId();
+        }
         if (logicId == null || generation != knownGeneration) {
             request.enter();
             try {
@@ -125,6 +171,24 @@ public class LiveScorer extends AbstractScorer {
         result(model);
         return logicId();
     }
+
+    private String fallbackLogicId() {
+        if (fallbackLogicId == null) {
+            request.enter();
+            try {
+                fallbackLogicId = Native.fallbackLogicId(address);
+            } finally {
+                request.leave();
+            }
+        }
+        return fallbackLogicId;
+    }
+
+    /**
+     * Scores the block with the fallback file, like {@code predict0}. Takes primitives only, so it cannot stall a
+     * garbage collection.
+     */
+    private native int predictFallback0(long scorer, int candidateCount);
 
     private static ServingState state(int code) {
         if (code == 0) {

@@ -1,9 +1,11 @@
 package io.omomi;
 
 import java.nio.ByteBuffer;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The native methods for rare calls: opening, closing, querying. {@link AbstractScorer} has the one for each request.
+ * The native methods for rare calls: opening, closing, querying. {@link AbstractScorer}, {@link LiveScorer} and {@link
+ * LogRing} have those for each request.
  * All throw {@link OmomiException}. Text is passed as UTF-8 bytes, because JNI's own encoding of strings is not UTF-8;
  * paths are passed as {@link PathBytes}. No caller may pass a closed handle; the classes that own handles make sure of
  * that.
@@ -99,6 +101,44 @@ final class Native {
 
     /** Returns the logic id of a generation that answers or answered a live scorer recently. */
     static native String liveLogicId(long scorer, long generation);
+
+    /** Returns the logic id of a live scorer's fallback file, or null if there is none. */
+    static native String fallbackLogicId(long scorer);
+
+    /** Returns the logic id of a live model's fallback file, or null if there is none. */
+    static native @Nullable String liveFallbackLogicId(long live);
+
+    /** Starts a thread. */
+    static native long openServingLog(byte[] folder, byte[] options);
+
+    /** Writes what was recorded, and ends the thread of the log. */
+    static native void closeServingLog(long log);
+
+    static native boolean flushServingLog(long log, long timeoutMs);
+
+    /** Returns the bytes that {@link LogMetrics} reads. */
+    static native byte[] servingLogMetrics(long log);
+
+    /** Writes Prometheus text like {@link #livePrometheus}. */
+    static native long servingLogPrometheus(long log, ByteBuffer buffer, int position, int limit);
+
+    /** Keeps the address of the scorer's block, and its own references to what it needs. */
+    static native long openLogRing(long log, long scorer);
+
+    static native long openEventRing(long log);
+
+    static native void closeLogRing(long ring);
+
+    /** Throws the error of the ring's last record, which returned {@code -code}. */
+    static native void throwRecordError(long ring, int code);
+
+    /** Returns the two halves of a prediction id, as little-endian numbers. */
+    static native long[] predictionId(byte[] requestId, byte[] impression, int candidate);
+
+    /** Writes a prediction id into the block of a {@link Served}, which is at {@code address}. */
+    static native void putPredictionId(ByteBuffer block, long address, int candidate);
+
+    static native int samplePlace(long salt, byte[] requestId);
 
     static native long textValue(byte[] text);
 

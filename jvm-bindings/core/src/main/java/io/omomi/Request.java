@@ -66,6 +66,8 @@ public final class Request {
     int answeredCount;
     /** Whether the last predict gave answers, maybe for no candidate at all. */
     boolean isAnswered;
+    /** Whether a fallback file gave the answers. */
+    boolean isFallback;
 
     Request(RequestLayout layout) {
         this(layout, "scorer", false);
@@ -128,6 +130,7 @@ public final class Request {
     void forgetAnswers() {
         answeredCount = 0;
         isAnswered = false;
+        isFallback = false;
     }
 
     /** Returns the number of candidates up to the last one that was filled or named since the request was cleared. */
@@ -387,6 +390,16 @@ public final class Request {
     /** Claims the block for one native call. */
     void enter() {
         checkOwner();
+        if (!STATE.compareAndSet(this, IDLE, BUSY)) {
+            throw notIdle(state);
+        }
+    }
+
+    /**
+     * Claims the block for one native call that does not use it, and makes no thread the owner: the scorer may be
+     * opened on one thread and used on another.
+     */
+    void hold() {
         if (!STATE.compareAndSet(this, IDLE, BUSY)) {
             throw notIdle(state);
         }

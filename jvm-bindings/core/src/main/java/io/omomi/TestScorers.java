@@ -99,6 +99,9 @@ public final class TestScorers {
 
         @Override
         int call(int candidateCount, long budgetNanos) {
+            if (budgetNanos == FALLBACK) {
+                return NO_MODEL;
+            }
             switch (state.get()) {
                 case NO_MODEL:
                     return NO_MODEL;

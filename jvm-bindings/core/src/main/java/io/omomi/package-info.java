@@ -31,6 +31,8 @@
  * <p>A server that runs for months follows a store instead of opening files: see {@link io.omomi.LiveModel} and {@link
  * io.omomi.LiveScorer}.
  *
+ * <p>What was served is written to a log, from which the next model learns: see {@link io.omomi.ServingLog}.
+ *
  * <p>Every error is an {@link io.omomi.OmomiException} with a stable code, the side that must act, and what to do.
  *
  * <p>No method takes or returns null, unless it says so by {@link org.jspecify.annotations.Nullable}: a null argument

@@ -1,6 +1,7 @@
 package io.omomi;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.lang.management.ManagementFactory;
@@ -21,6 +22,8 @@ final class NoAllocationTest {
     private final int[] names = new int[CANDIDATES];
     private final long[] ids = new long[CANDIDATES];
     private final IdFields together = IdFields.of(Fixture.CREATIVE_ID);
+    private final String[] requestIds = {"リクエスト-1", "request-2", "request-3", "request-4", "request-5", "request-6"};
+    private final byte[] idBytes = new byte[PredictionId.LEN_BYTES];
     private float sink;
 
     @Test
@@ -56,6 +59,54 @@ final class NoAllocationTest {
             store.order("off");
             live.lookNow();
             assertAllocatesNothing(requests -> runLive(scorer, text, ServingState.OFF, requests));
+        }
+    }
+
+    @Test
+    @SuppressWarnings("try")
+    void recording_allocates_nothing_whatever_becomes_of_the_record(@TempDir Path folder) throws IOException {
+        Fixture.Text text = new Fixture.Text();
+        Store store = new Store(folder.resolve("store"));
+        store.publish(1);
+        LogOptions options = LogOptions.builder().ringLenBytes(64L << 10).detailsPerMillion(100_000).build();
+        try (LiveModel live = store.open(Store.options().fallbackFile(Fixture.weightFile()).build());
+                LiveScorer scorer = LiveScorer.open(live, Fixture.LAYOUT);
+                ServingLog log = ServingLog.open(folder.resolve("served"), options);
+                LogRing ring = log.ring(scorer)) {
+            PredictionId id = PredictionId.of("request", "", 0);
+            // The ring is too small for this thread, so some records are queued and others are dropped.
+            assertAllocatesNothing(requests -> runLogged(scorer, ring, id, text, Source.MODEL, requests));
+            store.order("off");
+            live.lookNow();
+            // More than the limit of such records.
+            assertAllocatesNothing(requests -> runLogged(scorer, ring, id, text, Source.OFF, requests));
+            LogMetrics metrics = log.metrics();
+            assertTrue(metrics.droppedCount(DropReason.RING_FULL) > 0, metrics.toString());
+            assertTrue(metrics.writtenCount() > 0, metrics.toString());
+            assertTrue(metrics.droppedCount(DropReason.RATE_LIMITED) > 0, metrics.toString());
+            assertEquals(0, metrics.droppedCount(DropReason.INVALID));
+            log.close();
+            assertAllocatesNothing(requests -> runLogged(scorer, ring, id, text, Source.OFF, requests));
+        }
+    }
+
+    private void runLogged(
+            LiveScorer scorer, LogRing ring, PredictionId event, Fixture.Text text, Source source, int requests) {
+        for (int i = 0; i < requests; i++) {
+            Fixture.fill(scorer.request(), 10, text);
+            if (scorer.predict() != ServingState.SERVING) {
+                scorer.predictFallback();
+            }
+            Served served = ring.served().clear().requestId(requestIds[i % requestIds.length]).impression("imp-1");
+            served.experiment("bids").arm("新").bucket(3).latencyNanos(1_000).propensity(0.5).source(source);
+            served.bid(1_500_000, "JPY", Basis.THOUSAND_IMPRESSIONS).atUnixMillis(1_700_000_000_000L);
+            for (int candidate = 0; candidate < 3; candidate++) {
+                served.position(candidate);
+                served.putPredictionId(candidate, idBytes, 0);
+                sink += ring.record(candidate).ordinal() + idBytes[0];
+            }
+            sink += ring.click(event).ordinal() + ring.win(event, 1, "JPY", Basis.IMPRESSION).ordinal();
+            sink += scorer.logicId().length();
         }
     }
 

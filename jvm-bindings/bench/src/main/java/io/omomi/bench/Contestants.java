@@ -15,6 +15,7 @@ final class Contestants {
     static final String OMOMI_PREPARED_ARRAYS = "omomi, candidates prepared, by arrays";
     static final String OMOMI_MODELS = "omomi, three models in one call";
     static final String OMOMI_MODEL_CALLS = "omomi, three models, a call each";
+    static final String OMOMI_LOGGED = "omomi, one candidate recorded in a serving log";
     static final String HASH_MAP = "java.util.HashMap<String, Double>";
     static final String HASH_MAP_READY = "the same, its keys made beforehand";
     static final String SCALA_HASH_MAP = "scala.collection.mutable.HashMap[String, Double]";
@@ -26,12 +27,14 @@ final class Contestants {
 
     static final List<String> WITH_IDS = List.of(
             OMOMI, OMOMI_ROWS, OMOMI_PREPARED, OMOMI_PREPARED_ARRAYS, KEPT_SUMS, OMOMI_MODELS, OMOMI_MODEL_CALLS,
-            FASTUTIL_KEYS, MAPPED_TABLE, HASH_MAP_READY, SCALA_HASH_MAP, HASH_MAP);
+            OMOMI_LOGGED, FASTUTIL_KEYS, MAPPED_TABLE, HASH_MAP_READY, SCALA_HASH_MAP, HASH_MAP);
     static final List<String> WITH_TEXTS = List.of(OMOMI, OMOMI_KEPT, FASTUTIL_TEXTS, SCALA_HASH_MAP, HASH_MAP);
 
     /** Suffix of the name of one of this library's contestants: times one step instead of a whole request. */
     static final String FILLING = ": filling alone";
     static final String READING = ": reading alone";
+    /** A record is timed, of one candidate. */
+    static final String RECORDING = ": recording alone";
 
     /** Contestants whose steps are timed separately. */
     static final List<String> IN_STEPS_WITH_IDS =
@@ -48,8 +51,12 @@ final class Contestants {
         if (name.endsWith(READING)) {
             return OmomiStep.reading(openOmomi(name.substring(0, name.length() - READING.length()), traffic));
         }
+        if (name.equals(OMOMI_LOGGED + RECORDING)) {
+            return OmomiStep.recording((OmomiLogged) openOmomi(OMOMI_LOGGED, traffic));
+        }
         Contestant opened = switch (name) {
-            case OMOMI, OMOMI_KEPT, OMOMI_ROWS, OMOMI_PREPARED, OMOMI_PREPARED_ARRAYS, OMOMI_MODELS, OMOMI_MODEL_CALLS ->
+            case OMOMI, OMOMI_KEPT, OMOMI_ROWS, OMOMI_PREPARED, OMOMI_PREPARED_ARRAYS, OMOMI_MODELS, OMOMI_MODEL_CALLS,
+                    OMOMI_LOGGED ->
                     omomi(name, traffic);
             case HASH_MAP -> new JavaHashMap(traffic);
             case HASH_MAP_READY -> new JavaHashMapReady(traffic);
@@ -83,6 +90,7 @@ final class Contestants {
             case OMOMI_PREPARED_ARRAYS -> new OmomiPrepared(file, traffic, true);
             case OMOMI_MODELS -> new OmomiModels(file, traffic);
             case OMOMI_MODEL_CALLS -> new OmomiModelCalls(file, traffic);
+            case OMOMI_LOGGED -> new OmomiLogged(file, traffic);
             default -> throw new IllegalArgumentException(name + " is not of this library");
         };
     }

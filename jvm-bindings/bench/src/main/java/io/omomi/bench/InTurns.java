@@ -41,6 +41,9 @@ public final class InTurns {
             names.add(name + Contestants.FILLING);
             names.add(name + Contestants.READING);
         }
+        if (kind == Kind.ID) {
+            names.add(Contestants.OMOMI_LOGGED + Contestants.RECORDING);
+        }
         if (only != null) {
             names.removeIf(name -> !name.matches(only));
         }

@@ -27,6 +27,7 @@ import java.util.function.ToDoubleFunction;
  * <tr><td>{@code omomi.predictions}</td><td>timer: scored requests and how long they took</td></tr>
  * <tr><td>{@code omomi.requests.failed}</td><td>refused requests</td></tr>
  * <tr><td>{@code omomi.requests.without.model}</td><td>requests without an answer, by {@code reason}</td></tr>
+ * <tr><td>{@code omomi.fallback.predictions}</td><td>requests that the fallback file answered</td></tr>
  * <tr><td>{@code omomi.candidates}</td><td>candidates, by {@code result}: scored, refused, late</td></tr>
  * <tr><td>{@code omomi.categories.unseen}</td><td>categories without a weight</td></tr>
  * <tr><td>{@code omomi.fields.missing}</td><td>fields without a value</td></tr>
@@ -70,6 +71,7 @@ public final class LiveModelMeters implements MeterBinder {
         Tags noModel = Tags.of("reason", "no_model");
         count(registry, "omomi.requests.without.model", noModel, LiveMetrics::noModelCount);
         count(registry, "omomi.requests.without.model", Tags.of("reason", "off"), LiveMetrics::offCount);
+        count(registry, "omomi.fallback.predictions", Tags.empty(), it -> it.fallbackCount().orElse(0));
         count(registry, "omomi.candidates", Tags.of("result", "scored"), LiveMetrics::scoredCount);
         count(registry, "omomi.candidates", Tags.of("result", "refused"), LiveMetrics::refusedCount);
         count(registry, "omomi.candidates", Tags.of("result", "late"), LiveMetrics::lateCount);

@@ -31,12 +31,17 @@ final class LiveModelMetersTest {
         try (Model model = Model.open(FILE)) {
             schema = model.schema();
         }
-        LiveOptions options = LiveOptions.builder().name("meters").pollInterval(Duration.ofHours(1)).build();
+        LiveOptions options = LiveOptions.builder()
+                .name("meters")
+                .pollInterval(Duration.ofHours(1))
+                .fallbackFile(FILE)
+                .build();
         LiveModel live = LiveModel.open(store, schema, options);
         LiveScorer scorer = LiveScorer.open(live, RequestLayout.of(schema, 4, 0));
         SimpleMeterRegistry registry = new SimpleMeterRegistry();
         new LiveModelMeters(live, Tags.of("store", "feed")).bindTo(registry);
-        assertEquals(0, registry.get("omomi.ready").tag("store", "feed").gauge().value());
+        // With the fallback file, the server can answer without a model.
+        assertEquals(1, registry.get("omomi.ready").tag("store", "feed").gauge().value());
         scorer.request().clear();
         for (int i = 0; i < 4; i++) {
             scorer.request().candidate(i);
@@ -44,6 +49,8 @@ final class LiveModelMetersTest {
         assertEquals(ServingState.NO_MODEL, scorer.predict(4));
         assertEquals(1, count(registry, "omomi.requests.without.model", "reason", "no_model"));
         assertEquals(0, count(registry, "omomi.requests.without.model", "reason", "off"));
+        assertEquals(ServingState.SERVING, scorer.predictFallback(4));
+        assertEquals(1, registry.get("omomi.fallback.predictions").functionCounter().count());
         double reasons = registry.get("omomi.reasons").gauges().stream().mapToDouble(gauge -> gauge.value()).sum();
         assertTrue(reasons > 0);
 

@@ -261,6 +261,15 @@ final class LiveScorer private[scaladsl] (underlying: io.omomi.LiveScorer) exten
     */
   def predict(candidateCount: Int): ServingState = underlying.predict(candidateCount)
 
+  /** Scores the candidates that the request was given since it was cleared with the fallback file of the options. */
+  def predictFallback(): ServingState = underlying.predictFallback()
+
+  /** Scores the first `candidateCount` candidates of the request with the fallback file of the options: a second call,
+    * after `predict` returned `OFF` or `NO_MODEL`. `generation` and `logicId` are then those of the fallback file.
+    * Returns `SERVING`, or `NO_MODEL` if the options have no fallback file.
+    */
+  def predictFallback(candidateCount: Int): ServingState = underlying.predictFallback(candidateCount)
+
   /** Scores the request like `predict`, within `budgetNanos` nanoseconds: see [[Scorer.predictWithin]]. */
   def predictWithin(candidateCount: Int, budgetNanos: Long): ServingState =
     underlying.predictWithin(candidateCount, budgetNanos)

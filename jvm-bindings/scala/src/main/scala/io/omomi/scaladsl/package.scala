@@ -107,6 +107,96 @@ package object scaladsl {
     final val OFF = io.omomi.ServingState.OFF
   }
 
+  /** Records the predictions of one scorer, or events, for a [[ServingLog]]. Allocates nothing, takes no lock and never
+    * waits. For the thread of its scorer.
+    */
+  type LogRing = io.omomi.LogRing
+
+  /** What a server did with a candidate: the value that a [[LogRing]] records next, reused from request to request. */
+  type Served = io.omomi.Served
+
+  /** Joins a prediction with its events: 16 bytes, which are 32 hexadecimal digits as a text. */
+  type PredictionId = io.omomi.PredictionId
+
+  /** What a [[ServingLog]] has written and dropped. */
+  type LogMetrics = io.omomi.LogMetrics
+
+  /** Options of a [[ServingLog]]. Immutable. */
+  type LogOptions = io.omomi.LogOptions
+
+  /** Makes [[LogOptions]]. */
+  object LogOptions {
+    /** Returns a builder with the default options. */
+    def builder(): io.omomi.LogOptions.Builder = io.omomi.LogOptions.builder()
+
+    /** Returns the default options. */
+    def defaults(): LogOptions = io.omomi.LogOptions.defaults()
+  }
+
+  /** Where a logged value is from: the model, or the server, because the model gave none. */
+  type Source = io.omomi.Source
+
+  /** The values of [[Source]]. */
+  object Source {
+    final val MODEL = io.omomi.Source.MODEL
+    final val OFF = io.omomi.Source.OFF
+    final val NO_MODEL = io.omomi.Source.NO_MODEL
+    final val LATE = io.omomi.Source.LATE
+    final val REFUSED = io.omomi.Source.REFUSED
+  }
+
+  /** What an amount of money is for. */
+  type Basis = io.omomi.Basis
+
+  /** The values of [[Basis]]. */
+  object Basis {
+    final val IMPRESSION = io.omomi.Basis.IMPRESSION
+    final val THOUSAND_IMPRESSIONS = io.omomi.Basis.THOUSAND_IMPRESSIONS
+    final val CLICK = io.omomi.Basis.CLICK
+    final val CONVERSION = io.omomi.Basis.CONVERSION
+  }
+
+  /** What happened to a prediction. */
+  type EventKind = io.omomi.EventKind
+
+  /** The values of [[EventKind]]. */
+  object EventKind {
+    final val WIN = io.omomi.EventKind.WIN
+    final val IMPRESSION = io.omomi.EventKind.IMPRESSION
+    final val CLICK = io.omomi.EventKind.CLICK
+    final val CONVERSION = io.omomi.EventKind.CONVERSION
+  }
+
+  /** What became of a record. The request goes on in any case. */
+  type Recorded = io.omomi.Recorded
+
+  /** The values of [[Recorded]]. */
+  object Recorded {
+    final val QUEUED = io.omomi.Recorded.QUEUED
+    final val SAMPLED_OUT = io.omomi.Recorded.SAMPLED_OUT
+    final val DROPPED_RING_FULL = io.omomi.Recorded.DROPPED_RING_FULL
+    final val DROPPED_TOO_LARGE = io.omomi.Recorded.DROPPED_TOO_LARGE
+    final val DROPPED_RATE_LIMITED = io.omomi.Recorded.DROPPED_RATE_LIMITED
+    final val DROPPED_CLOSED = io.omomi.Recorded.DROPPED_CLOSED
+  }
+
+  /** Why a record was dropped. Every dropped record is counted by its reason. */
+  type DropReason = io.omomi.DropReason
+
+  /** The values of [[DropReason]]. */
+  object DropReason {
+    final val RING_FULL = io.omomi.DropReason.RING_FULL
+    final val TOO_LARGE = io.omomi.DropReason.TOO_LARGE
+    final val RATE_LIMITED = io.omomi.DropReason.RATE_LIMITED
+    final val INVALID = io.omomi.DropReason.INVALID
+    final val DISK_FULL = io.omomi.DropReason.DISK_FULL
+    final val DISK_FAILED = io.omomi.DropReason.DISK_FAILED
+    final val FOLDER_GONE = io.omomi.DropReason.FOLDER_GONE
+    final val MODEL_GONE = io.omomi.DropReason.MODEL_GONE
+    final val CLOSED = io.omomi.DropReason.CLOSED
+    final val DEFECT = io.omomi.DropReason.DEFECT
+  }
+
   private[scaladsl] def ofJava(fields: Fields): io.omomi.Schema = if (fields == null) null else fields.schema
 
   private[scaladsl] def ofJava(layout: Layout): io.omomi.RequestLayout = if (layout == null) null else layout.underlying
