@@ -8,6 +8,7 @@ use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
 
 use super::csv_records::CsvFault;
+use super::hold_out::HoldOutRule;
 use super::skipped::SkippedFile;
 use omomi::error::Owner;
 
@@ -59,6 +60,28 @@ pub enum LogError {
     ImportanceUnstated {
         /// The importance column of the training.
         trained: String,
+    },
+    /// A rule holds out no row of the logs.
+    #[error(
+        "the hold-out rule `{rule}` holds out none of the {row_count} rows of the logs: expected some; take another \
+         rule, a column with more values, or logs that have such rows"
+    )]
+    NothingHeldOut {
+        /// The rule.
+        rule: HoldOutRule,
+        /// Number of rows of the logs, without bad ones.
+        row_count: u64,
+    },
+    /// A rule holds out every row of the logs, so that none is left for a step that wants the others.
+    #[error(
+        "the hold-out rule `{rule}` holds out all {row_count} rows of the logs: expected others, too; take another \
+         rule, a column with more values, or more logs"
+    )]
+    EverythingHeldOut {
+        /// The rule.
+        rule: HoldOutRule,
+        /// Number of rows of the logs, without bad ones.
+        row_count: u64,
     },
     /// Models were trained on CSV logs that were written in different ways, and the step does not say how these are.
     #[error(
@@ -274,6 +297,8 @@ impl LogError {
             | Self::TimeColumnTaken { .. }
             | Self::ImportanceColumnTaken { .. }
             | Self::ImportanceUnstated { .. }
+            | Self::NothingHeldOut { .. }
+            | Self::EverythingHeldOut { .. }
             | Self::DialectUnstated { .. }
             | Self::NoSuchPart { .. }
             | Self::PartsWithoutTime => Owner::Ml,

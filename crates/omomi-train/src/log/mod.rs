@@ -284,8 +284,11 @@ pub struct LogReader {
     json_sample: Option<(usize, Vec<String>)>,
     /// By file, as far as they were read.
     missing: Vec<FileMissing>,
-    /// Whether no JSON line has to have the key of a field.
-    keys_may_be_absent: bool,
+    /// Whether these are only some of the logs: no JSON line has to have the key of a field, and no row has to be held
+    /// out.
+    is_part: bool,
+    /// The hold-out as the options state it, with a share of the last rows as such.
+    stated_hold_out: Option<HoldOut>,
 }
 
 /// An open file, with the decoder for its format.
@@ -308,11 +311,13 @@ impl LogReader {
     /// # Errors
     ///
     /// Fails if a pattern matches no file, if a file has an unknown format or cannot be opened, or if a column is
-    /// missing or has the wrong type. Keys of JSON lines are not checked here: [`next_batch`](Self::next_batch) checks
-    /// them at the end of the log.
+    /// missing or has the wrong type. Keys of JSON lines are not checked here:
+    /// [`next_batch`](Self::next_batch) checks them at the end of the log.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
+        let stated_hold_out = options.hold_out.clone();
         let (wanted, part_filter, options) = Self::wanted(contract, patterns, options)?;
-        Self::open_wanted(wanted, part_filter, patterns, options)
+        let reader = Self::open_wanted(wanted, part_filter, patterns, options)?;
+        Ok(Self { stated_hold_out, ..reader })
     }
 
     /// Opens the logs like [`open`](Self::open), but does not read the label: every row counts as not clicked. For
@@ -381,7 +386,8 @@ impl LogReader {
             seen: Vec::new(),
             json_sample: None,
             missing: Vec::new(),
-            keys_may_be_absent: false,
+            is_part: false,
+            stated_hold_out: None,
         };
         reader.look_at_files()?;
         Ok(reader)
@@ -402,7 +408,9 @@ impl LogReader {
                 None => false,
                 Some(FormatReader::Parquet(parquet)) => parquet.row_count() > 0,
                 // Only the reader of the rows may take from a pipe.
-                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_)) if is_pipe => true,
+                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_)) if is_pipe => {
+                    true
+                }
                 Some(FormatReader::Csv(csv)) => csv.has_rows(),
                 Some(FormatReader::JsonLines(_)) => match opened.take() {
                     Some(FormatReader::JsonLines(json)) => json.has_rows(),
@@ -431,8 +439,8 @@ impl LogReader {
     /// # Errors
     ///
     /// Fails if a file is damaged or if there are more bad rows than allowed. Fails at the end of the last file if no
-    /// JSON line had a key for some column. After an error, the rows since the last batch are lost and the reader
-    /// returns no more rows.
+    /// JSON line had a key for some column, and if the hold-out held out no row, or left none of the others
+    /// that are wanted. After an error, the rows since the last batch are lost and the reader returns no more rows.
     pub fn next_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
         loop {
             let batch = self.fill_batch();
@@ -442,13 +450,23 @@ impl LogReader {
                 self.batch.discard_row();
                 self.batch.take();
             }
-            let Some(mut batch) = batch? else { return Ok(None) };
+            let Some(mut batch) = batch? else {
+                self.check_held_out()?;
+                return Ok(None);
+            };
             self.part_filter.apply(&mut batch);
             if batch.row_count() > 0 {
                 self.rows_read += batch.row_count() as u64;
                 return Ok(Some(batch));
             }
         }
+    }
+
+    /// Fails at the end of the logs if the hold-out held out no row, or every row although the others are wanted.
+    fn check_held_out(&self) -> Result<(), LogError> {
+        let filter = self.part_filter.hold_out().filter(|_| !self.is_part);
+        let counts = filter.zip(self.options.hold_out.as_ref());
+        counts.map_or(Ok(()), |(filter, hold_out)| filter.counts.check(hold_out))
     }
 
     fn fill_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
@@ -539,7 +557,7 @@ impl LogReader {
     /// likely misspelled.
     fn check_json_keys(&self) -> Result<(), LogError> {
         let Some((file_index, keys)) = &self.json_sample else { return Ok(()) };
-        let may_be_absent = |target: &Target| self.keys_may_be_absent && matches!(target, Target::Field(_));
+        let may_be_absent = |target: &Target| self.is_part && matches!(target, Target::Field(_));
         let mut columns = self.wanted.columns().iter();
         let missing = columns.find(|(_, target)| !self.seen.contains(target) && !may_be_absent(target));
         missing.map_or(Ok(()), |(column, _)| {
@@ -551,9 +569,10 @@ impl LogReader {
         })
     }
 
-    /// Reads a log that is only a part of another one: the key of a field may be in no line of its JSON.
-    pub(crate) fn allow_absent_keys(&mut self) {
-        self.keys_may_be_absent = true;
+    /// Reads a log that is only a part of another one: the key of a field may be in no line of its JSON, and its
+    /// hold-out may hold out nothing, or everything.
+    pub(crate) fn say_part(&mut self) {
+        self.is_part = true;
     }
 
     /// The files of the log, in reading order.
@@ -643,7 +662,9 @@ impl LogReader {
                 let product = u128::from(file.len_bytes) * u128::from(reader.row());
                 u64::try_from(product / u128::from(reader.row_count().max(1))).unwrap_or(file.len_bytes)
             }
-            FormatReader::Csv(_) | FormatReader::JsonLines(_) => self.read_len.load(Ordering::Relaxed),
+            FormatReader::Csv(_) | FormatReader::JsonLines(_) => {
+                self.read_len.load(Ordering::Relaxed)
+            }
         };
         finished + current.min(file.len_bytes)
     }
@@ -683,6 +704,12 @@ impl LogReader {
         }
         if let Some(RowsOfLines { file, row, count }) = &self.batch.rows_of_lines {
             warnings.push(LogWarning::RowsOfLines { file: file.clone(), row: *row, count: *count });
+        }
+        if let Some((filter, stated)) = self.part_filter.hold_out().zip(self.stated_hold_out.as_ref())
+            && !self.is_part
+            && let Some(share) = stated.share().and_then(|expected| filter.counts.uneven_share(expected))
+        {
+            warnings.push(LogWarning::UnevenHoldOut { rule: stated.rule.clone(), share });
         }
         for (file, compressed) in self.copies() {
             warnings.push(LogWarning::LikelyCopy { file, compressed });
