@@ -171,6 +171,12 @@ fn small_logs_are_learned_in_one_process_unless_shards_are_insisted_on() {
     let text = fs::read(folder.join("out.provenance.json")).unwrap();
     let provenance: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(provenance["shards"].as_array().map(Vec::len), Some(3));
+    // The average says how its settings were found, as a run in one process does.
+    succeed(folder, &format!("train {LOGS} --shards 3 --always-shard --state out.parquet --force --quiet"));
+    let text = fs::read(folder.join("out.provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_slice(&text).unwrap();
+    assert!(provenance["search"]["trials"].as_array().is_some_and(|trials| trials.len() >= 4), "{provenance}");
+    assert_eq!(provenance["settings"]["iterates"], "averaged");
 }
 
 #[test]

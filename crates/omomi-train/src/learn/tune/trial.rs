@@ -140,6 +140,7 @@ fn merged(
             allow_uneven: true,
             state: state.clone(),
             replace: true,
+            search: None,
             arguments: Vec::new(),
         };
         let report = average(&average_options, &mut |_| ())?;
