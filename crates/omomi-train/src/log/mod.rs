@@ -130,6 +130,7 @@ use row_part::PartFilter;
 use time::TimeReader;
 use wanted_columns::{Target, Wanted};
 
+use arrow_schema::DataType;
 use omomi::contract::{Contract, TimeUnit};
 use omomi::score::Model;
 use serde_json::Value;
@@ -287,6 +288,8 @@ pub struct LogReader {
     /// Whether these are only some of the logs: no JSON line has to have the key of a field, and no row has to be held
     /// out.
     is_part: bool,
+    /// The type of each extra column in all files; `None` for texts, and where they differ or a file is no Parquet.
+    extra_types: Vec<Option<DataType>>,
     /// The hold-out as the options state it, with a share of the last rows as such.
     stated_hold_out: Option<HoldOut>,
 }
@@ -387,6 +390,7 @@ impl LogReader {
             json_sample: None,
             missing: Vec::new(),
             is_part: false,
+            extra_types: Vec::new(),
             stated_hold_out: None,
         };
         reader.look_at_files()?;
@@ -423,6 +427,7 @@ impl LogReader {
                 self.skipped.push(SkippedFile { path, reason: SkipReason::NoRows });
                 continue;
             }
+            self.note_extra_types(index == 0, opened.as_ref());
             match opened {
                 Some(FormatReader::Parquet(parquet)) => self.files[index].row_count = Some(parquet.row_count()),
                 Some(pipe) if self.files[index].is_pipe => drop(self.pipes.insert(index, pipe)),
@@ -431,6 +436,26 @@ impl LogReader {
             index += 1;
         }
         Ok(())
+    }
+
+    /// Notes the types of the extra columns of a file.
+    fn note_extra_types(&mut self, is_first: bool, opened: Option<&FormatReader>) {
+        let type_of = |index| match opened {
+            Some(FormatReader::Parquet(parquet)) => parquet.extra_type(index).cloned(),
+            _ => None,
+        };
+        let types = (0..self.wanted.extra_count()).map(type_of);
+        if is_first {
+            self.extra_types = types.collect();
+        } else {
+            let both = self.extra_types.iter_mut().zip(types);
+            both.filter(|(known, data_type)| *known != data_type).for_each(|(known, _)| *known = None);
+        }
+    }
+
+    /// The type of each extra column, if all files are Parquet and agree on it.
+    pub(crate) fn extra_types(&self) -> &[Option<DataType>] {
+        &self.extra_types
     }
 
     /// Reads the next batch of rows, or returns `None` at the end of the last file. A batch may contain rows of several
