@@ -109,11 +109,21 @@ pub enum LogError {
     },
     /// The name of a file does not end in the extension of a log format.
     #[error(
-        "{}: expected a name that ends in .parquet, .parq, .csv, .tsv, .json, .jsonl or .ndjson (.gz or .zst may \
+        "{}: expected a name that ends in .parquet, .parq, .csv, .tsv, .json, .jsonl, .ndjson or .vw (.gz or .zst may \
          follow a text format); rename the file or narrow the pattern",
         file.display()
     )]
     UnknownFormat {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file numbers its features, as LIBSVM does, instead of naming fields and categories.
+    #[error(
+        "{}: expected a format that names fields, found LIBSVM, which numbers features: write the fields and \
+         categories that its numbers mean as CSV, JSON lines or Parquet",
+        file.display()
+    )]
+    NoFieldNames {
         /// The file.
         file: PathBuf,
     },
@@ -291,6 +301,7 @@ impl LogError {
             | Self::NoMatch { .. }
             | Self::Url { .. }
             | Self::UnknownFormat { .. }
+            | Self::NoFieldNames { .. }
             | Self::ParquetPipe { .. }
             | Self::ReadOnce { .. }
             | Self::Dialect { .. }

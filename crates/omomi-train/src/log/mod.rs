@@ -10,6 +10,8 @@
 //! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
 //!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
 //! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list.
+//! * Text of Vowpal Wabbit (`.vw`, also with `.gz` or `.zst`): namespaces are columns, and `site=3` names its own. The
+//!   label is 1 or -1. Label and importance have no names, so those of the contract and the options do not matter.
 //!
 //! Instead of files, a folder can be named: all logs in and below it are read. A folder in the path of a file whose
 //! name is `column=value` is a column of that file, unless the file has the column itself. Standard input (`-`) and
@@ -70,6 +72,7 @@ mod files;
 pub mod generate;
 mod hold_out;
 mod json_lines;
+mod lines;
 mod missing;
 mod notation;
 mod open_text;
@@ -86,6 +89,7 @@ mod row_part;
 mod skipped;
 mod time;
 mod time_range;
+mod vowpal_wabbit;
 mod wanted_columns;
 mod warning;
 
@@ -128,6 +132,7 @@ use open_text::{PipeHash, open_text};
 use parquet::ParquetReader;
 use row_part::PartFilter;
 use time::TimeReader;
+use vowpal_wabbit::VowpalWabbitReader;
 use wanted_columns::{Target, Wanted};
 
 use arrow_schema::DataType;
@@ -278,11 +283,11 @@ pub struct LogReader {
     part_filter: PartFilter,
     /// Bytes read from the current file, if it is a text file.
     read_len: Arc<AtomicU64>,
-    /// Columns that at least one row of the JSON lines had.
+    /// Columns that at least one row of the JSON lines, or of the text of Vowpal Wabbit, had.
     seen: Vec<Target>,
-    /// Index of the first JSON file with rows, and the keys of its first row: an example for the error about a key that
+    /// Index of the first such file with rows, and the keys of its first row: an example for the error about a key that
     /// no row has.
-    json_sample: Option<(usize, Vec<String>)>,
+    key_sample: Option<(usize, Vec<String>)>,
     /// By file, as far as they were read.
     missing: Vec<FileMissing>,
     /// Whether these are only some of the logs: no JSON line has to have the key of a field, and no row has to be held
@@ -299,6 +304,7 @@ enum FormatReader {
     Parquet(Box<ParquetReader>),
     Csv(Box<CsvReader>),
     JsonLines(Box<JsonLinesReader>),
+    VowpalWabbit(Box<VowpalWabbitReader>),
 }
 
 impl LogReader {
@@ -314,7 +320,7 @@ impl LogReader {
     /// # Errors
     ///
     /// Fails if a pattern matches no file, if a file has an unknown format or cannot be opened, or if a column is
-    /// missing or has the wrong type. Keys of JSON lines are not checked here:
+    /// missing or has the wrong type. Keys of JSON lines and namespaces are not checked here:
     /// [`next_batch`](Self::next_batch) checks them at the end of the log.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
         let stated_hold_out = options.hold_out.clone();
@@ -387,7 +393,7 @@ impl LogReader {
             part_filter,
             read_len: Arc::default(),
             seen: Vec::new(),
-            json_sample: None,
+            key_sample: None,
             missing: Vec::new(),
             is_part: false,
             extra_types: Vec::new(),
@@ -412,12 +418,16 @@ impl LogReader {
                 None => false,
                 Some(FormatReader::Parquet(parquet)) => parquet.row_count() > 0,
                 // Only the reader of the rows may take from a pipe.
-                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_)) if is_pipe => {
+                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_) | FormatReader::VowpalWabbit(_)) if is_pipe => {
                     true
                 }
                 Some(FormatReader::Csv(csv)) => csv.has_rows(),
                 Some(FormatReader::JsonLines(_)) => match opened.take() {
                     Some(FormatReader::JsonLines(json)) => json.has_rows(),
+                    _ => true,
+                },
+                Some(FormatReader::VowpalWabbit(_)) => match opened.take() {
+                    Some(FormatReader::VowpalWabbit(text)) => text.has_rows(),
                     _ => true,
                 },
             };
@@ -464,14 +474,14 @@ impl LogReader {
     /// # Errors
     ///
     /// Fails if a file is damaged or if there are more bad rows than allowed. Fails at the end of the last file if no
-    /// JSON line had a key for some column, and if the hold-out held out no row, or left none of the others
+    /// line of JSON or of Vowpal Wabbit had some column, and if the hold-out held out no row, or left none of the others
     /// that are wanted. After an error, the rows since the last batch are lost and the reader returns no more rows.
     pub fn next_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
         loop {
             let batch = self.fill_batch();
             if batch.is_err() {
                 self.file_index = self.files.len();
-                self.json_sample = None;
+                self.key_sample = None;
                 self.batch.discard_row();
                 self.batch.take();
             }
@@ -521,7 +531,7 @@ impl LogReader {
             }
         }
         if self.batch.is_empty() {
-            self.check_json_keys()?;
+            self.check_keys()?;
             return Ok(None);
         }
         Ok(Some(self.batch.take()))
@@ -543,6 +553,10 @@ impl LogReader {
             let reader = CsvReader::open(&file.path, text, &self.wanted, dialect, separator)?;
             return Ok(reader.map(|reader| FormatReader::Csv(Box::new(reader))));
         }
+        if let Format::VowpalWabbit(_) = format {
+            let reader = VowpalWabbitReader::open(&file.path, text, &self.wanted, separator, self.options.unweighted)?;
+            return Ok(Some(FormatReader::VowpalWabbit(Box::new(reader))));
+        }
         let reader = JsonLinesReader::open(&file.path, text, &self.wanted, separator)?;
         Ok(Some(FormatReader::JsonLines(Box::new(reader))))
     }
@@ -560,15 +574,18 @@ impl LogReader {
         file.row_count = Some(format_reader.row());
         let hash = self.pipe_hashes.get(&self.file_index);
         file.pipe_digest = hash.map(PipeHash::digest);
-        if let FormatReader::JsonLines(reader) = format_reader
-            && reader.row() > 0
-        {
-            for target in reader.seen() {
+        let found = match format_reader {
+            FormatReader::JsonLines(reader) => Some((reader.seen(), reader.first_row_keys())),
+            FormatReader::VowpalWabbit(reader) => Some((reader.seen(), reader.first_row_names())),
+            FormatReader::Parquet(_) | FormatReader::Csv(_) => None,
+        };
+        if let Some((seen, first_row)) = found.filter(|_| format_reader.row() > 0) {
+            for target in seen {
                 if !self.seen.contains(&target) {
                     self.seen.push(target);
                 }
             }
-            self.json_sample.get_or_insert_with(|| (self.file_index, reader.first_row_keys().to_vec()));
+            self.key_sample.get_or_insert_with(|| (self.file_index, first_row.to_vec()));
         }
         self.read_len.store(0, Ordering::Relaxed);
         if format_reader.row() == 0 {
@@ -580,8 +597,8 @@ impl LogReader {
 
     /// Fails if some key is in no line. A key may be absent from any one line, but a key that no line has is most
     /// likely misspelled.
-    fn check_json_keys(&self) -> Result<(), LogError> {
-        let Some((file_index, keys)) = &self.json_sample else { return Ok(()) };
+    fn check_keys(&self) -> Result<(), LogError> {
+        let Some((file_index, keys)) = &self.key_sample else { return Ok(()) };
         let may_be_absent = |target: &Target| self.is_part && matches!(target, Target::Field(_));
         let mut columns = self.wanted.columns().iter();
         let missing = columns.find(|(_, target)| !self.seen.contains(target) && !may_be_absent(target));
@@ -687,7 +704,7 @@ impl LogReader {
                 let product = u128::from(file.len_bytes) * u128::from(reader.row());
                 u64::try_from(product / u128::from(reader.row_count().max(1))).unwrap_or(file.len_bytes)
             }
-            FormatReader::Csv(_) | FormatReader::JsonLines(_) => {
+            FormatReader::Csv(_) | FormatReader::JsonLines(_) | FormatReader::VowpalWabbit(_) => {
                 self.read_len.load(Ordering::Relaxed)
             }
         };
@@ -799,6 +816,7 @@ impl FormatReader {
             Self::Parquet(reader) => reader.fill(batch, wanted, bad_rows),
             Self::Csv(reader) => reader.fill(batch, wanted, bad_rows),
             Self::JsonLines(reader) => reader.fill(batch, wanted, bad_rows),
+            Self::VowpalWabbit(reader) => reader.fill(batch, wanted, bad_rows),
         }
     }
 
@@ -808,6 +826,7 @@ impl FormatReader {
             Self::Parquet(reader) => reader.row(),
             Self::Csv(reader) => reader.row(),
             Self::JsonLines(reader) => reader.row(),
+            Self::VowpalWabbit(reader) => reader.row(),
         }
     }
 }
@@ -818,6 +837,7 @@ impl std::fmt::Debug for FormatReader {
             Self::Parquet(_) => "Parquet",
             Self::Csv(_) => "Csv",
             Self::JsonLines(_) => "JsonLines",
+            Self::VowpalWabbit(_) => "VowpalWabbit",
         };
         formatter.debug_struct(format).field("row", &self.row()).finish_non_exhaustive()
     }
