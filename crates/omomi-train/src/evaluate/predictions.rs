@@ -157,18 +157,19 @@ pub fn write_predictions(
 ) -> Result<PredictedRows, PredictError> {
     let model = Model::load(&options.file, LoadMode::Map)
         .map_err(|source| PredictError::WeightFile { path: options.file.clone(), source })?;
+    // Wrong options are reported before the first row is read.
+    check_names(&options.read.extra_columns)?;
     let out_path = match &output {
         PredictionOutput::File { path, .. } => path.to_path_buf(),
         PredictionOutput::Csv(_) => PathBuf::from("-"),
     };
     let failed = |source: io::Error| PredictError::Write { path: out_path.clone(), source };
-    // Wrong options are reported before the first row is read.
     let read = options.read.with_trained(LogDialect::of_model(&model));
     let mut reader = LogReader::open_unlabeled(&contract_of(&model), &options.logs, read)?;
     if let Some(log) = reader.files().iter().find(|log| log.is_at(&out_path)) {
         return Err(PredictError::OutputIsLog { path: log.path.clone() });
     }
-    let schema = schema(&options.read.extra_columns, reader.extra_types())?;
+    let schema = schema(&options.read.extra_columns, reader.extra_types());
     let mut scorer =
         LogScorer::new(vec![Arc::clone(&model)]).map_err(|source| PredictError::Score { row: 0, source })?;
     let mut writer = match output {
@@ -208,17 +209,21 @@ pub fn write_predictions(
     Ok(PredictedRows { row_count, bad_row_count: reader.bad_row_count(), mean_probability })
 }
 
-fn schema(columns: &[String], types: &[Option<DataType>]) -> Result<SchemaRef, PredictError> {
+/// Fails if two columns have one name.
+fn check_names(columns: &[String]) -> Result<(), PredictError> {
+    let predicted = PREDICTED.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = columns.iter().map(String::as_str).chain(predicted).collect();
+    match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        Some((_, &column)) => Err(PredictError::ColumnTwice { column: column.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+fn schema(columns: &[String], types: &[Option<DataType>]) -> SchemaRef {
     let type_of = |index: usize| types.get(index).cloned().flatten().filter(keeps_type).unwrap_or(DataType::Utf8);
     let chosen = columns.iter().enumerate().map(|(index, name)| Field::new(name, type_of(index), true));
     let predicted = PREDICTED.into_iter().map(|(name, data_type)| Field::new(name, data_type, false));
-    let fields: Vec<Field> = chosen.chain(predicted).collect();
-    for (index, field) in fields.iter().enumerate() {
-        if fields[..index].iter().any(|other| other.name() == field.name()) {
-            return Err(PredictError::ColumnTwice { column: field.name().clone() });
-        }
-    }
-    Ok(Arc::new(Schema::new(fields)))
+    Arc::new(Schema::new(chosen.chain(predicted).collect::<Vec<_>>()))
 }
 
 /// Whether the text of a value is the value: reading it again gives the same bits.

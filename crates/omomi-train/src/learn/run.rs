@@ -86,6 +86,11 @@ impl TrainOptions {
         }
     }
 
+    /// Returns the search as a provenance has it.
+    pub(crate) fn search_json(&self) -> Option<Value> {
+        self.search.as_ref().map(Found::to_json)
+    }
+
     /// Returns these options, changed by `change`.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -596,7 +601,7 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account,
             "passes": options.passes,
             "iterates": if options.last_iterates { "last" } else { "averaged" },
         },
-        "search": options.search.as_ref().map(Found::to_json),
+        "search": options.search_json(),
         "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
         "importance_column": options.read.importance_column,
         "log_dialect": dialect,

@@ -8,7 +8,6 @@ use thiserror::Error;
 use unicode_normalization::UnicodeNormalization;
 
 use super::csv_records::CsvFault;
-use super::hold_out::HoldOutRule;
 use super::skipped::SkippedFile;
 use omomi::error::Owner;
 
@@ -68,7 +67,7 @@ pub enum LogError {
     )]
     NothingHeldOut {
         /// The rule.
-        rule: HoldOutRule,
+        rule: String,
         /// Number of rows of the logs, without bad ones.
         row_count: u64,
     },
@@ -79,7 +78,7 @@ pub enum LogError {
     )]
     EverythingHeldOut {
         /// The rule.
-        rule: HoldOutRule,
+        rule: String,
         /// Number of rows of the logs, without bad ones.
         row_count: u64,
     },

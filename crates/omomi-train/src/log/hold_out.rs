@@ -167,7 +167,7 @@ impl HoldOut {
         };
         let first = *times.select_nth_unstable(others).1;
         if first == earliest {
-            return Err(LogError::EverythingHeldOut { rule: self.rule.clone(), row_count: times.len() as u64 });
+            return Err(LogError::EverythingHeldOut { rule: self.rule.to_string(), row_count: times.len() as u64 });
         }
         Ok(Self { rule: HoldOutRule::From(first), kept: self.kept })
     }
@@ -203,7 +203,7 @@ impl HoldOutCounts {
     /// Fails if these are the counts of a whole log, and no row is held out, or every row although the step reads the
     /// others.
     pub(super) fn check(&self, hold_out: &HoldOut) -> Result<(), LogError> {
-        let rule = || hold_out.rule.clone();
+        let rule = || hold_out.rule.to_string();
         match (self.held_out, self.others) {
             (0, 0) => Ok(()),
             (0, row_count) => Err(LogError::NothingHeldOut { rule: rule(), row_count }),

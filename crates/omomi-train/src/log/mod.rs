@@ -751,7 +751,7 @@ impl LogReader {
             && !self.is_part
             && let Some(share) = stated.share().and_then(|expected| filter.counts.uneven_share(expected))
         {
-            warnings.push(LogWarning::UnevenHoldOut { rule: stated.rule.clone(), share });
+            warnings.push(LogWarning::UnevenHoldOut { rule: stated.rule.to_string(), share });
         }
         for (file, compressed) in self.copies() {
             warnings.push(LogWarning::LikelyCopy { file, compressed });

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::hold_out::HoldOutRule;
 use super::time::unit_words;
 use omomi::contract::TimeUnit;
 
@@ -62,7 +61,7 @@ pub enum LogWarning {
     /// A hold-out rule held out another share of the rows than it says.
     UnevenHoldOut {
         /// The rule.
-        rule: HoldOutRule,
+        rule: String,
         /// The share of the rows that it held out, from 0 to 1.
         share: f64,
     },

@@ -234,6 +234,7 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
         rule_before: first.rule.into(),
         rule_after: rule.into(),
         bias_fitted: served.map(|(_, is_fitted)| is_fitted),
+        served: held_out.as_ref().zip(served).map(|(rows, (shift, _))| rows.quality(last.logits(), shift)),
         held_out_rows: held_out.as_ref().map_or(0, HeldOut::sampled_row_count),
         unfitted: held_out.as_ref().map(|rows| rows.quality(first.logits(), 0.0)),
         total: workbench.change(&first, &last),

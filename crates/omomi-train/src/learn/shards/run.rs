@@ -12,7 +12,6 @@ use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
 use crate::learn::state::StateReader;
-use crate::learn::tune::Found;
 use crate::learn::{
     StartOptions, StateModel, TrainError, TrainOptions, age_days, all_rows, held_out_rows, refuse_empty_fields,
     refuse_existing_state, refuse_leakage, refuse_relearning, refuse_start_times,
@@ -473,7 +472,7 @@ impl Round<'_> {
             allow_uneven: *allow_uneven,
             replace: train.replace || state != train.state,
             state,
-            search: train.search.as_ref().map(Found::to_json),
+            search: train.search_json(),
             arguments: train.arguments.clone(),
         };
         let report = average(&options, &mut |_| ())?;
