@@ -474,8 +474,9 @@ impl LogReader {
     /// # Errors
     ///
     /// Fails if a file is damaged or if there are more bad rows than allowed. Fails at the end of the last file if no
-    /// line of JSON or of Vowpal Wabbit had some column, and if the hold-out held out no row, or left none of the others
-    /// that are wanted. After an error, the rows since the last batch are lost and the reader returns no more rows.
+    /// line of JSON or of Vowpal Wabbit had some column, and if the hold-out held out no row, or left none of the
+    /// others that are wanted. After an error, the rows since the last batch are lost and the reader returns no more
+    /// rows.
     pub fn next_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
         loop {
             let batch = self.fill_batch();

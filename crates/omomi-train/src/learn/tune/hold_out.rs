@@ -12,8 +12,8 @@ pub enum HeldOutRows {
     Every(u64),
     /// The last rows: this percentage, above 0 and below 100. If the logs sort by time, these are the latest.
     Last(f64),
-    /// The last fifth if its click rate is like that of the other rows, and otherwise every fifth row: the logs are then
-    /// not in order of time, but perhaps sorted by the label.
+    /// The last fifth if its click rate is like that of the other rows, and otherwise every fifth row: the logs are
+    /// then not in order of time, but perhaps sorted by the label.
     Suitable,
 }
 

@@ -74,8 +74,8 @@ pub struct TuneOptions {
 
 impl TuneOptions {
     /// Returns options for 20 trials on 500,000 rows, which search alpha, l1 and passes for a single run and hold out
-    /// the last 20 % of the sample, or every fifth row if those are unlike the others. There are as many threads as processors. Temporary files go to the folder of the
-    /// system for them.
+    /// the last 20 % of the sample, or every fifth row if those are unlike the others. There are as many threads as
+    /// processors. Temporary files go to the folder of the system for them.
     #[must_use]
     pub fn new(train: TrainOptions) -> Self {
         Self {
