@@ -555,7 +555,10 @@ impl LogReader {
             return Ok(reader.map(|reader| FormatReader::Csv(Box::new(reader))));
         }
         if let Format::VowpalWabbit(_) = format {
-            let reader = VowpalWabbitReader::open(&file.path, text, &self.wanted, separator, self.options.unweighted)?;
+            // Some passes over a log read its times only, and rows without a label count for nothing.
+            let ignores_importance =
+                self.options.unweighted || self.options.importance_column.is_some() || !self.wanted.has(Target::Label);
+            let reader = VowpalWabbitReader::open(&file.path, text, &self.wanted, separator, ignores_importance)?;
             return Ok(Some(FormatReader::VowpalWabbit(Box::new(reader))));
         }
         let reader = JsonLinesReader::open(&file.path, text, &self.wanted, separator)?;

@@ -43,6 +43,7 @@ struct Column {
     targets: Vec<Target>,
     /// Whether the value after a colon is what is read.
     is_number: bool,
+    is_time: bool,
     was_seen: bool,
 }
 
@@ -68,6 +69,7 @@ impl VowpalWabbitReader {
                 column.targets.push(*target);
                 column.is_number |= matches!(target, Target::Field(field)
                     if matches!(wanted.fields()[*field].kind, FieldKind::Number { .. }));
+                column.is_time |= *target == Target::Time;
                 column.was_seen |= partitions.take(name, *target);
             }
         }
@@ -230,6 +232,9 @@ impl Column {
         let (name, value) = feature.split_once(':').map_or((feature, None), |(name, value)| (name, Some(value)));
         let text = match value {
             Some(value) if self.is_number => value,
+            // A time in words has colons of its own, and begins with its year.
+            Some(_) if self.is_time && name.starts_with(|char: char| char.is_ascii_digit()) => feature,
+            Some(value) if self.is_time => value,
             Some(value) if value.parse() != Ok(1.0) => {
                 return Err((self.targets.first().copied(), cell("a category without a value", feature)));
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use omomi::contract::Contract;
-use omomi_train::log::{LogError, LogReader, ReadOptions, RowBatch};
+use omomi_train::log::{HoldOut, KeptRows, LogError, LogReader, ReadOptions, RowBatch};
 
 const CONTRACT: &str = r#"
 name = "small"
@@ -126,10 +126,30 @@ fn lines_that_a_model_of_categories_cannot_learn_are_bad_rows_with_a_reason() {
     let mut reader = open(folder.path(), "log.vw", &format!("{good}-1 10 |site 3\n"), unweighted).unwrap();
     assert_eq!(all(&mut reader).unwrap().row_count(), 2);
     // A log that is only scored needs no label.
-    fs::write(folder.path().join("log.vw"), "| site=3 ad=x price=1\n").unwrap();
+    fs::write(folder.path().join("log.vw"), "| site=3 ad=x price=1\n1 10 | site=4\n").unwrap();
     let path = folder.path().join("log.vw").display().to_string();
     let mut reader = LogReader::open_unlabeled(&contract(), &[path], ReadOptions::default()).unwrap();
-    assert_eq!(all(&mut reader).unwrap().row_count(), 1);
+    let batch = all(&mut reader).unwrap();
+    assert_eq!(batch.clicked, [false, false], "rows that are only scored have no label and no importance");
+}
+
+#[test]
+fn a_time_is_a_namespace_and_rows_are_held_out_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |row: u64| format!("-1 10 |site 3 |price 1 |ad x |shown_at 2026-01-0{row}T00:00:00Z\n");
+    let text: String = (1..=8).map(line).collect();
+    let read = |kept: KeptRows| {
+        let options = ReadOptions::default().with(|it| {
+            it.importance_column = Some("importance".to_owned());
+            it.time_column = Some("shown_at".to_owned());
+            it.hold_out = Some(HoldOut { rule: "last 25%".parse().unwrap(), kept });
+        });
+        all(&mut open(folder.path(), "log.vw", &text, options).unwrap()).unwrap()
+    };
+    let [others, held_out] = [KeptRows::Others, KeptRows::HeldOut].map(read);
+    assert_eq!((others.row_count(), held_out.row_count()), (6, 2));
+    assert!(held_out.time_us.unwrap()[0] > others.time_us.unwrap()[5]);
+    assert_eq!(held_out.importance.unwrap(), [10.0, 10.0]);
 }
 
 #[test]
