@@ -3,11 +3,12 @@
 
     pip install numpy pandas pyarrow scipy scikit-learn vowpalwabbit
     python3 benches/defaults/compare.py --omomi target/release/omomi            # some minutes
-    python3 benches/defaults/compare.py --omomi target/release/omomi --long     # with 10 million rows, omomi alone
+    python3 benches/defaults/compare.py --omomi target/release/omomi --long     # with 10 million rows: hours, 8 GB
 
 All learn the first four fifths of the same rows, with the same features, and are judged on the last fifth. Nothing is
 set by hand: Vowpal Wabbit and scikit-learn (L2-regularized logistic regression) run with their defaults. Models of
-omomi are packed, and scored by the library that serves.
+omomi are packed, and scored by the library that serves. Rows are streamed from file to file, in Parquet and in the text
+of Vowpal Wabbit; only scikit-learn has all of them in memory.
 
 For each set, the table shows the normalized entropy (NE: log loss divided by that of the constant click rate) of each
 model, how much less or more that of the defaults is, in percent of it, with a 95 % interval, and the bytes of its
@@ -35,23 +36,28 @@ import zipfile
 
 import numpy
 import pandas
-from scipy.sparse import csr_matrix
+import pyarrow
+import pyarrow.compute as compute
+from pyarrow import parquet
+from scipy.sparse import csr_matrix, vstack
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BLOCK_COUNT = 100
-MAX_LR_ROWS = 1_500_000
-# Above this, the rows of the other learners take more than 20 GB here.
-MAX_OTHER_ROWS = 4_000_000
+BATCH_ROWS = 100_000
+MODELS = ("defaults", "last iterates", "no search", "l1 0", "tune", "vw", "scikit-learn")
 TARGET_PERCENT = 0.5
 
 
-# Sets of rows: a data frame in the order in which it is learned, and a contract.
+# Sets of rows: Parquet files in the order in which they are learned, and a contract.
 
 def generated(options, folder, rows, click_rate, seed):
     run([options.omomi, "generate-log", "--rows", rows, "--click-rate", click_rate, "--seed", seed, "--out", folder])
-    # Plain integers would become floats where values are missing.
-    log = pandas.read_parquet(folder / "part-000.parquet", dtype_backend="numpy_nullable")
-    return log, (folder / "contract.toml").read_text()
+    return [folder / "part-000.parquet"], (folder / "contract.toml").read_text()
+
+
+def written(log, folder):
+    log.to_parquet(folder / "log.parquet", index=False)
+    return [folder / "log.parquet"]
 
 
 def contract_of(name, label, fields):
@@ -62,7 +68,7 @@ def contract_of(name, label, fields):
     return text
 
 
-def made_up(name, row_count, sizes, click_rate, strength, seed, skew=1.1, silent=0):
+def made_up(folder, name, row_count, sizes, click_rate, strength, seed, skew=1.1, silent=0):
     """Fields with `sizes` categories, Zipf-distributed above 100. The first `silent` fields say nothing."""
     random = numpy.random.default_rng(seed)
     log, logit = pandas.DataFrame(), numpy.zeros(row_count)
@@ -78,13 +84,12 @@ def made_up(name, row_count, sizes, click_rate, strength, seed, skew=1.1, silent
         mean = (1 / (1 + numpy.exp(-logit - middle))).mean()
         least, most = (middle, most) if mean < click_rate else (least, middle)
     log["clicked"] = (random.random(row_count) < 1 / (1 + numpy.exp(-logit - least))).astype(int)
-    return log, contract_of(name, "clicked", [column for column in log if column != "clicked"])
+    return written(log, folder), contract_of(name, "clicked", [column for column in log if column != "clicked"])
 
 
 def open_bandit():
     folder = ROOT / "tests/data/open-bandit"
-    log = pandas.concat([pandas.read_parquet(path) for path in sorted(folder.glob("*.parquet"))], ignore_index=True)
-    return log, (folder / "contract.toml").read_text()
+    return sorted(folder.glob("*.parquet")), (folder / "contract.toml").read_text()
 
 
 def adult(folder):
@@ -106,74 +111,103 @@ def adult(folder):
         log[column.replace(".", "_").replace("-", "_")] = values.astype(str)
     fields = list(log)
     log["clicked"] = clicked
-    return log, contract_of("adult", "clicked", fields)
+    return written(log, folder), contract_of("adult", "clicked", fields)
 
 
 # The same features for the other learners.
 
-def coded(log, contract):
-    """Returns a sparse matrix of 0 and 1, and the field of each entry."""
-    contract = tomllib.loads(contract)
-    parts, single, start = [], {}, 0
-    for index, field in enumerate(contract["field"]):
-        values = log[field["name"]]
+def batches(paths):
+    for path in paths:
+        with parquet.ParquetFile(path) as file:
+            yield from file.iter_batches(batch_size=BATCH_ROWS)
+
+
+def features(batch, contract):
+    """Returns an array for each field and cross: in each row a text, a list of texts, or null."""
+    arrays, single = [], {}
+    for field in contract["field"]:
+        values = batch.column(field["name"])
         if field.get("many"):
-            lists = [[] if value is None else list(value) for value in values]
-            rows = numpy.repeat(numpy.arange(len(log)), [len(value) for value in lists])
-            codes, _ = pandas.factorize(numpy.array([item for value in lists for item in value], dtype=object))
-        else:
-            if field["type"] == "number":
-                numbers = values.astype("Float64").to_numpy(float, na_value=numpy.nan)
-                least, most = field["range"]
-                codes = numpy.searchsorted(field["buckets"], numbers, side="right")
-                codes[~((numbers >= least) & (numbers <= most))] = -1
-            else:
-                codes, _ = pandas.factorize(values)
-            single[field["name"]] = codes
-            rows = numpy.nonzero(codes >= 0)[0]
-            codes = codes[rows]
-        parts.append((rows, codes + start, index))
-        start += codes.max() + 1
-    for index, cross in enumerate(contract.get("cross", []), len(contract["field"])):
-        known = numpy.all([single[name] >= 0 for name in cross["fields"]], axis=0)
-        joined = numpy.zeros(len(log), dtype=numpy.int64)
-        for name in cross["fields"]:
-            joined = joined * (int(single[name].max()) + 2) + single[name]
-        rows = numpy.nonzero(known)[0]
-        codes, _ = pandas.factorize(joined[rows])
-        parts.append((rows, codes + start, index))
-        start += codes.max() + 1
-    rows = numpy.concatenate([part[0] for part in parts])
-    codes = numpy.concatenate([part[1] for part in parts])
-    fields = numpy.concatenate([numpy.full(len(part[0]), part[2]) for part in parts])
-    order = numpy.argsort(rows, kind="stable")
-    ends = numpy.concatenate([[0], numpy.cumsum(numpy.bincount(rows, minlength=len(log)))])
-    return csr_matrix((numpy.ones(len(order)), codes[order], ends), shape=(len(log), start)), fields[order]
+            arrays.append(values)
+            continue
+        if field["type"] == "number":
+            numbers = values.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)
+            least, most = field["range"]
+            buckets = numpy.searchsorted(field["buckets"], numbers, side="right")
+            values = pyarrow.array(buckets, mask=~((numbers >= least) & (numbers <= most)))
+        single[field["name"]] = values.cast(pyarrow.string())
+        arrays.append(single[field["name"]])
+    for cross in contract.get("cross", []):
+        arrays.append(compute.binary_join_element_wise(*[single[name] for name in cross["fields"]], "&"))
+    return arrays
 
 
-def vowpal_wabbit(matrix, fields, clicked, learned, folder):
+def flat(array):
+    """Returns the texts of an array, and the row of each."""
+    if pyarrow.types.is_list(array.type):
+        return array.flatten().cast(pyarrow.string()), compute.list_parent_indices(array).to_numpy()
+    rows = numpy.nonzero(array.is_valid().to_numpy(zero_copy_only=False))[0]
+    return array.drop_null(), rows
+
+
+def write_text(log, contract, path):
+    """Writes the text that Vowpal Wabbit reads."""
+    with open(path, "w") as text:
+        for batch in batches([log]):
+            line = [compute.if_else(compute.equal(batch.column(contract["label"]).cast(pyarrow.int64()), 1), "1", "-1")]
+            line.append(pyarrow.repeat(" |", batch.num_rows))
+            for index, array in enumerate(features(batch, contract)):
+                texts, rows = flat(array)
+                for character in "% \t\r\n:|":
+                    texts = compute.replace_substring(texts, character, f"%{ord(character):02X}")
+                ends = numpy.concatenate([[0], numpy.cumsum(numpy.bincount(rows, minlength=batch.num_rows))])
+                names = compute.binary_join_element_wise(f" {index}=", texts, "")
+                names = pyarrow.ListArray.from_arrays(pyarrow.array(ends, pyarrow.int32()), names)
+                line.append(compute.binary_join(names, ""))
+            text.write("\n".join(compute.binary_join_element_wise(*line, "").to_pylist()) + "\n")
+
+
+def vowpal_wabbit(folder, contract):
     from vowpalwabbit import Workspace
 
-    def write(path, first, last):
-        with open(path, "w") as text:
-            for row in range(first, last):
-                entries = range(matrix.indptr[row], matrix.indptr[row + 1])
-                names = " ".join(f"{fields[entry]}={matrix.indices[entry]}" for entry in entries)
-                text.write(f"{1 if clicked[row] else -1} | {names}\n")
-
-    train, test, model, logits = [folder / name for name in ("vw.train", "vw.test", "vw.model", "vw.logits")]
-    write(train, 0, learned)
-    write(test, learned, len(clicked))
-    Workspace(f"-d {train} -f {model} --loss_function logistic -b 24 --quiet").finish()
-    Workspace(f"-d {test} -t -i {model} -r {logits} --quiet").finish()
-    return numpy.array([float(line.split(":")[-1].split()[0]) for line in open(logits)])
+    text, model, logits = [folder / name for name in ("vw.text", "vw.model", "vw.logits")]
+    write_text(folder / "learned.parquet", contract, text)
+    Workspace(f"-d {text} -f {model} --loss_function logistic -b 24 --quiet").finish()
+    write_text(folder / "test.parquet", contract, text)
+    Workspace(f"-d {text} -t -i {model} -r {logits} --quiet").finish()
+    text.unlink()
+    with open(logits) as lines:
+        return numpy.array([float(line.split(":")[-1].split()[0]) for line in lines])
 
 
-def scikit_learn(matrix, clicked, learned):
+def matrix(log, contract, known):
+    """Returns a sparse matrix of 0 and 1 with a column for each known category."""
+    parts = []
+    for batch in batches([log]):
+        rows, columns, first = [], [], 0
+        for array, categories in zip(features(batch, contract), known):
+            texts, places = flat(array)
+            codes = compute.index_in(texts, value_set=categories)
+            found = codes.is_valid().to_numpy(zero_copy_only=False)
+            rows.append(places[found])
+            columns.append(codes.drop_null().to_numpy() + first)
+            first += len(categories)
+        rows, columns = numpy.concatenate(rows), numpy.concatenate(columns)
+        parts.append(csr_matrix((numpy.ones(len(rows)), (rows, columns)), shape=(batch.num_rows, first)))
+    return vstack(parts, format="csr")
+
+
+def scikit_learn(folder, contract):
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(max_iter=300).fit(matrix[:learned], clicked[:learned])
-    return model.decision_function(matrix[learned:])
+    known, clicked = None, []
+    for batch in batches([folder / "learned.parquet"]):
+        seen = [compute.unique(flat(array)[0]) for array in features(batch, contract)]
+        known = seen if known is None else [compute.unique(pyarrow.concat_arrays(pair)) for pair in zip(known, seen)]
+        clicked.append(batch.column(contract["label"]).to_numpy(zero_copy_only=False).astype(int))
+    model = LogisticRegression(max_iter=300)
+    model.fit(matrix(folder / "learned.parquet", contract, known), numpy.concatenate(clicked))
+    return model.decision_function(matrix(folder / "test.parquet", contract, known))
 
 
 # Models of omomi, by its commands.
@@ -212,57 +246,72 @@ def log_losses(logits, clicked):
     return numpy.logaddexp(0, numpy.where(clicked == 1, -logits, logits))
 
 
-def compare(options, name, log, contract):
-    learned = len(log) * 4 // 5
-    clicked = log[tomllib.loads(contract)["label"]].to_numpy().astype(int)
-    judged = clicked[learned:]
-    blocks = numpy.arange(len(judged)) * BLOCK_COUNT // len(judged)
-    weights = numpy.bincount(blocks) / len(judged)
-    rate = judged.mean()
-    constant = -(rate * numpy.log(rate) + (1 - rate) * numpy.log(1 - rate))
-    by_block = lambda losses: numpy.bincount(blocks, losses) / numpy.bincount(blocks)
-    models, seconds = {}, {}
+def split(paths, label, folder):
+    """Writes the first four fifths of the rows, and the others with their block. Returns clicks and blocks of these."""
+    row_count = sum(parquet.read_metadata(path).num_rows for path in paths)
+    learned, first, clicked, learned_file, test_file = row_count * 4 // 5, 0, [], None, None
+    blocks = numpy.arange(row_count - learned) * BLOCK_COUNT // (row_count - learned)
+    for batch in batches(paths):
+        train, test = batch[:max(0, learned - first)], batch[max(0, learned - first):]
+        if train.num_rows:
+            learned_file = learned_file or parquet.ParquetWriter(folder / "learned.parquet", batch.schema)
+            learned_file.write_batch(train)
+        if test.num_rows:
+            begin = max(0, first - learned)
+            test = test.append_column("block", pyarrow.array(blocks[begin:begin + test.num_rows]))
+            test_file = test_file or parquet.ParquetWriter(folder / "test.parquet", test.schema)
+            test_file.write_batch(test)
+            clicked.append(test.column(label).to_numpy(zero_copy_only=False).astype(int))
+        first += batch.num_rows
+    learned_file.close()
+    test_file.close()
+    return numpy.concatenate(clicked), blocks
+
+
+def compare(options, name, paths, contract):
+    models, seconds, sizes = {}, {}, {}
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         folder = pathlib.Path(folder)
         (folder / "contract.toml").write_text(contract)
-        log[:learned].to_parquet(folder / "learned.parquet", index=False)
-        log[learned:].assign(block=blocks).to_parquet(folder / "test.parquet", index=False)
+        contract = tomllib.loads(contract)
+        judged, blocks = split(paths, contract["label"], folder)
+        weights = numpy.bincount(blocks) / len(judged)
+        rate = judged.mean()
+        constant = -(rate * numpy.log(rate) + (1 - rate) * numpy.log(1 - rate))
 
         def timed(key, make):
-            started = time.monotonic()
-            models[key] = make()
-            seconds[key] = time.monotonic() - started
+            if key in options.models:
+                started = time.monotonic()
+                models[key] = make()
+                seconds[key] = time.monotonic() - started
 
-        timed("defaults", lambda: omomi(options, folder, "defaults", []))
-        timed("last iterates", lambda: omomi(options, folder, "last", ["--last-iterates"]))
-        timed("no search", lambda: omomi(options, folder, "plain", ["--no-search"]))
-        timed("l1 0", lambda: omomi(options, folder, "l1", ["--l1", "0"]))
-        timed("tune", lambda: omomi(options, folder, "tuned", best_of_tune(options, folder)))
-        names = dict(zip(("defaults", "last iterates", "no search", "l1 0", "tune"),
-                         ("defaults", "last", "plain", "l1", "tuned")))
-        sizes = {key: (folder / f"{name}.omomi").stat().st_size for key, name in names.items()}
-        others = len(log) <= MAX_OTHER_ROWS
-        matrix, fields = coded(log, contract) if others else (None, None)
+        def ours(key, file, flags):
+            timed(key, lambda: omomi(options, folder, file, flags()))
+            if key in models:
+                sizes[key] = (folder / f"{file}.omomi").stat().st_size
 
         def other(logits):
-            calibration = (1 / (1 + numpy.exp(-logits))).sum() / max(judged.sum(), 1)
-            return by_block(log_losses(logits, judged)), calibration
+            losses = numpy.bincount(blocks, log_losses(logits, judged)) / numpy.bincount(blocks)
+            return losses, (1 / (1 + numpy.exp(-logits))).sum() / max(judged.sum(), 1)
 
-        if others:
-            timed("vw", lambda: other(vowpal_wabbit(matrix, fields, clicked, learned, folder)))
-        if others and learned <= MAX_LR_ROWS:
-            timed("scikit-learn", lambda: other(scikit_learn(matrix, clicked, learned)))
+        ours("defaults", "defaults", lambda: [])
+        ours("last iterates", "last", lambda: ["--last-iterates"])
+        ours("no search", "plain", lambda: ["--no-search"])
+        ours("l1 0", "l1", lambda: ["--l1", "0"])
+        ours("tune", "tuned", lambda: best_of_tune(options, folder))
+        timed("vw", lambda: other(vowpal_wabbit(folder, contract)))
+        timed("scikit-learn", lambda: other(scikit_learn(folder, contract)))
     rows, failed = [], []
     means = {key: (weights * losses).sum() for key, (losses, _) in models.items()}
-    ours = models["defaults"][0]
+    default_losses = models["defaults"][0]
     best = min(means, key=means.get)
     for key, (losses, calibration) in models.items():
         percent, error = 0.0, 0.0
         if key != "defaults":
-            gaps = (ours - losses) / means[key] * 100
+            gaps = (default_losses - losses) / means[key] * 100
             percent = (weights * gaps).sum()
             error = 1.96 * numpy.sqrt((weights**2 * (gaps - percent) ** 2).sum())
-        limit = {"vw": 0.0, best: TARGET_PERCENT}.get(key)
+        limit = {best: TARGET_PERCENT, "vw": 0.0}.get(key)
         if key != "defaults" and limit is not None and percent - error > limit:
             failed.append(f"{name}: the defaults are {percent:.2f} % worse than {key}")
         rows.append(dict(set=name, model=key, ne=means[key] / constant, calibration=calibration,
@@ -274,36 +323,42 @@ def compare(options, name, log, contract):
     return rows, failed
 
 
-def sets(options, folder):
+def sets(options):
+    """Returns the name of each set, and what makes it in a folder."""
+    seed, wanted = options.seed, []
     for rows in options.rows + ([10_000_000] if options.long else []):
         for click_rate in (0.002, 0.02, 0.2):
-            name = f"{rows // 1000}k-{click_rate}"
-            yield name, lambda: generated(options, folder / name, rows * 5 // 4, click_rate, options.seed)
-    seed = options.seed
-    yield "rare-categories", lambda: made_up("rare", 80_000, [50_000, 20_000, 5_000, 20, 8], 0.03, 0.7, seed, 1.05)
-    yield "few-fields", lambda: made_up("few", 80_000, [12, 8, 30, 5], 0.05, 1.0, seed + 1)
-    yield "silent-fields", lambda: made_up("silent", 60_000, [30_000, 30_000, 10, 10, 10], 0.01, 0.6, seed + 2, 1.0, 2)
-    yield "few-rows", lambda: made_up("few-rows", 12_500, [3_000, 500, 50, 10, 10, 5], 0.1, 0.8, seed + 3)
-    yield "open-bandit", open_bandit
-    yield "adult", lambda: adult(folder)
+            name, made = f"{rows // 1000}k-{click_rate}", (rows * 5 // 4, click_rate, seed)
+            wanted.append((name, lambda folder, made=made: generated(options, folder, *made)))
+    for name, *made in (
+        ("rare-categories", 80_000, [50_000, 20_000, 5_000, 20, 8], 0.03, 0.7, seed, 1.05),
+        ("few-fields", 80_000, [12, 8, 30, 5], 0.05, 1.0, seed + 1),
+        ("silent-fields", 60_000, [30_000, 30_000, 10, 10, 10], 0.01, 0.6, seed + 2, 1.0, 2),
+        ("few-rows", 12_500, [3_000, 500, 50, 10, 10, 5], 0.1, 0.8, seed + 3),
+    ):
+        wanted.append((name, lambda folder, name=name, made=made: made_up(folder, name, *made)))
+    return [*wanted, ("open-bandit", lambda folder: open_bandit()), ("adult", adult)]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--omomi", default=str(ROOT / "target/release/omomi"), help="the binary")
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000], help="sizes of generated logs")
-    parser.add_argument("--long", action="store_true", help="with 10 million generated rows")
+    parser.add_argument("--long", action="store_true", help="with 10 million generated rows, too")
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=MODELS,
+                        help="only these of the models, with `defaults`")
     parser.add_argument("--only", nargs="*", help="names of sets, or parts of them")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument("--scratch", help="folder for temporary files")
     parser.add_argument("--json", help="file for all figures")
     options = parser.parse_args()
+    options.models = {"defaults", *options.models}
     all_rows, all_failed = [], []
-    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-        for name, make in sets(options, pathlib.Path(folder)):
-            if options.only and not any(part in name for part in options.only):
-                continue
-            made = make()
+    for name, make in sets(options):
+        if options.only and not any(part in name for part in options.only):
+            continue
+        with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+            made = make(pathlib.Path(folder))
             if made is None:
                 print(f"{name:20} left out: its package cannot be fetched")
                 continue

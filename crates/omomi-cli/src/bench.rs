@@ -172,7 +172,11 @@ fn rotation(arguments: &Arguments, model: &Arc<Model>) -> Result<Rotation, Failu
     if arguments.logs.is_empty() {
         return Ok(Rotation::synthetic(model, spec)?);
     }
-    let options = ReadOptions::default().with(|it| it.max_bad_rows = arguments.max_bad_rows);
+    let options = ReadOptions::default().with(|it| {
+        it.max_bad_rows = arguments.max_bad_rows;
+        // Requests have no importance.
+        it.unweighted = true;
+    });
     let options = arguments.csv.applied_to(options).with_trained(LogDialect::of_model(model));
     let mut reader = LogReader::open(&contract_of(model), &arguments.logs, options)?;
     say_noticed(&reader);

@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             (request_of_json(&model, &text)?, None)
         }
         None => {
-            let options = arguments.csv.applied_to(ReadOptions::default());
+            let options = arguments.csv.applied_to(ReadOptions::default().with(|it| it.unweighted = true));
             let options = options.with_trained(LogDialect::of_model(&model));
             let mut reader = LogReader::open(&contract_of(&model), &arguments.logs, options)?;
             say_noticed(&reader);

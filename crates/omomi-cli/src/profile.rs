@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use omomi::store::Store;
-use omomi_train::evaluate::evaluate_files;
+use omomi_train::evaluate::{EvaluatedRows, evaluate_files};
 use omomi_train::judge::gate::{Profile, profile_day};
 use omomi_train::operate::served::served;
 use serde_json::json;
@@ -76,25 +76,32 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "passed": profile.passed(),
             "days_before": profile.days_before,
             "figures": profile.day.figures,
+            "unweighted_ctr": unweighted_ctr(&evaluation.rows),
             "jumps": profile.jumps,
             "counted_otherwise": profile.counted_otherwise,
             "accepted": profile.day.accepted,
         }));
     } else {
-        print_profile(&profile);
+        print_profile(&profile, &evaluation.rows);
     }
     if profile.passed() { Ok(()) } else { Err(Jumped(profile.jumps.len()).into()) }
 }
 
-fn print_profile(profile: &Profile) {
+/// The click rate with each row counted once, if rows have an importance.
+fn unweighted_ctr(rows: &EvaluatedRows) -> Option<f64> {
+    rows.importance_column.as_ref().map(|_| rows.clicks as f64 / rows.impressions.max(1) as f64)
+}
+
+fn print_profile(profile: &Profile, evaluated: &EvaluatedRows) {
     let day = &profile.day;
     let figure = |name: &str| day.figures.get(name).map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of rows")]
     let rows = day.figures.get("rows").map_or(0, |&rows| rows as u64);
     say!(
-        "{} rows, CTR {}; the served file: calibration {}, normalized entropy {}; {} days before\n",
+        "{} rows, CTR {}{}; the served file: calibration {}, normalized entropy {}; {} days before\n",
         grouped(rows),
         figure("ctr"),
+        unweighted_ctr(evaluated).map_or_else(String::new, |rate| format!(" by importance ({rate:.4} of the rows)")),
         figure("calibration"),
         figure("normalized_entropy"),
         profile.days_before

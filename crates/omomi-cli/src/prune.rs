@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     /// L1 penalty: weights become 0 where |z| is at most this; it must be at least the l1 of the state
     #[arg(long, value_name = "X")]
     l1: Option<f64>,
-    /// Weights of smaller magnitude become 0; the bias is then fitted again on the held-out rows
+    /// Weights of smaller magnitude become 0; the bias then makes up for what that does to the mean prediction
     #[arg(long, value_name = "X", requires = "held_out")]
     min_magnitude: Option<f64>,
     /// Largest size of the weight file, such as 200MB: drops what costs least and chooses the encoding
@@ -206,7 +206,11 @@ fn print_report(report: &PruneReport, arguments: &Arguments) {
         let rows = format!("{} of {}", grouped(bill.held_out_rows), grouped(report.held_out_row_count));
         let shift = bill.rule_after.shift - bill.rule_before.shift;
         let ratio = figure(bill.unfitted.and_then(|quality| quality.calibration_ratio));
-        say!(" held-out rows   {rows}; the bias was fitted on them: {shift:+.4} (calibration ratio before: {ratio})");
+        let how = match bill.bias_fitted {
+            Some(false) => "their clicks are no reason to change the level of the model; bias",
+            _ => "the bias was fitted on them:",
+        };
+        say!(" held-out rows   {rows}; {how} {shift:+.4} (calibration ratio before: {ratio})");
     }
     say!(" state           {} ({})", arguments.out.display(), bytes(report.state_len_bytes));
     say!(" bill            {}", report.bill_path.display());

@@ -16,7 +16,7 @@ use omomi_train::learn::state::{StateError, StateReader};
 use omomi_train::learn::tune::{self, SEARCH_PASSES, SEARCH_ROW_COUNT, search};
 use omomi_train::learn::{
     Account, Event, FieldFeatures, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions,
-    provenance_path, train,
+    provenance_path, recalibration_rows, train,
 };
 use omomi_train::log::{KeptRows, ReadOptions};
 
@@ -37,7 +37,8 @@ pub(crate) struct Arguments {
     /// Path of the contract.toml
     #[arg(long, value_name = "FILE")]
     contract: PathBuf,
-    /// Logs to learn from: Parquet, CSV or JSON lines, as paths or quoted patterns such as 'logs/*.parquet'
+    /// Logs to learn from: Parquet, CSV, JSON lines or text of Vowpal Wabbit, as paths or quoted patterns such as
+    /// 'logs/*.parquet'
     #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
     logs: Vec<String>,
     /// Training state to write, such as out.parquet
@@ -198,6 +199,7 @@ fn train_and_recalibrate(
     recalibrate_on: &[String],
     arguments: &Arguments,
 ) -> Result<(), Failure> {
+    let read = recalibration_rows(contract, &options, recalibrate_on)?;
     let state = options.state.with_extension("before-recalibration.parquet");
     let mut before = options.clone();
     before.state = state;
@@ -205,7 +207,7 @@ fn train_and_recalibrate(
     let outcome = train_alone(contract, &before, arguments.quiet).and_then(|()| {
         // It refuses logs that were learned.
         let mut recalibrate_options = RecalibrateOptions::new(&before.state, recalibrate_on, &options.state);
-        recalibrate_options.read = options.read.clone();
+        recalibrate_options.read = read;
         recalibrate_options.replace = options.replace;
         recalibrate_options.arguments = options.arguments.clone();
         let report = recalibrate(&recalibrate_options, &mut |_| ())?;

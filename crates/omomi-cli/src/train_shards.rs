@@ -57,7 +57,8 @@ pub(crate) struct ShardFlags {
     /// better
     #[arg(long, requires = "shards")]
     always_shard: bool,
-    /// Logs to recalibrate the merged state on: they must not be among --logs. Evaluate on other logs
+    /// Logs to recalibrate the merged state on. If they are among --logs, the rows of --held-out-rows are used.
+    /// Evaluate on other rows
     #[arg(long, value_name = "PATTERN", requires = "shards", num_args = 1..)]
     recalibrate_on: Vec<String>,
     /// Train only shard I of N, as a process of --shards N does, for example on another machine; set --alpha to the

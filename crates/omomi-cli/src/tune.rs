@@ -123,6 +123,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         _ => {}
     })?;
+    if let Some(HeldOutRows::Every(step)) = report.held_out_rows {
+        note!(
+            "warning: the last fifth of the rows has another click rate than the others, so every {step}th row is held \
+             out instead: training learns rows in their order, so if the logs are sorted by the label, sort them by time"
+        );
+    }
     let command = command(arguments, &report.trials[0]);
     if let Some(path) = &arguments.json {
         let text = format!("{:#}\n", to_json(arguments, &report, &command));
@@ -159,7 +165,6 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
     options.searched = arguments.search.clone();
     options.sharding = arguments.shards.map(|shard_count| Sharding { shard_count, split: arguments.split.clone() });
     options.row_count = arguments.rows;
-    options.held_out_rows = Some(DEFAULT_HELD_OUT);
     options.budget = budget;
     if let Some(count) = arguments.threads {
         options.thread_count = count as usize;
@@ -167,13 +172,9 @@ fn options(arguments: &Arguments) -> Result<TuneOptions, Failure> {
     Ok(options)
 }
 
-/// Which rows of the sample are held out, if neither --held-out nor --held-out-rows says so.
-const DEFAULT_HELD_OUT: HeldOutRows = HeldOutRows::Last(20.0);
-
 /// The rule by which rows of the logs are held out; `None` if other logs are.
-fn held_out_rule(arguments: &Arguments) -> Option<String> {
-    let rule = || arguments.hold_out.rule().unwrap_or_else(|| DEFAULT_HELD_OUT.to_string());
-    arguments.held_out.is_empty().then(rule)
+fn held_out_rule(arguments: &Arguments, report: &TuneReport) -> Option<String> {
+    arguments.hold_out.rule().or_else(|| report.held_out_rows.map(|rule| rule.to_string()))
 }
 
 fn words(trial: &Trial) -> String {
@@ -200,7 +201,7 @@ fn print(arguments: &Arguments, report: &TuneReport, command: &str) {
     say!("{}\n", table(&header, report.trials.iter().map(row).collect()));
     let judged = match report.held_out_row_count {
         0 => "each row predicted before it was learned".to_owned(),
-        count => match held_out_rule(arguments) {
+        count => match held_out_rule(arguments, report) {
             Some(rule) => format!("judged on {} of the rows ({rule})", grouped(count)),
             None => format!("judged on {} held-out rows", grouped(count)),
         },
@@ -285,7 +286,7 @@ fn to_json(arguments: &Arguments, report: &TuneReport, command: &str) -> Value {
         "held_out": arguments.held_out,
         "rows": report.row_count,
         "held_out_rows": report.held_out_row_count,
-        "held_out_rule": held_out_rule(arguments),
+        "held_out_rule": held_out_rule(arguments, report),
         "loss": if report.held_out_row_count > 0 { "held_out" } else { "progressive" },
         "negative_rate": arguments.negative_rate,
         "shards": arguments.shards,

@@ -3,9 +3,16 @@
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
+use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, UInt32Type};
+use arrow_array::types::{Float32Type, Float64Type, UInt32Type, UInt64Type};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int64Array,
+    RecordBatch, StringArray, UInt64Array,
+};
+use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const CONTRACT: &str = r#"
@@ -131,4 +138,64 @@ fn what_cannot_be_written_is_said_before_a_row_is_scored() {
     let skipped = omomi(folder.path(), "predict 7.omomi --logs bad.csv --out bad.parquet --max-bad-rows 1");
     assert!(skipped.status.success(), "{}", String::from_utf8_lossy(&skipped.stderr));
     assert!(String::from_utf8_lossy(&skipped.stdout).contains(": 1 rows"));
+}
+
+/// A list of one text in each row.
+fn ads(count: usize) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for _ in 0..count {
+        lists.values().append_value("x");
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
+}
+
+#[test]
+fn numbers_booleans_and_dates_of_a_parquet_log_keep_their_type() {
+    let folder = folder();
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("site", Arc::new(Int64Array::from(vec![Some(3), None]))),
+        ("ad", ads(2)),
+        ("small", Arc::new(Int8Array::from(vec![Some(-7), None]))),
+        ("large", Arc::new(UInt64Array::from(vec![u64::MAX, 1 << 63]))),
+        ("single", Arc::new(Float32Array::from(vec![0.1, f32::INFINITY]))),
+        ("double", Arc::new(Float64Array::from(vec![0.1 + 0.2, f64::NAN]))),
+        ("flag", Arc::new(BooleanArray::from(vec![Some(true), None]))),
+        ("day", Arc::new(Date32Array::from(vec![20_484, -1]))),
+        ("price", Arc::new(Decimal128Array::from(vec![150, -5]).with_precision_and_scale(9, 2).unwrap())),
+        ("name", Arc::new(StringArray::from(vec![Some("7"), None]))),
+    ];
+    let chosen: Vec<&str> = columns[2..].iter().map(|(name, _)| *name).collect();
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let write = |name: &str, batch: &RecordBatch| {
+        let file = File::create(folder.path().join(name)).unwrap();
+        let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+        writer.write(batch).unwrap();
+        writer.close().unwrap();
+    };
+    write("log.parquet", &batch);
+    let words: String = chosen.iter().map(|name| format!(" --column {name}")).collect();
+    let predicted = |logs: &str| {
+        let done = omomi(folder.path(), &format!("predict 7.omomi --logs {logs} --out out.parquet --force{words}"));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let file = File::open(folder.path().join("out.parquet")).unwrap();
+        ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().next().unwrap().unwrap()
+    };
+    let found = predicted("log.parquet");
+    for name in &chosen {
+        // A NaN is not equal to itself, but its text is.
+        assert_eq!(format!("{:?}", found.column_by_name(name)), format!("{:?}", batch.column_by_name(name)), "{name}");
+    }
+    // Where files differ, texts are what all of them have.
+    let mut other: Vec<(&str, ArrayRef)> = vec![
+        ("site", Arc::new(Int64Array::from(vec![3]))),
+        ("ad", ads(1)),
+        ("small", Arc::new(Int64Array::from(vec![300]))),
+    ];
+    other.extend(chosen[1..].iter().map(|name| (*name, batch.column_by_name(name).unwrap().slice(0, 1))));
+    write("other.parquet", &RecordBatch::try_from_iter(other).unwrap());
+    let found = predicted("log.parquet other.parquet");
+    let small = found.column_by_name("small").unwrap().as_string::<i32>();
+    assert_eq!((small.value(0), small.is_null(1), small.value(2)), ("-7", true, "300"));
+    assert_eq!(found.column_by_name("large").unwrap().as_primitive::<UInt64Type>().value(2), u64::MAX);
 }

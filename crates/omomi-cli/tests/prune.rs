@@ -158,7 +158,7 @@ fn a_budget_is_met_within_two_percent_and_never_exceeded() {
         assert!(rivals.count() >= 3, "evidence, l1 and magnitude were tried");
         // Packing measures the same log loss after rounding as pruning.
         if let Some(rounded) = packed.rounded {
-            let seen = bill.total.held_out.unwrap().after.log_loss;
+            let seen = bill.served.unwrap().log_loss;
             assert!((rounded.after.log_loss / seen - 1.0).abs() < 1e-5, "{} and {seen}", rounded.after.log_loss);
         }
     }

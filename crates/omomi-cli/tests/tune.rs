@@ -171,6 +171,12 @@ fn small_logs_are_learned_in_one_process_unless_shards_are_insisted_on() {
     let text = fs::read(folder.join("out.provenance.json")).unwrap();
     let provenance: Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(provenance["shards"].as_array().map(Vec::len), Some(3));
+    // The average says how its settings were found, as a run in one process does.
+    succeed(folder, &format!("train {LOGS} --shards 3 --always-shard --state out.parquet --force --quiet"));
+    let text = fs::read(folder.join("out.provenance.json")).unwrap();
+    let provenance: Value = serde_json::from_slice(&text).unwrap();
+    assert!(provenance["search"]["trials"].as_array().is_some_and(|trials| trials.len() >= 4), "{provenance}");
+    assert_eq!(provenance["settings"]["iterates"], "averaged");
 }
 
 #[test]
@@ -212,4 +218,45 @@ fn invalid_searches_are_rejected() {
     assert!(code == Some(2) && error.contains("expected alpha, l1, l2, beta or passes, found `gamma`"), "{error}");
     let (code, error) = fail("--minutes=-1");
     assert!(code == Some(1) && error.contains("expected a number of minutes, found -1"), "{error}");
+}
+
+/// A log that is sorted by its label had one outcome in its last fifth: each trial then seemed perfect, or none was.
+#[test]
+fn a_log_that_is_sorted_by_its_label_is_judged_on_every_fifth_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let contract = "name = \"sorted\"\nlabel = \"clicked\"\n\n[[field]]\nname = \"site\"\nside = \"context\"\n\
+                    type = \"id\"\nmeaning = \"the site\"\n";
+    fs::write(folder.join("contract.toml"), contract).unwrap();
+    let write = |name: &str, clicked: &dyn Fn(usize) -> bool| {
+        let rows = (0..2_000).map(|row| format!("{},{}\n", u8::from(clicked(row)), row * 7 % 10));
+        fs::write(folder.join(name), format!("clicked,site\n{}", rows.collect::<String>())).unwrap();
+    };
+    write("clicks_first.csv", &|row| row < 600);
+    write("clicks_last.csv", &|row| row >= 1_400);
+    write("in_order.csv", &|row| row % 3 == 0);
+    write("no_click.csv", &|_| false);
+    let tune = |words: &str| {
+        omomi(folder, &format!("tune --contract contract.toml --quiet --budget 2 --json out.json {words}"))
+    };
+    let said = |output: &Output| String::from_utf8(output.stderr.clone()).unwrap();
+    for (logs, rule) in [("clicks_first", "every 5"), ("clicks_last", "every 5"), ("in_order", "last 20%")] {
+        let output = tune(&format!("--logs {logs}.csv"));
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(said(&output).contains("every 5th row is held out instead"), rule == "every 5", "{}", said(&output));
+        let report: Value = serde_json::from_slice(&fs::read(folder.join("out.json")).unwrap()).unwrap();
+        assert_eq!((&report["held_out_rule"], &report["held_out_rows"]), (&rule.into(), &400.into()));
+        assert!(report["trials"][0]["calibration_ratio"].as_f64().unwrap() > 0.2, "{report}");
+    }
+    for (words, expected) in [
+        ("--logs no_click.csv", "expected learned rows with and without a click, found 0 clicks in 1600 rows"),
+        (
+            "--logs in_order.csv --held-out no_click.csv",
+            "expected held-out rows with and without a click, found 0 clicks",
+        ),
+    ] {
+        let output = tune(words);
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(said(&output).contains(expected) && said(&output).contains("sort them by time"), "{}", said(&output));
+    }
 }

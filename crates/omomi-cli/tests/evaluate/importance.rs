@@ -245,3 +245,27 @@ fn whole_importances_give_the_figures_of_repeated_rows() {
         near(one, other, 1e-9);
     }
 }
+
+#[test]
+fn profile_shows_the_click_rate_by_importance_and_that_of_the_rows() {
+    let world = world();
+    pack(&world, "state", 1);
+    world.succeed("publish state.omomi --to store --unblessed");
+    let profile = |rest: &str| -> serde_json::Value {
+        serde_json::from_str(&world.succeed(&format!("profile --store store --time-column time --json {rest}")))
+            .unwrap()
+    };
+    let thin = profile("--logs held_out.csv --importance-column stands_for");
+    let whole = rows(60_000, 3);
+    let rate = |rows: &[Row]| rows.iter().filter(|row| row.clicked).count() as f64 / rows.len() as f64;
+    let ctr = thin["figures"]["ctr"].as_f64().unwrap();
+    near(ctr, rate(&whole), 0.05 * rate(&whole));
+    near(thin["unweighted_ctr"].as_f64().unwrap(), rate(&thinned(&whole)), 1e-9);
+    let said =
+        world.succeed("profile --store store --time-column time --logs held_out.csv --importance-column stands_for");
+    assert!(
+        said.contains(&format!("CTR {ctr:.4} by importance ({:.4} of the rows)", rate(&thinned(&whole)))),
+        "{said}"
+    );
+    assert!(profile("--logs held_out_all.csv --unweighted --accept all-rows")["unweighted_ctr"].is_null());
+}

@@ -65,14 +65,27 @@ impl World {
     /// Returns the standard output of a command that succeeds, of which some arguments have spaces.
     #[track_caller]
     pub fn succeed_with(&self, arguments: &str, more: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_omomi"))
+        let output = self.omomi_with(arguments, more);
+        assert!(output.status.success(), "omomi {arguments}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn omomi_with(&self, arguments: &str, more: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_omomi"))
             .current_dir(self.folder())
             .args(arguments.split_whitespace())
             .args(more)
             .output()
-            .expect("the binary was built with this test");
-        assert!(output.status.success(), "omomi {arguments}\n{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+            .expect("the binary was built with this test")
+    }
+
+    /// Returns the standard error of a command that ends with this exit code, of which some arguments have spaces.
+    #[track_caller]
+    pub fn fail_with(&self, code: i32, arguments: &str, more: &[&str]) -> String {
+        let output = self.omomi_with(arguments, more);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "omomi {arguments} {more:?}\n{error}");
+        error
     }
 
     #[track_caller]

@@ -297,6 +297,8 @@ fn bill() -> Bill {
         total: change,
         measures: Vec::new(),
         unfitted: None,
+        bias_fitted: None,
+        served: None,
         budget: Some(BudgetBill { max_bytes: 14_000_000, curve, chosen: CURVE_POINT_COUNT + 6 }),
         warnings: Vec::new(),
     }

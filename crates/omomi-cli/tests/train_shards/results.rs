@@ -34,6 +34,10 @@ fn the_merged_state_is_recalibrated_and_evaluated_on_separate_rows() {
     let rule = |path| StateReader::open(path).unwrap().metadata().weight_rule;
     assert_eq!(rule(&options.train.state), recalibration.weight_rule);
     assert_eq!(rule(&fixture.path("work/round-01/merged.parquet")).scale, 1.0);
+    // What all shards agree on.
+    let provenance = StateReader::open(&options.train.state).unwrap().metadata().provenance.clone();
+    assert_eq!(provenance["settings"]["iterates"], "averaged");
+    assert_eq!(provenance["sampling"]["seed"], options.train.sampling.seed);
     assert!(seen.events.iter().any(|progress| matches!(progress.event, ShardEvent::Recalibrated { .. })));
 }
 

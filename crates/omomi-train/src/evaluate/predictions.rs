@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{Float32Builder, Float64Builder, StringBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, RecordBatch};
+use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use omomi::error::Error;
 use omomi::new_file::NewFile;
@@ -37,7 +38,8 @@ pub struct PredictOptions {
     pub file: PathBuf,
     /// Paths and patterns of the logs. They need no label.
     pub logs: Vec<String>,
-    /// How to read the logs. The extra columns are written next to the predictions, as text.
+    /// How to read the logs. The extra columns are written next to the predictions. In Parquet, numbers, booleans and
+    /// dates of Parquet logs keep their type; all else is text.
     pub read: ReadOptions,
 }
 
@@ -155,18 +157,19 @@ pub fn write_predictions(
 ) -> Result<PredictedRows, PredictError> {
     let model = Model::load(&options.file, LoadMode::Map)
         .map_err(|source| PredictError::WeightFile { path: options.file.clone(), source })?;
-    let schema = schema(&options.read.extra_columns)?;
+    // Wrong options are reported before the first row is read.
+    check_names(&options.read.extra_columns)?;
     let out_path = match &output {
         PredictionOutput::File { path, .. } => path.to_path_buf(),
         PredictionOutput::Csv(_) => PathBuf::from("-"),
     };
     let failed = |source: io::Error| PredictError::Write { path: out_path.clone(), source };
-    // Wrong options are reported before the first row is read.
     let read = options.read.with_trained(LogDialect::of_model(&model));
     let mut reader = LogReader::open_unlabeled(&contract_of(&model), &options.logs, read)?;
     if let Some(log) = reader.files().iter().find(|log| log.is_at(&out_path)) {
         return Err(PredictError::OutputIsLog { path: log.path.clone() });
     }
+    let schema = schema(&options.read.extra_columns, reader.extra_types());
     let mut scorer =
         LogScorer::new(vec![Arc::clone(&model)]).map_err(|source| PredictError::Score { row: 0, source })?;
     let mut writer = match output {
@@ -206,16 +209,28 @@ pub fn write_predictions(
     Ok(PredictedRows { row_count, bad_row_count: reader.bad_row_count(), mean_probability })
 }
 
-fn schema(columns: &[String]) -> Result<SchemaRef, PredictError> {
-    let chosen = columns.iter().map(|name| Field::new(name, DataType::Utf8, true));
-    let predicted = PREDICTED.into_iter().map(|(name, data_type)| Field::new(name, data_type, false));
-    let fields: Vec<Field> = chosen.chain(predicted).collect();
-    for (index, field) in fields.iter().enumerate() {
-        if fields[..index].iter().any(|other| other.name() == field.name()) {
-            return Err(PredictError::ColumnTwice { column: field.name().clone() });
-        }
+/// Fails if two columns have one name.
+fn check_names(columns: &[String]) -> Result<(), PredictError> {
+    let predicted = PREDICTED.iter().map(|(name, _)| *name);
+    let names: Vec<&str> = columns.iter().map(String::as_str).chain(predicted).collect();
+    match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        Some((_, &column)) => Err(PredictError::ColumnTwice { column: column.to_owned() }),
+        None => Ok(()),
     }
-    Ok(Arc::new(Schema::new(fields)))
+}
+
+fn schema(columns: &[String], types: &[Option<DataType>]) -> SchemaRef {
+    let type_of = |index: usize| types.get(index).cloned().flatten().filter(keeps_type).unwrap_or(DataType::Utf8);
+    let chosen = columns.iter().enumerate().map(|(index, name)| Field::new(name, type_of(index), true));
+    let predicted = PREDICTED.into_iter().map(|(name, data_type)| Field::new(name, data_type, false));
+    Arc::new(Schema::new(chosen.chain(predicted).collect::<Vec<_>>()))
+}
+
+/// Whether the text of a value is the value: reading it again gives the same bits.
+fn keeps_type(data_type: &DataType) -> bool {
+    data_type.is_integer()
+        || matches!(data_type, DataType::Float32 | DataType::Float64 | DataType::Boolean | DataType::Date32)
+        || matches!(data_type, DataType::Decimal128(..))
 }
 
 /// The predictions of a batch, one entry per row in each column.
@@ -285,10 +300,12 @@ fn parquet_writer(file: File, schema: &SchemaRef, model: &Model) -> Result<Arrow
 
 fn record_batch(schema: &SchemaRef, batch: &RowBatch, predictions: Predictions) -> io::Result<RecordBatch> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-    for column in &batch.extra {
+    for (column, field) in batch.extra.iter().zip(schema.fields()) {
         let mut texts = StringBuilder::new();
         (0..batch.row_count()).for_each(|row| texts.append_option(column.text(row)));
-        columns.push(Arc::new(texts.finish()));
+        let texts = texts.finish();
+        let whole = CastOptions { safe: false, ..CastOptions::default() };
+        columns.push(cast_with_options(&texts, field.data_type(), &whole).map_err(io::Error::other)?);
     }
     let (mut probability, mut logit) = (Float32Builder::new(), Float64Builder::new());
     probability.append_slice(&predictions.probability);

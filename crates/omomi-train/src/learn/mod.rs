@@ -59,7 +59,7 @@ pub(crate) use provenance::{
 };
 pub use quantiles::{QuantileError, fill_quantiles};
 pub use row_cache::RowCacheError;
-pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, train};
+pub use run::{Account, Event, Step, TrainOptions, WINDOW_ROW_COUNT, provenance_path, recalibration_rows, train};
 pub(crate) use run::{
     all_rows, held_out_rows, refuse_empty_fields, refuse_leakage, refuse_relearning, refuse_start_times, train_part,
 };

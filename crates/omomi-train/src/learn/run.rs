@@ -86,6 +86,11 @@ impl TrainOptions {
         }
     }
 
+    /// Returns the search as a provenance has it.
+    pub(crate) fn search_json(&self) -> Option<Value> {
+        self.search.as_ref().map(Found::to_json)
+    }
+
     /// Returns these options, changed by `change`.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -268,7 +273,7 @@ fn train_with(
     let options = &TrainOptions { read: options.read.with_trained(trained), ..options.clone() };
     let mut reader = LogReader::open(contract, &options.logs, options.read.clone())?;
     if is_part {
-        reader.allow_absent_keys();
+        reader.say_part();
     }
     let mut held_out_reader = match (options.held_out.as_slice(), reader.hold_out()) {
         ([], Some(hold_out)) if !is_part => {
@@ -278,6 +283,9 @@ fn train_with(
         ([], _) => None,
         (patterns, _) => Some(LogReader::open(contract, patterns, all_rows(&options.read))?),
     };
+    if !is_part && reader.check_repeatable().is_ok() {
+        LogReader::check_hold_out(contract, &options.logs, &options.read)?;
+    }
     if let Some(held_out_reader) = held_out_reader.as_ref().filter(|_| !options.held_out.is_empty()) {
         refuse_leakage(reader.files(), held_out_reader.files())?;
         if held_out_reader.files().is_empty() {
@@ -406,6 +414,26 @@ pub(crate) fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) ->
 pub(crate) fn held_out_rows(read: &ReadOptions, hold_out: &HoldOut) -> ReadOptions {
     let hold_out = HoldOut { kept: KeptRows::HeldOut, ..hold_out.clone() };
     ReadOptions { hold_out: Some(hold_out), ..read.clone() }
+}
+
+/// Returns the options that read the rows to recalibrate a state on in the run that trains it: if the run also learns
+/// some of these logs, the rows that it leaves out by its hold-out rule, and otherwise all rows.
+///
+/// # Errors
+///
+/// Fails if logs cannot be opened, if the rule holds out no row, or if logs are learned without a rule.
+pub fn recalibration_rows(
+    contract: &Contract,
+    train: &TrainOptions,
+    recalibrate_on: &[String],
+) -> Result<ReadOptions, TrainError> {
+    let learned = LogReader::open(contract, &train.logs, train.read.clone())?;
+    let all = all_rows(&train.read);
+    let own = LogReader::open(contract, recalibrate_on, all.clone())?;
+    match (refuse_leakage(learned.files(), own.files()), learned.hold_out()) {
+        (Err(_), Some(hold_out)) => Ok(held_out_rows(&train.read, hold_out)),
+        (checked, _) => checked.map(|()| all),
+    }
 }
 
 /// Returns the options that read all rows of logs of their own.
@@ -573,7 +601,7 @@ fn provenance_of(contract: &Contract, options: &TrainOptions, account: &Account,
             "passes": options.passes,
             "iterates": if options.last_iterates { "last" } else { "averaged" },
         },
-        "search": options.search.as_ref().map(Found::to_json),
+        "search": options.search_json(),
         "sampling": { "negative_rate": options.sampling.negative_rate, "seed": options.sampling.seed },
         "importance_column": options.read.importance_column,
         "log_dialect": dialect,

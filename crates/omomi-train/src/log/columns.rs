@@ -54,6 +54,11 @@ pub fn log_columns(patterns: &[impl AsRef<str>], options: &ReadOptions) -> Resul
             }
             Some(FormatReader::Parquet(parquet)) => columns.add_fields("", parquet.fields(), 0),
             Some(FormatReader::JsonLines(_)) => columns.add_json(&reader, index, file)?,
+            Some(FormatReader::VowpalWabbit(_)) => {
+                let expected = "Parquet, CSV or JSON lines, of which a contract can be drafted";
+                let found = "text of Vowpal Wabbit; write its contract by hand, with a field for each namespace";
+                return Err(LogError::OtherFormat { file: file.path.clone(), expected, found });
+            }
         }
         for name in Partitions::of(&file.path).names() {
             columns.add(name.to_owned(), ColumnForm::Single);

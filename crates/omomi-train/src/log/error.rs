@@ -60,6 +60,28 @@ pub enum LogError {
         /// The importance column of the training.
         trained: String,
     },
+    /// A rule holds out no row of the logs.
+    #[error(
+        "the hold-out rule `{rule}` holds out none of the {row_count} rows of the logs: expected some; take another \
+         rule, a column with more values, or logs that have such rows"
+    )]
+    NothingHeldOut {
+        /// The rule.
+        rule: String,
+        /// Number of rows of the logs, without bad ones.
+        row_count: u64,
+    },
+    /// A rule holds out every row of the logs, so that none is left for a step that wants the others.
+    #[error(
+        "the hold-out rule `{rule}` holds out all {row_count} rows of the logs: expected others, too; take another \
+         rule, a column with more values, or more logs"
+    )]
+    EverythingHeldOut {
+        /// The rule.
+        rule: String,
+        /// Number of rows of the logs, without bad ones.
+        row_count: u64,
+    },
     /// Models were trained on CSV logs that were written in different ways, and the step does not say how these are.
     #[error(
         "the models were trained on logs that were read with {flag} `{one}` and `{other}`: say with {flag} how these \
@@ -86,11 +108,21 @@ pub enum LogError {
     },
     /// The name of a file does not end in the extension of a log format.
     #[error(
-        "{}: expected a name that ends in .parquet, .parq, .csv, .tsv, .json, .jsonl or .ndjson (.gz or .zst may \
+        "{}: expected a name that ends in .parquet, .parq, .csv, .tsv, .json, .jsonl, .ndjson or .vw (.gz or .zst may \
          follow a text format); rename the file or narrow the pattern",
         file.display()
     )]
     UnknownFormat {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file numbers its features, as LIBSVM does, instead of naming fields and categories.
+    #[error(
+        "{}: expected a format that names fields, found LIBSVM, which numbers features: write the fields and \
+         categories that its numbers mean as CSV, JSON lines or Parquet",
+        file.display()
+    )]
+    NoFieldNames {
         /// The file.
         file: PathBuf,
     },
@@ -268,12 +300,15 @@ impl LogError {
             | Self::NoMatch { .. }
             | Self::Url { .. }
             | Self::UnknownFormat { .. }
+            | Self::NoFieldNames { .. }
             | Self::ParquetPipe { .. }
             | Self::ReadOnce { .. }
             | Self::Dialect { .. }
             | Self::TimeColumnTaken { .. }
             | Self::ImportanceColumnTaken { .. }
             | Self::ImportanceUnstated { .. }
+            | Self::NothingHeldOut { .. }
+            | Self::EverythingHeldOut { .. }
             | Self::DialectUnstated { .. }
             | Self::NoSuchPart { .. }
             | Self::PartsWithoutTime => Owner::Ml,

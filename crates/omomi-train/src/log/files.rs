@@ -75,6 +75,7 @@ pub(super) enum Format {
     /// With the delimiter to use if the dialect names none.
     Csv(Compression, char),
     JsonLines(Compression),
+    VowpalWabbit(Compression),
     /// A pipe whose name says nothing: its first bytes tell.
     Unknown,
 }
@@ -101,9 +102,17 @@ impl Format {
             "csv" => Some(Self::Csv(compression, ',')),
             "tsv" => Some(Self::Csv(compression, '\t')),
             "json" | "jsonl" | "ndjson" => Some(Self::JsonLines(compression)),
+            "vw" => Some(Self::VowpalWabbit(compression)),
             _ => None,
         }
     }
+}
+
+/// Whether the name says that the file has the format of LIBSVM.
+fn is_libsvm(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let stem = name.strip_suffix(".gz").or_else(|| name.strip_suffix(".zst")).unwrap_or(&name);
+    [".libsvm", ".svm", ".svmlight"].iter().any(|ending| stem.ends_with(ending))
 }
 
 /// The files of a log in reading order, and those that were left out.
@@ -258,7 +267,10 @@ impl Found {
             (if is_pipe { 0 } else { metadata.len() }, is_pipe, FileId::of(path, metadata))
         };
         let format = Format::of(path).or(is_pipe.then_some(Format::Unknown));
-        let format = format.ok_or_else(|| LogError::UnknownFormat { file: path.to_owned() })?;
+        let format = format.ok_or_else(|| {
+            let file = path.to_owned();
+            if is_libsvm(path) { LogError::NoFieldNames { file } } else { LogError::UnknownFormat { file } }
+        })?;
         if is_pipe && format == Format::Parquet {
             return Err(LogError::ParquetPipe { file: path.to_owned() });
         }
@@ -376,6 +388,8 @@ mod tests {
             ("a.jsonl", Some(Format::JsonLines(Compression::None))),
             ("a.ndjson.gz", Some(Format::JsonLines(Compression::Gzip))),
             ("a.json", Some(Format::JsonLines(Compression::None))),
+            ("a.vw", Some(Format::VowpalWabbit(Compression::None))),
+            ("a.vw.gz", Some(Format::VowpalWabbit(Compression::Gzip))),
             ("a.parquet.gz", None),
             ("a.gz", None),
             ("csv", None),

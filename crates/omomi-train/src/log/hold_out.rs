@@ -110,6 +110,15 @@ impl HoldOut {
         }
     }
 
+    /// The share of the rows that the rule says it holds out; `None` if it says none.
+    pub(super) fn share(&self) -> Option<f64> {
+        match &self.rule {
+            HoldOutRule::Every(count) => Some(1.0 / *count as f64),
+            HoldOutRule::Last(percent) | HoldOutRule::Column { percent, .. } => Some(percent / 100.0),
+            HoldOutRule::From(_) => None,
+        }
+    }
+
     /// Whether a step that used the rows `other` of the same log, as its lineage says, used none of these.
     #[must_use]
     pub fn is_apart_from(&self, other: Option<&str>) -> bool {
@@ -153,7 +162,13 @@ impl HoldOut {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the number of rows")]
         let others = ((1.0 - percent / 100.0) * times.len() as f64).round() as usize;
         let others = others.min(times.len().saturating_sub(1));
-        let first = if times.is_empty() { i64::MAX } else { *times.select_nth_unstable(others).1 };
+        let Some(&earliest) = times.iter().min() else {
+            return Ok(Self { rule: HoldOutRule::From(i64::MAX), kept: self.kept });
+        };
+        let first = *times.select_nth_unstable(others).1;
+        if first == earliest {
+            return Err(LogError::EverythingHeldOut { rule: self.rule.to_string(), row_count: times.len() as u64 });
+        }
         Ok(Self { rule: HoldOutRule::From(first), kept: self.kept })
     }
 }
@@ -165,11 +180,55 @@ pub(super) struct HoldOutFilter {
     /// The file of the last row, and how many of its rows came before the next batch.
     file: usize,
     row_count: u64,
+    pub(super) counts: HoldOutCounts,
+}
+
+/// How many rows a rule held out, and how many it did not. Bad rows are not counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct HoldOutCounts {
+    pub(super) held_out: u64,
+    pub(super) others: u64,
+}
+
+/// The log of the odds ratio from which on a share is uneven: one of 20 % is then below 11 % or above 33 %.
+const UNEVEN_LOG_ODDS: f64 = std::f64::consts::LN_2;
+/// Standard deviations of a share by chance, if each row were held out by itself, up to which no share is uneven.
+const MAX_DEVIATIONS: f64 = 4.0;
+
+impl HoldOutCounts {
+    pub(super) fn has_both(&self) -> bool {
+        self.held_out > 0 && self.others > 0
+    }
+
+    /// Fails if these are the counts of a whole log, and no row is held out, or every row although the step reads the
+    /// others.
+    pub(super) fn check(&self, hold_out: &HoldOut) -> Result<(), LogError> {
+        let rule = || hold_out.rule.to_string();
+        match (self.held_out, self.others) {
+            (0, 0) => Ok(()),
+            (0, row_count) => Err(LogError::NothingHeldOut { rule: rule(), row_count }),
+            (row_count, 0) if hold_out.kept == KeptRows::Others => {
+                Err(LogError::EverythingHeldOut { rule: rule(), row_count })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the share of the rows that were held out, if it is far from `expected` and chance does not explain it.
+    pub(super) fn uneven_share(&self, expected: f64) -> Option<f64> {
+        let rows = (self.held_out + self.others) as f64;
+        let share = self.held_out as f64 / rows.max(1.0);
+        let log_odds = |share: f64| (share / (1.0 - share)).ln();
+        let deviation = (expected * (1.0 - expected) / rows.max(1.0)).sqrt();
+        let is_uneven = (log_odds(share) - log_odds(expected)).abs() > UNEVEN_LOG_ODDS
+            && (share - expected).abs() > MAX_DEVIATIONS * deviation;
+        (rows > 0.0 && is_uneven).then_some(share)
+    }
 }
 
 impl HoldOutFilter {
     pub(super) fn new(hold_out: HoldOut) -> Self {
-        Self { hold_out, file: 0, row_count: 0 }
+        Self { hold_out, file: 0, row_count: 0, counts: HoldOutCounts::default() }
     }
 
     /// Clears the mark in `keep` of each row that the step does not read. The last extra column of the batch is the
@@ -199,6 +258,7 @@ impl HoldOutFilter {
                         is_in_share(column.and_then(|column| column.text(row)), number, *percent)
                     }
                 };
+                *if is_held_out { &mut self.counts.held_out } else { &mut self.counts.others } += 1;
                 keep[row] &= is_held_out == wants_held_out;
             }
             while let Some(run) = bad_runs.next_if(|run| run.file == file) {
@@ -268,6 +328,26 @@ mod tests {
             assert!((count as f64 / 200.0 - percent).abs() < 1.5, "{percent}: {count}");
             let count = (0..20_000).filter(|&number| is_in_share(None, number, percent)).count();
             assert!((count as f64 / 200.0 - percent).abs() < 1.5, "without a value, {percent}: {count}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_uneven_if_it_is_far_from_the_rule_and_not_by_chance() {
+        let uneven = |held_out, others, expected| HoldOutCounts { held_out, others }.uneven_share(expected).is_some();
+        for (held_out, others, expected, is_uneven) in [
+            (200, 800, 0.2, false),
+            (130, 870, 0.2, false),
+            (90, 910, 0.2, true),
+            (400, 600, 0.2, true),
+            (990, 10, 0.5, true),
+            (10, 990, 0.01, false),
+            (30, 970, 0.01, true),
+            // A few rows say nothing.
+            (0, 5, 0.2, false),
+            (3, 2, 0.2, false),
+            (0, 0, 0.2, false),
+        ] {
+            assert_eq!(uneven(held_out, others, expected), is_uneven, "{held_out} of {others}, {expected}");
         }
     }
 

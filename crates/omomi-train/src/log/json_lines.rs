@@ -4,7 +4,7 @@
 //! good line needs no allocation.
 
 use std::fmt;
-use std::io::{self, BufRead};
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 
 use serde_core::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -12,17 +12,15 @@ use serde_core::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess,
 use super::LogError;
 use super::builder::{BatchBuilder, Scalar};
 use super::csv::other_format;
-use super::csv_records::MAX_RECORD_LEN;
 use super::error::{BadRow, BadRows, RowFault};
 use super::files::read_failure;
+use super::lines::Lines;
 use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted};
 
 pub(super) struct JsonLinesReader {
     file: PathBuf,
-    input: Box<dyn BufRead + Send>,
-    line: Vec<u8>,
-    row: u64,
+    lines: Lines,
     keys: Keys,
     /// Columns that the path of the file names, each with the index of its key. They are read where a row lacks the
     /// key.
@@ -165,9 +163,7 @@ impl JsonLinesReader {
         });
         Ok(Self {
             file: file.to_owned(),
-            input,
-            line: Vec::new(),
-            row: 0,
+            lines: Lines::new(input),
             partitions: partitions.collect(),
             many_separator,
             keys,
@@ -176,13 +172,13 @@ impl JsonLinesReader {
 
     /// How many rows were read, bad rows included.
     pub(super) fn row(&self) -> u64 {
-        self.row
+        self.lines.row
     }
 
     /// Whether any row follows, good or bad, of a reader that has not read a row and will not. A file that cannot be
     /// read on counts as one with rows: reading the rows reports why.
     pub(super) fn has_rows(mut self) -> bool {
-        self.read_line().map_or(true, |line| line.is_some())
+        self.lines.next().map_or(true, |line| line.is_some())
     }
 
     /// The columns that at least one row had.
@@ -206,16 +202,15 @@ impl JsonLinesReader {
         bad_rows: &mut BadRows,
     ) -> Result<bool, LogError> {
         while batch.rows_left() > 0 {
-            let Some(is_short) = self.read_line().map_err(|error| read_failure(&self.file, self.row, error))? else {
-                return Ok(false);
-            };
+            let line = self.lines.next().map_err(|error| read_failure(&self.file, self.lines.row, error))?;
+            let Some(is_short) = line else { return Ok(false) };
             let taken = if is_short { self.take_row(batch) } else { Err((None, RowFault::TooLong)) };
             if let Err((target, fault)) = taken {
                 batch.discard_row();
                 batch.note_bad_rows(1);
                 bad_rows.add(BadRow {
                     file: self.file.clone(),
-                    row: self.row,
+                    row: self.lines.row,
                     column: target.map(|target| wanted.name(target).to_owned()),
                     fault,
                 })?;
@@ -224,66 +219,23 @@ impl JsonLinesReader {
         Ok(true)
     }
 
-    /// Reads the next line that is not blank. Returns whether it is short enough to be a row, or `None` at the end of
-    /// the file. Only the start of a longer line is kept.
-    fn read_line(&mut self) -> io::Result<Option<bool>> {
-        loop {
-            self.line.clear();
-            let len = self.take_line()?;
-            if len == 0 {
-                return Ok(None);
-            }
-            if len > MAX_RECORD_LEN && self.line.last() != Some(&b'\n') {
-                self.input.skip_until(b'\n')?;
-            }
-            if self.row == 0 && self.line.starts_with(b"\xef\xbb\xbf") {
-                self.line.drain(..3);
-            }
-            if !self.line.trim_ascii().is_empty() {
-                self.row += 1;
-                return Ok(Some(len <= MAX_RECORD_LEN));
-            }
-        }
-    }
-
-    /// Appends the next line, or the start of one that is too long, and returns its length. The standard library's
-    /// `read_until` does the same with a slower search.
-    fn take_line(&mut self) -> io::Result<usize> {
-        while self.line.len() <= MAX_RECORD_LEN {
-            let bytes = match self.input.fill_buf() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                bytes => bytes?,
-            };
-            let room = MAX_RECORD_LEN + 1 - self.line.len();
-            let bytes = &bytes[..bytes.len().min(room)];
-            let end = memchr::memchr(b'\n', bytes).map(|place| place + 1);
-            let taken = end.unwrap_or(bytes.len());
-            self.line.extend_from_slice(&bytes[..taken]);
-            self.input.consume(taken);
-            if end.is_some() || taken == 0 {
-                break;
-            }
-        }
-        Ok(self.line.len())
-    }
-
     fn take_row(&mut self, batch: &mut BatchBuilder) -> Result<(), (Option<Target>, RowFault)> {
-        let line = std::str::from_utf8(&self.line).map_err(|_| (None, RowFault::NotUtf8))?;
+        let line = std::str::from_utf8(&self.lines.line).map_err(|_| (None, RowFault::NotUtf8))?;
         let mut fault = None;
         let mut deserializer = serde_json::Deserializer::from_str(line);
-        let visitor = RowVisitor { batch, keys: &mut self.keys, row: self.row, fault: &mut fault };
+        let visitor = RowVisitor { batch, keys: &mut self.keys, row: self.lines.row, fault: &mut fault };
         let parsed = deserializer.deserialize_map(visitor).and_then(|()| deserializer.end());
         parsed.map_err(|error| (None, not_json(&error, line)))?;
         if let Some((target, fault)) = fault {
             return Err((Some(target), fault));
         }
         for (key, target, text) in &self.partitions {
-            if self.keys.wanted[*key].last_row != self.row {
+            if self.keys.wanted[*key].last_row != self.lines.row {
                 let pushed = batch.push_csv_cell(*target, text, self.many_separator);
                 pushed.map_err(|fault| (Some(*target), fault))?;
             }
         }
-        batch.finish_row(self.line.len()).map_err(|(target, fault)| (Some(target), fault))
+        batch.finish_row(self.lines.line.len()).map_err(|(target, fault)| (Some(target), fault))
     }
 }
 

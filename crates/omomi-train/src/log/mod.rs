@@ -10,6 +10,8 @@
 //! * CSV (`.csv`, and `.tsv` with tabs; `.gz` or `.zst` may follow): cells with a header, quoted as in RFC 4180 or as
 //!   [`CsvDialect`] says. A `many` cell holds its categories, joined by a separator; empty pieces are skipped.
 //! * JSON lines (`.jsonl`, `.ndjson`, `.json`, also with `.gz` or `.zst`): one object per line. `many` is a list.
+//! * Text of Vowpal Wabbit (`.vw`, also with `.gz` or `.zst`): namespaces are columns, and `site=3` names its own. The
+//!   label is 1 or -1. Label and importance have no names, so those of the contract and the options do not matter.
 //!
 //! Instead of files, a folder can be named: all logs in and below it are read. A folder in the path of a file whose
 //! name is `column=value` is a column of that file, unless the file has the column itself. Standard input (`-`) and
@@ -70,6 +72,7 @@ mod files;
 pub mod generate;
 mod hold_out;
 mod json_lines;
+mod lines;
 mod missing;
 mod notation;
 mod open_text;
@@ -86,6 +89,7 @@ mod row_part;
 mod skipped;
 mod time;
 mod time_range;
+mod vowpal_wabbit;
 mod wanted_columns;
 mod warning;
 
@@ -128,8 +132,10 @@ use open_text::{PipeHash, open_text};
 use parquet::ParquetReader;
 use row_part::PartFilter;
 use time::TimeReader;
+use vowpal_wabbit::VowpalWabbitReader;
 use wanted_columns::{Target, Wanted};
 
+use arrow_schema::DataType;
 use omomi::contract::{Contract, TimeUnit};
 use omomi::score::Model;
 use serde_json::Value;
@@ -277,15 +283,20 @@ pub struct LogReader {
     part_filter: PartFilter,
     /// Bytes read from the current file, if it is a text file.
     read_len: Arc<AtomicU64>,
-    /// Columns that at least one row of the JSON lines had.
+    /// Columns that at least one row of the JSON lines, or of the text of Vowpal Wabbit, had.
     seen: Vec<Target>,
-    /// Index of the first JSON file with rows, and the keys of its first row: an example for the error about a key that
+    /// Index of the first such file with rows, and the keys of its first row: an example for the error about a key that
     /// no row has.
-    json_sample: Option<(usize, Vec<String>)>,
+    key_sample: Option<(usize, Vec<String>)>,
     /// By file, as far as they were read.
     missing: Vec<FileMissing>,
-    /// Whether no JSON line has to have the key of a field.
-    keys_may_be_absent: bool,
+    /// Whether these are only some of the logs: no JSON line has to have the key of a field, and no row has to be held
+    /// out.
+    is_part: bool,
+    /// The type of each extra column in all files; `None` for texts, and where they differ or a file is no Parquet.
+    extra_types: Vec<Option<DataType>>,
+    /// The hold-out as the options state it, with a share of the last rows as such.
+    stated_hold_out: Option<HoldOut>,
 }
 
 /// An open file, with the decoder for its format.
@@ -293,6 +304,7 @@ enum FormatReader {
     Parquet(Box<ParquetReader>),
     Csv(Box<CsvReader>),
     JsonLines(Box<JsonLinesReader>),
+    VowpalWabbit(Box<VowpalWabbitReader>),
 }
 
 impl LogReader {
@@ -308,11 +320,13 @@ impl LogReader {
     /// # Errors
     ///
     /// Fails if a pattern matches no file, if a file has an unknown format or cannot be opened, or if a column is
-    /// missing or has the wrong type. Keys of JSON lines are not checked here: [`next_batch`](Self::next_batch) checks
-    /// them at the end of the log.
+    /// missing or has the wrong type. Keys of JSON lines and namespaces are not checked here:
+    /// [`next_batch`](Self::next_batch) checks them at the end of the log.
     pub fn open(contract: &Contract, patterns: &[impl AsRef<str>], options: ReadOptions) -> Result<Self, LogError> {
+        let stated_hold_out = options.hold_out.clone();
         let (wanted, part_filter, options) = Self::wanted(contract, patterns, options)?;
-        Self::open_wanted(wanted, part_filter, patterns, options)
+        let reader = Self::open_wanted(wanted, part_filter, patterns, options)?;
+        Ok(Self { stated_hold_out, ..reader })
     }
 
     /// Opens the logs like [`open`](Self::open), but does not read the label: every row counts as not clicked. For
@@ -379,9 +393,11 @@ impl LogReader {
             part_filter,
             read_len: Arc::default(),
             seen: Vec::new(),
-            json_sample: None,
+            key_sample: None,
             missing: Vec::new(),
-            keys_may_be_absent: false,
+            is_part: false,
+            extra_types: Vec::new(),
+            stated_hold_out: None,
         };
         reader.look_at_files()?;
         Ok(reader)
@@ -402,10 +418,16 @@ impl LogReader {
                 None => false,
                 Some(FormatReader::Parquet(parquet)) => parquet.row_count() > 0,
                 // Only the reader of the rows may take from a pipe.
-                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_)) if is_pipe => true,
+                Some(FormatReader::Csv(_) | FormatReader::JsonLines(_) | FormatReader::VowpalWabbit(_)) if is_pipe => {
+                    true
+                }
                 Some(FormatReader::Csv(csv)) => csv.has_rows(),
                 Some(FormatReader::JsonLines(_)) => match opened.take() {
                     Some(FormatReader::JsonLines(json)) => json.has_rows(),
+                    _ => true,
+                },
+                Some(FormatReader::VowpalWabbit(_)) => match opened.take() {
+                    Some(FormatReader::VowpalWabbit(text)) => text.has_rows(),
                     _ => true,
                 },
             };
@@ -415,6 +437,7 @@ impl LogReader {
                 self.skipped.push(SkippedFile { path, reason: SkipReason::NoRows });
                 continue;
             }
+            self.note_extra_types(index == 0, opened.as_ref());
             match opened {
                 Some(FormatReader::Parquet(parquet)) => self.files[index].row_count = Some(parquet.row_count()),
                 Some(pipe) if self.files[index].is_pipe => drop(self.pipes.insert(index, pipe)),
@@ -425,30 +448,61 @@ impl LogReader {
         Ok(())
     }
 
+    /// Notes the types of the extra columns of a file.
+    fn note_extra_types(&mut self, is_first: bool, opened: Option<&FormatReader>) {
+        let type_of = |index| match opened {
+            Some(FormatReader::Parquet(parquet)) => parquet.extra_type(index).cloned(),
+            _ => None,
+        };
+        let types = (0..self.wanted.extra_count()).map(type_of);
+        if is_first {
+            self.extra_types = types.collect();
+        } else {
+            let both = self.extra_types.iter_mut().zip(types);
+            both.filter(|(known, data_type)| *known != data_type).for_each(|(known, _)| *known = None);
+        }
+    }
+
+    /// The type of each extra column, if all files are Parquet and agree on it.
+    pub(crate) fn extra_types(&self) -> &[Option<DataType>] {
+        &self.extra_types
+    }
+
     /// Reads the next batch of rows, or returns `None` at the end of the last file. A batch may contain rows of several
     /// files.
     ///
     /// # Errors
     ///
     /// Fails if a file is damaged or if there are more bad rows than allowed. Fails at the end of the last file if no
-    /// JSON line had a key for some column. After an error, the rows since the last batch are lost and the reader
-    /// returns no more rows.
+    /// line of JSON or of Vowpal Wabbit had some column, and if the hold-out held out no row, or left none of the
+    /// others that are wanted. After an error, the rows since the last batch are lost and the reader returns no more
+    /// rows.
     pub fn next_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
         loop {
             let batch = self.fill_batch();
             if batch.is_err() {
                 self.file_index = self.files.len();
-                self.json_sample = None;
+                self.key_sample = None;
                 self.batch.discard_row();
                 self.batch.take();
             }
-            let Some(mut batch) = batch? else { return Ok(None) };
+            let Some(mut batch) = batch? else {
+                self.check_held_out()?;
+                return Ok(None);
+            };
             self.part_filter.apply(&mut batch);
             if batch.row_count() > 0 {
                 self.rows_read += batch.row_count() as u64;
                 return Ok(Some(batch));
             }
         }
+    }
+
+    /// Fails at the end of the logs if the hold-out held out no row, or every row although the others are wanted.
+    fn check_held_out(&self) -> Result<(), LogError> {
+        let filter = self.part_filter.hold_out().filter(|_| !self.is_part);
+        let counts = filter.zip(self.options.hold_out.as_ref());
+        counts.map_or(Ok(()), |(filter, hold_out)| filter.counts.check(hold_out))
     }
 
     fn fill_batch(&mut self) -> Result<Option<RowBatch>, LogError> {
@@ -478,7 +532,7 @@ impl LogReader {
             }
         }
         if self.batch.is_empty() {
-            self.check_json_keys()?;
+            self.check_keys()?;
             return Ok(None);
         }
         Ok(Some(self.batch.take()))
@@ -500,6 +554,13 @@ impl LogReader {
             let reader = CsvReader::open(&file.path, text, &self.wanted, dialect, separator)?;
             return Ok(reader.map(|reader| FormatReader::Csv(Box::new(reader))));
         }
+        if let Format::VowpalWabbit(_) = format {
+            // Some passes over a log read its times only, and rows without a label count for nothing.
+            let ignores_importance =
+                self.options.unweighted || self.options.importance_column.is_some() || !self.wanted.has(Target::Label);
+            let reader = VowpalWabbitReader::open(&file.path, text, &self.wanted, separator, ignores_importance)?;
+            return Ok(Some(FormatReader::VowpalWabbit(Box::new(reader))));
+        }
         let reader = JsonLinesReader::open(&file.path, text, &self.wanted, separator)?;
         Ok(Some(FormatReader::JsonLines(Box::new(reader))))
     }
@@ -517,15 +578,18 @@ impl LogReader {
         file.row_count = Some(format_reader.row());
         let hash = self.pipe_hashes.get(&self.file_index);
         file.pipe_digest = hash.map(PipeHash::digest);
-        if let FormatReader::JsonLines(reader) = format_reader
-            && reader.row() > 0
-        {
-            for target in reader.seen() {
+        let found = match format_reader {
+            FormatReader::JsonLines(reader) => Some((reader.seen(), reader.first_row_keys())),
+            FormatReader::VowpalWabbit(reader) => Some((reader.seen(), reader.first_row_names())),
+            FormatReader::Parquet(_) | FormatReader::Csv(_) => None,
+        };
+        if let Some((seen, first_row)) = found.filter(|_| format_reader.row() > 0) {
+            for target in seen {
                 if !self.seen.contains(&target) {
                     self.seen.push(target);
                 }
             }
-            self.json_sample.get_or_insert_with(|| (self.file_index, reader.first_row_keys().to_vec()));
+            self.key_sample.get_or_insert_with(|| (self.file_index, first_row.to_vec()));
         }
         self.read_len.store(0, Ordering::Relaxed);
         if format_reader.row() == 0 {
@@ -537,9 +601,9 @@ impl LogReader {
 
     /// Fails if some key is in no line. A key may be absent from any one line, but a key that no line has is most
     /// likely misspelled.
-    fn check_json_keys(&self) -> Result<(), LogError> {
-        let Some((file_index, keys)) = &self.json_sample else { return Ok(()) };
-        let may_be_absent = |target: &Target| self.keys_may_be_absent && matches!(target, Target::Field(_));
+    fn check_keys(&self) -> Result<(), LogError> {
+        let Some((file_index, keys)) = &self.key_sample else { return Ok(()) };
+        let may_be_absent = |target: &Target| self.is_part && matches!(target, Target::Field(_));
         let mut columns = self.wanted.columns().iter();
         let missing = columns.find(|(_, target)| !self.seen.contains(target) && !may_be_absent(target));
         missing.map_or(Ok(()), |(column, _)| {
@@ -551,9 +615,10 @@ impl LogReader {
         })
     }
 
-    /// Reads a log that is only a part of another one: the key of a field may be in no line of its JSON.
-    pub(crate) fn allow_absent_keys(&mut self) {
-        self.keys_may_be_absent = true;
+    /// Reads a log that is only a part of another one: the key of a field may be in no line of its JSON, and its
+    /// hold-out may hold out nothing, or everything.
+    pub(crate) fn say_part(&mut self) {
+        self.is_part = true;
     }
 
     /// The files of the log, in reading order.
@@ -643,7 +708,9 @@ impl LogReader {
                 let product = u128::from(file.len_bytes) * u128::from(reader.row());
                 u64::try_from(product / u128::from(reader.row_count().max(1))).unwrap_or(file.len_bytes)
             }
-            FormatReader::Csv(_) | FormatReader::JsonLines(_) => self.read_len.load(Ordering::Relaxed),
+            FormatReader::Csv(_) | FormatReader::JsonLines(_) | FormatReader::VowpalWabbit(_) => {
+                self.read_len.load(Ordering::Relaxed)
+            }
         };
         finished + current.min(file.len_bytes)
     }
@@ -683,6 +750,12 @@ impl LogReader {
         }
         if let Some(RowsOfLines { file, row, count }) = &self.batch.rows_of_lines {
             warnings.push(LogWarning::RowsOfLines { file: file.clone(), row: *row, count: *count });
+        }
+        if let Some((filter, stated)) = self.part_filter.hold_out().zip(self.stated_hold_out.as_ref())
+            && !self.is_part
+            && let Some(share) = stated.share().and_then(|expected| filter.counts.uneven_share(expected))
+        {
+            warnings.push(LogWarning::UnevenHoldOut { rule: stated.rule.to_string(), share });
         }
         for (file, compressed) in self.copies() {
             warnings.push(LogWarning::LikelyCopy { file, compressed });
@@ -747,6 +820,7 @@ impl FormatReader {
             Self::Parquet(reader) => reader.fill(batch, wanted, bad_rows),
             Self::Csv(reader) => reader.fill(batch, wanted, bad_rows),
             Self::JsonLines(reader) => reader.fill(batch, wanted, bad_rows),
+            Self::VowpalWabbit(reader) => reader.fill(batch, wanted, bad_rows),
         }
     }
 
@@ -756,6 +830,7 @@ impl FormatReader {
             Self::Parquet(reader) => reader.row(),
             Self::Csv(reader) => reader.row(),
             Self::JsonLines(reader) => reader.row(),
+            Self::VowpalWabbit(reader) => reader.row(),
         }
     }
 }
@@ -766,6 +841,7 @@ impl std::fmt::Debug for FormatReader {
             Self::Parquet(_) => "Parquet",
             Self::Csv(_) => "Csv",
             Self::JsonLines(_) => "JsonLines",
+            Self::VowpalWabbit(_) => "VowpalWabbit",
         };
         formatter.debug_struct(format).field("row", &self.row()).finish_non_exhaustive()
     }

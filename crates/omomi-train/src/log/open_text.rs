@@ -54,7 +54,7 @@ pub(super) fn open_text(
     };
     let stored = BufReader::with_capacity(BUFFER_LEN, bytes);
     match format {
-        Format::Csv(compression, _) | Format::JsonLines(compression) => {
+        Format::Csv(compression, _) | Format::JsonLines(compression) | Format::VowpalWabbit(compression) => {
             Ok((decompressed(Box::new(stored), compression).map_err(unreadable)?, format))
         }
         Format::Parquet | Format::Unknown => tell(path, stored),

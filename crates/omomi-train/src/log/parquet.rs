@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_schema::{ArrowError, Fields};
+use arrow_schema::{ArrowError, DataType, Fields};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, RowSelection, RowSelector,
 };
@@ -179,6 +179,16 @@ impl ParquetReader {
     /// The columns of the file.
     pub(super) fn fields(&self) -> &Fields {
         self.metadata.schema().fields()
+    }
+
+    /// The type of the values of an extra column; `None` if it is no column of the file, but of its path.
+    pub(super) fn extra_type(&self, index: usize) -> Option<&DataType> {
+        let place = self.places.iter().find(|place| place.target == Target::Extra(index))?;
+        let field = self.fields().get(*self.columns.get(place.column)?)?;
+        place.inner.iter().try_fold(field.data_type(), |data_type, name| match data_type {
+            DataType::Struct(members) => members.find(name).map(|(_, member)| member.data_type()),
+            _ => None,
+        })
     }
 
     /// How many rows the file has according to its footer.

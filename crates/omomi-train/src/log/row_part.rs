@@ -73,6 +73,11 @@ impl PartFilter {
         Ok(Self { parts: parts.to_vec(), hold_out, hold_out_column, row_count: 0 })
     }
 
+    /// The hold-out, with what it did so far.
+    pub(super) fn hold_out(&self) -> Option<&HoldOutFilter> {
+        self.hold_out.as_ref()
+    }
+
     /// Rows seen so far, in all parts.
     pub(super) fn row_count(&self) -> u64 {
         self.row_count

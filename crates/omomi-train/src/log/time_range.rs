@@ -1,5 +1,6 @@
 //! The range of times that a log covers.
 
+use super::hold_out::{HoldOut, HoldOutRule, KeptRows};
 use super::row_part::PartFilter;
 use super::wanted_columns::Wanted;
 use super::{LogError, LogReader, ReadOptions};
@@ -42,5 +43,31 @@ impl LogReader {
         let wanted = Wanted::new(contract, Some(time_column), &[])?.without_fields();
         let options = ReadOptions { parts: Vec::new(), hold_out: None, ..options.clone() };
         Self::open_wanted(wanted, PartFilter::new(&[], None, true)?, patterns, options)
+    }
+
+    /// Fails if the hold-out of the options holds out no row of the logs, or every row: before a step begins that takes
+    /// hours. Reads the columns of the rule only, and stops once there is a row of each kind.
+    pub(crate) fn check_hold_out(
+        contract: &Contract,
+        patterns: &[impl AsRef<str>],
+        options: &ReadOptions,
+    ) -> Result<(), LogError> {
+        // A share of the last rows is checked where it becomes a time.
+        let is_checked = |hold_out: &&HoldOut| !matches!(hold_out.rule, HoldOutRule::Last(_));
+        let Some(hold_out) = options.hold_out.as_ref().filter(is_checked) else { return Ok(()) };
+        let mut part_filter = PartFilter::new(&[], Some(hold_out), options.time_column.is_some())?;
+        let columns: Vec<String> = part_filter.columns().cloned().collect();
+        let time_column = options.time_column.as_deref().filter(|_| hold_out.needs_time());
+        let wanted = Wanted::new(contract, time_column, &columns)?.without_fields().without_label();
+        let options = ReadOptions { parts: Vec::new(), max_bad_rows: u64::MAX, ..options.clone() };
+        let mut reader = Self::open_wanted(wanted, PartFilter::new(&[], None, true)?, patterns, options)?;
+        while let Some(mut batch) = reader.next_batch()? {
+            part_filter.apply(&mut batch);
+            if part_filter.hold_out().is_some_and(|hold_out| hold_out.counts.has_both()) {
+                return Ok(());
+            }
+        }
+        let hold_out = HoldOut { kept: KeptRows::Others, ..hold_out.clone() };
+        part_filter.hold_out().map_or(Ok(()), |filter| filter.counts.check(&hold_out))
     }
 }

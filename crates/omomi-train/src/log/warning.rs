@@ -58,6 +58,13 @@ pub enum LogWarning {
         /// How many rows have such cells.
         count: u64,
     },
+    /// A hold-out rule held out another share of the rows than it says.
+    UnevenHoldOut {
+        /// The rule.
+        rule: String,
+        /// The share of the rows that it held out, from 0 to 1.
+        share: f64,
+    },
     /// A file and its compressed form are both read, so that rows most likely count twice.
     LikelyCopy {
         /// The file.
@@ -124,6 +131,12 @@ impl fmt::Display for LogWarning {
                  the log, or make such rows bad ones with --csv-cell-lines 1",
                 file.display(),
                 if *count == 1 { " has".to_owned() } else { format!(" and {} more rows have", count - 1) },
+            ),
+            Self::UnevenHoldOut { rule, share } => write!(
+                formatter,
+                "the hold-out rule `{rule}` holds out {:.1} % of the rows: rows that belong together are too many for \
+                 it; take another rule, or a column with more values",
+                share * 100.0
             ),
             Self::LikelyCopy { file, compressed } => write!(
                 formatter,

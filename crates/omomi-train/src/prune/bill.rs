@@ -35,9 +35,17 @@ pub struct Bill {
     /// Number of held-out rows that the metrics cover, or 0 without held-out logs. If the logs have more rows than fit
     /// the sample, this is the size of the sample.
     pub held_out_rows: u64,
-    /// Metrics of the state before pruning, with its own bias. All other metrics are for a bias that was fitted on the
-    /// held-out rows.
+    /// Metrics of the state before pruning, with its own bias. All other metrics, except those of [`served`](Self::served),
+    /// are for a bias that was fitted on the held-out rows.
     pub unfitted: Option<Quality>,
+    /// Whether the bias of the pruned state was fitted to the clicks of the held-out rows. `false` if that would have
+    /// been within the error of the fit: the bias then keeps the mean prediction of the state. `None` without held-out
+    /// rows, and in bills from before there was a choice.
+    #[serde(default)]
+    pub bias_fitted: Option<bool>,
+    /// Metrics of the pruned state with its own bias. `None` without held-out rows, and in older bills.
+    #[serde(default)]
+    pub served: Option<Quality>,
     /// The change by all measures together.
     pub total: Change,
     /// The measures in the order in which they were taken. Each starts from the result of the previous one.

@@ -6,6 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{PruneError, Quality};
 use crate::evaluate::Evaluator;
 use crate::learn::StateModel;
+use crate::learn::recalibrate::{Rows, is_beyond_error};
 use crate::log::RowBatch;
 use omomi::math;
 
@@ -161,12 +162,28 @@ impl HeldOut {
     /// Finds the shift of the bias with the lowest log loss, by Newton's method. With it, the mean prediction is the
     /// observed CTR.
     pub(super) fn fit(&self, logits: &[f64]) -> Fitted {
+        let shift = self.shift_to(logits, |row| f64::from(u8::from(self.clicked[row])));
+        Fitted { shift, quality: self.quality(logits, shift) }
+    }
+
+    /// Returns how to shift the bias of a pruned model: to the observed CTR of these rows if the fit is beyond its own
+    /// error, and otherwise only as far as pruning moved the mean prediction. Also returns whether it is the former.
+    pub(super) fn served_shift(&self, before: &[f64], after: &[f64], fitted: Fitted) -> (f64, bool) {
+        let importance = (!self.importance.is_empty()).then_some(self.importance.as_slice());
+        let is_beyond = |logits, shift| is_beyond_error(shift, Rows { logits, clicked: &self.clicked, importance });
+        let as_before = self.shift_to(after, |row| math::sigmoid(before[row]));
+        let level: Vec<f64> = after.iter().map(|logit| logit + as_before).collect();
+        if is_beyond(&level, fitted.shift - as_before) { (fitted.shift, true) } else { (as_before, false) }
+    }
+
+    /// Finds the shift with which the predictions of all rows sum to those of `target`, by Newton's method.
+    fn shift_to(&self, logits: &[f64], target: impl Fn(usize) -> f64) -> f64 {
         let mut shift = 0.0;
         for _ in 0..MAX_STEPS {
             let (mut slope, mut curvature) = (0.0, 0.0);
-            for (row, (logit, &clicked)) in logits.iter().zip(&self.clicked).enumerate() {
+            for (row, logit) in logits.iter().enumerate() {
                 let (probability, importance) = (math::sigmoid(logit + shift), self.importance_of(row));
-                slope += importance * (probability - f64::from(u8::from(clicked)));
+                slope += importance * (probability - target(row));
                 curvature += importance * probability * (1.0 - probability);
             }
             let step = (-slope / curvature.max(f64::MIN_POSITIVE)).clamp(-MAX_STEP, MAX_STEP);
@@ -175,7 +192,7 @@ impl HeldOut {
                 break;
             }
         }
-        Fitted { shift, quality: self.quality(logits, shift) }
+        shift
     }
 }
 
@@ -220,6 +237,28 @@ mod tests {
                 [-0.01, 0.01].map(|step| rows.quality(&rows.logits(far + fitted.shift + step, &[0.01; 10]), 0.0));
             assert!(beside.iter().all(|beside| beside.log_loss > fitted.quality.log_loss));
         }
+    }
+
+    #[test]
+    fn the_level_of_a_model_stays_unless_the_rows_say_beyond_chance_that_it_is_wrong() {
+        let rows = rows(3_000, 3_000);
+        let before = rows.logits(0.0, &[0.01; 10]);
+        let level = rows.fit(&before).shift;
+        let mean = |logits: &[f64], shift| {
+            let probabilities = logits.iter().map(|logit| math::sigmoid(logit + shift));
+            probabilities.sum::<f64>() / logits.len() as f64
+        };
+        // The error of the shift is 0.04, so that 0.03 is within it, and 0.3 is not. The cut moves the logits by 0.5.
+        for (off, is_fitted) in [(0.03, false), (-0.03, false), (0.3, true), (-0.3, true)] {
+            let before: Vec<f64> = before.iter().map(|logit| logit + level + off).collect();
+            let after: Vec<f64> = before.iter().map(|logit| logit - 0.5).collect();
+            let (shift, found) = rows.served_shift(&before, &after, rows.fit(&after));
+            assert_eq!(found, is_fitted, "{off}");
+            let expected = if is_fitted { 1.0 / 3.0 } else { mean(&before, 0.0) };
+            assert!((mean(&after, shift) - expected).abs() < 1e-9, "{off}: {shift}");
+        }
+        let same: Vec<f64> = before.iter().map(|logit| logit + level).collect();
+        assert_eq!(rows.served_shift(&same, &same, rows.fit(&same)), (0.0, false), "nothing was pruned");
     }
 
     #[test]

@@ -21,8 +21,10 @@
 //! and the budget's cut by magnitude mean this distance.
 //!
 //! If there are held-out rows, the bias is fitted again on them. A cut usually drops more weights of one sign than of
-//! the other, so the mean prediction would drift otherwise. The [`Bill`] compares models that both have a fitted bias.
-//! Its differences therefore show what a measure costs, not what the fit gains.
+//! the other, so the mean prediction would drift otherwise. Where the fit is within its own error, the level of the
+//! model is left alone, as [`recalibrate`](crate::learn::recalibrate) does: the bias is then shifted only as far as the
+//! cut moved the mean prediction. The [`Bill`] compares models that both have a fitted bias. Its differences therefore
+//! show what a measure costs, not what the fit gains.
 //!
 //! ```no_run
 //! use omomi_train::prune::{Measures, PruneOptions, prune};
@@ -78,7 +80,7 @@ pub use measures::Measures;
 
 use categories::Guard;
 use held_out::HeldOut;
-use stage::{Stage, Workbench};
+use stage::Workbench;
 
 /// Default of [`PruneOptions::max_dropped_share`]: half of a field's categories.
 pub const DEFAULT_MAX_DROPPED_SHARE: f64 = 0.5;
@@ -221,13 +223,18 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     let taken = options.measures.take(&options.state, &workbench, &guard, &first, watch)?;
 
     let last = taken.last;
+    let served = held_out.as_ref().zip(last.fitted);
+    let served = served.map(|(rows, fitted)| rows.served_shift(first.logits(), last.logits(), fitted));
+    let rule = served.map_or(last.rule, |(shift, _)| last.rule.recalibrated(1.0, shift));
     let mut bill = Bill {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         contract: contract.name().to_owned(),
         fingerprint: format!("{:016x}", contract.fingerprint()),
         encoding: last.encoding.name().to_owned(),
         rule_before: first.rule.into(),
-        rule_after: served_rule(&last).into(),
+        rule_after: rule.into(),
+        bias_fitted: served.map(|(_, is_fitted)| is_fitted),
+        served: held_out.as_ref().zip(served).map(|(rows, (shift, _))| rows.quality(last.logits(), shift)),
         held_out_rows: held_out.as_ref().map_or(0, HeldOut::sampled_row_count),
         unfitted: held_out.as_ref().map(|rows| rows.quality(first.logits(), 0.0)),
         total: workbench.change(&first, &last),
@@ -241,16 +248,11 @@ pub fn prune(options: &PruneOptions, watch: &mut dyn FnMut(Event<'_>)) -> Result
     let sample = held_out.as_ref().filter(|rows| rows.sampled_row_count() < rows.row_count());
     let sample = sample.map(|rows| format!("a sample of {} rows", rows.sampled_row_count()));
     let rules: Vec<String> = held_out_rule.into_iter().chain(sample).collect();
-    let rule = (!rules.is_empty()).then(|| rules.join(", "));
-    let learned = learned_logs(LearningStep::Prune, &held_out_logs, None, rule.as_deref());
-    let state_len_bytes = write::write(options, &last, &served_rule(&last), &bill, &bill_path, learned)?;
+    let used_rows = (!rules.is_empty()).then(|| rules.join(", "));
+    let learned = learned_logs(LearningStep::Prune, &held_out_logs, None, used_rows.as_deref());
+    let state_len_bytes = write::write(options, &last, &rule, &bill, &bill_path, learned)?;
     let held_out_row_count = held_out.as_ref().map_or(0, HeldOut::row_count);
     Ok(PruneReport { bill, bill_path, held_out_row_count, state_len_bytes })
-}
-
-/// Returns the rule of a stage, with the fitted bias if there is one.
-fn served_rule(stage: &Stage) -> crate::learn::WeightRule {
-    stage.fitted.map_or(stage.rule, |fitted| stage.rule.recalibrated(1.0, fitted.shift))
 }
 
 fn read_held_out(

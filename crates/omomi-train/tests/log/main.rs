@@ -18,3 +18,4 @@ mod refusals;
 mod rows;
 mod same_categories;
 mod time_python;
+mod vowpal_wabbit;

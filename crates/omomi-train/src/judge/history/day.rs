@@ -55,7 +55,9 @@ impl Day {
         let impressions = rows.impressions.max(1) as f64;
         let clicks = rows.clicks as f64;
         figures.insert("rows".to_owned(), rows.impressions as f64);
-        figures.insert("ctr".to_owned(), clicks / impressions);
+        // Counted by importance, if there is one: a change of how rows are thinned is no change of the click rate.
+        let Overall { impressions: counted, clicks: counted_clicks, .. } = served.overall;
+        figures.insert("ctr".to_owned(), counted_clicks as f64 / counted.max(1) as f64);
         if rows.adjacent_clicks > 0 {
             figures.insert("clicks after a click".to_owned(), rows.adjacent_clicks as f64 / clicks);
         }

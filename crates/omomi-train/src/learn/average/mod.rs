@@ -85,7 +85,8 @@
 //! # Provenance
 //!
 //! The provenance of an average shares these keys with that of a training run: `contract`, `settings`, `rows`,
-//! `clicks`, `training_window`, `start`, `lineage_days`, `features`, `nonzero`, `fields`, `state`. It also has:
+//! `clicks`, `training_window`, `start`, `lineage_days`, `features`, `nonzero`, `fields`, `state`; and where the states
+//! all say the same, `search`, `sampling` and `hold_out`, too. It also has:
 //!
 //! | Key | Meaning |
 //! | --- | --- |
@@ -147,6 +148,9 @@ pub struct AverageOptions {
     pub state: PathBuf,
     /// Whether existing files are replaced.
     pub replace: bool,
+    /// The search that chose the settings of all states, as the provenance of a training run has it; `None` if their
+    /// own provenances say.
+    pub search: Option<Value>,
     /// The command line, for the provenance only.
     pub arguments: Vec<String>,
 }
@@ -163,6 +167,7 @@ impl AverageOptions {
             allow_uneven: false,
             state: state.into(),
             replace: false,
+            search: None,
             arguments: Vec::new(),
         }
     }
@@ -416,8 +421,11 @@ fn provenance_of(options: &AverageOptions, report: &AverageReport) -> Value {
             "l1": settings.l1,
             "l2": settings.l2,
             "passes": metadata.passes,
+            "iterates": agreed(&report.shards, "/settings/iterates"),
         },
-        "sampling": { "negative_rate": metadata.negative_rate },
+        "search": options.search.as_ref().or_else(|| agreed(&report.shards, "/search")),
+        "sampling": { "negative_rate": metadata.negative_rate, "seed": agreed(&report.shards, "/sampling/seed") },
+        "hold_out": agreed(&report.shards, "/hold_out"),
         "importance_column": metadata.importance_column,
         "log_dialect": metadata.log_dialect,
         "rule": options.rule.name(),
@@ -436,6 +444,17 @@ fn provenance_of(options: &AverageOptions, report: &AverageReport) -> Value {
         "rates": report.rates.iter().map(FieldRates::to_json).collect::<Vec<_>>(),
         "seconds": report.seconds,
     })
+}
+
+/// Returns what the provenances of all states say alike at `pointer`.
+fn agreed<'a>(shards: &'a [Shard], pointer: &str) -> Option<&'a Value> {
+    let (key, rest) = pointer[1..].split_once('/').unwrap_or((&pointer[1..], ""));
+    let mut values = shards.iter().map(|shard| {
+        let value = shard.metadata.provenance.get(key)?;
+        if rest.is_empty() { Some(value) } else { value.get(rest) }
+    });
+    let first = values.next().flatten().filter(|value| !value.is_null());
+    first.filter(|first| values.all(|value| value == Some(first)))
 }
 
 fn shard_json(shard: &Shard) -> Value {

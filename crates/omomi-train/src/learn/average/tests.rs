@@ -69,7 +69,7 @@ impl Folder {
                 if field.starts_with('(') { SETTINGS.default_weight(*z, *d) } else { SETTINGS.feature_weight(*z, *d) };
             writer.push(&row(field, category, *key, (*z, *d), *impressions, weight)).unwrap();
         }
-        writer.finish().unwrap();
+        writer.finish_with(&metadata.provenance).unwrap();
         path
     }
 
@@ -81,6 +81,7 @@ impl Folder {
             allow_uneven: false,
             state: self.path("merged.parquet"),
             replace: true,
+            search: None,
             arguments: vec!["average".to_owned()],
         }
     }
@@ -459,4 +460,30 @@ fn the_provenance_lists_the_shards_and_how_well_they_agree() {
     assert_eq!(seen(1) + seen(2), report.feature_count());
     assert!(spread[1]["standard_deviation"].as_f64().unwrap() > 0.0);
     assert_eq!((&spread[3]["field"], &spread[3]["standard_deviation"]), (&"a*b".into(), &Value::Null));
+}
+
+#[test]
+fn the_provenance_keeps_what_all_states_agree_on() {
+    let folder = Folder::new();
+    let states = |names: [&str; 2], iterates: [&str; 2], seeds: [u64; 2]| -> Vec<PathBuf> {
+        let state = |number: usize| {
+            let provenance = json!({
+                "settings": { "iterates": iterates[number] },
+                "sampling": { "negative_rate": 1.0, "seed": seeds[number] },
+                "search": { "rows": 7 },
+                "hold_out": null,
+            });
+            let Value::Object(provenance) = provenance else { unreachable!("it is written as an object") };
+            let metadata = Metadata { provenance, rows: 1_000 + number as u64, ..metadata() };
+            folder.write(names[number], &metadata, (100.0, 50.0), &random_features(5, 1))
+        };
+        [0, 1].map(state).into()
+    };
+    let merged = |states: Vec<PathBuf>| average(&folder.options(&states), &mut |_| ()).unwrap().metadata.provenance;
+    let same = merged(states(["1.parquet", "2.parquet"], ["averaged", "averaged"], [9, 9]));
+    assert_eq!((&same["settings"]["iterates"], &same["sampling"]["seed"]), (&json!("averaged"), &json!(9)));
+    assert_eq!((&same["search"]["rows"], &same["hold_out"]), (&json!(7), &Value::Null));
+    let other = merged(states(["3.parquet", "4.parquet"], ["averaged", "last"], [9, 8]));
+    assert_eq!((&other["settings"]["iterates"], &other["sampling"]["seed"]), (&Value::Null, &Value::Null));
+    assert_eq!(other["search"]["rows"], 7);
 }

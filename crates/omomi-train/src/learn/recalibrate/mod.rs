@@ -36,8 +36,8 @@ use crate::lineage::{LearnedLog, LearningStep, extend_lineage, find_learned, lea
 use crate::log::{LogError, LogFile, LogReader, ReadOptions};
 use omomi::error::Owner;
 
-use platt::Rows;
 pub use platt::{Correction, PlattFault, PlattScaling};
+pub(crate) use platt::{Rows, is_beyond_error};
 
 /// Options of [`recalibrate`].
 #[derive(Debug, Clone)]

@@ -114,11 +114,11 @@ pub enum PlattFault {
 
 /// Rows with their predictions.
 #[derive(Clone, Copy)]
-pub(super) struct Rows<'a> {
-    pub(super) logits: &'a [f64],
-    pub(super) clicked: &'a [bool],
+pub(crate) struct Rows<'a> {
+    pub(crate) logits: &'a [f64],
+    pub(crate) clicked: &'a [bool],
     /// How much each row counts; `None` if each counts once.
-    pub(super) importance: Option<&'a [f64]>,
+    pub(crate) importance: Option<&'a [f64]>,
 }
 
 impl Rows<'_> {
@@ -209,6 +209,12 @@ pub(super) fn applied(scaling: PlattScaling, rows: Rows<'_>) -> Result<(Correcti
         return Ok((Correction::Shift, PlattScaling { scale: 1.0, shift, ..scaling }));
     }
     Ok((Correction::Nothing, PlattScaling { scale: 1.0, shift: 0.0, ..scaling }))
+}
+
+/// Whether chance does not explain what a shift, fitted alone to these rows, gains: see [`applied`].
+pub(crate) fn is_beyond_error(shift: f64, rows: Rows<'_>) -> bool {
+    let widened = Slope::at(1.0, shift, rows).widening();
+    2.0 * (rows.loss(1.0, 0.0) - rows.loss(1.0, shift)) / widened > CHANCE_GAINS[0]
 }
 
 /// Says what is unusual about a scale and a shift that are applied.

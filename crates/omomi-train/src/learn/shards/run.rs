@@ -69,6 +69,7 @@ pub fn train_shards(
     let train = &options.train;
     let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
     reader.check_repeatable()?;
+    LogReader::check_hold_out(contract, &train.logs, &train.read).map_err(TrainError::from)?;
     refuse_start_times(train)?;
     refuse_relearning(train, reader.files())?;
     if !train.again
@@ -82,11 +83,18 @@ pub fn train_shards(
     options.train.read.hold_out = reader.hold_out().cloned();
     let options = &options;
     let train = &options.train;
+    let mut recalibration_read = None;
     for patterns in [&options.recalibrate_on, &train.held_out] {
         if !patterns.is_empty() {
             let held_out = LogReader::open(contract, patterns, all_rows(&train.read))?;
             held_out.check_repeatable()?;
-            refuse_leakage(&used, held_out.files())?;
+            match (refuse_leakage(&used, held_out.files()), &train.read.hold_out) {
+                // The rows that are left out of the learned logs.
+                (Err(_), Some(hold_out)) if std::ptr::eq(patterns, &options.recalibrate_on) => {
+                    recalibration_read = Some(held_out_rows(&train.read, hold_out));
+                }
+                (checked, _) => checked?,
+            }
             used.extend_from_slice(held_out.files());
             skipped_files.extend_from_slice(held_out.skipped_files());
             if held_out.files().is_empty() {
@@ -150,14 +158,23 @@ pub fn train_shards(
     reporter.round = None;
     let recalibration = match options.recalibrate_on.as_slice() {
         [] => None,
-        _ => Some(recalibrate_merged(options, work_dir.merged(round_count.max(1)), &mut reporter)?),
+        _ => {
+            let read = recalibration_read.clone().unwrap_or_else(|| all_rows(&train.read));
+            Some(recalibrate_merged(options, read, work_dir.merged(round_count.max(1)), &mut reporter)?)
+        }
     };
     let held_out = match (train.held_out.as_slice(), &train.read.hold_out) {
         ([], None) => None,
         ([], Some(hold_out)) => Some(evaluate(contract, train, &train.logs, held_out_rows(&train.read, hold_out))?),
         (patterns, _) => Some(evaluate(contract, train, patterns, all_rows(&train.read))?),
     };
-    let Noticed { missing_by_log, invalid_numbers, unseen_by_log, warnings } = noticed;
+    let Noticed { missing_by_log, invalid_numbers, unseen_by_log, mut warnings } = noticed;
+    if recalibration_read.is_some() && held_out.is_some() {
+        warnings.push(
+            "the state was recalibrated on the held-out rows, so its metrics on them flatter it: evaluate on others"
+                .to_owned(),
+        );
+    }
     let logs = reader.files().to_vec();
     let seconds = started.elapsed().as_secs_f64();
     reporter.report(None, ShardEvent::Done { seconds });
@@ -178,6 +195,7 @@ pub fn train_shards(
 
 fn recalibrate_merged(
     options: &TrainShardsOptions,
+    read: ReadOptions,
     merged: PathBuf,
     reporter: &mut ProgressReporter<'_>,
 ) -> Result<RecalibrateReport, TrainShardsError> {
@@ -185,7 +203,7 @@ fn recalibrate_merged(
     let recalibrate_options = RecalibrateOptions {
         state: merged,
         logs: options.recalibrate_on.clone(),
-        read: all_rows(&train.read),
+        read,
         out: train.state.clone(),
         replace: train.replace,
         arguments: train.arguments.clone(),
@@ -454,6 +472,7 @@ impl Round<'_> {
             allow_uneven: *allow_uneven,
             replace: train.replace || state != train.state,
             state,
+            search: train.search_json(),
             arguments: train.arguments.clone(),
         };
         let report = average(&options, &mut |_| ())?;

@@ -74,8 +74,8 @@ pub struct TuneOptions {
 
 impl TuneOptions {
     /// Returns options for 20 trials on 500,000 rows, which search alpha, l1 and passes for a single run and hold out
-    /// the last 20 % of the sample. There are as many threads as processors. Temporary files go to the folder of the
-    /// system for them.
+    /// the last 20 % of the sample, or every fifth row if those are unlike the others. There are as many threads as
+    /// processors. Temporary files go to the folder of the system for them.
     #[must_use]
     pub fn new(train: TrainOptions) -> Self {
         Self {
@@ -84,7 +84,7 @@ impl TuneOptions {
             sharding: None,
             row_count: 500_000,
             budget: Budget::Trials(20),
-            held_out_rows: Some(HeldOutRows::Last(20.0)),
+            held_out_rows: Some(HeldOutRows::Suitable),
             thread_count: thread::available_parallelism().map_or(1, usize::from),
             scratch: std::env::temp_dir(),
         }
@@ -157,6 +157,9 @@ pub struct TuneReport {
     pub row_count: u64,
     /// Number of held-out rows; 0 if the loss is the progressive one.
     pub held_out_row_count: u64,
+    /// The rule by which they were cut out of the sample: that of the options, or the one that was suitable. `None` if
+    /// they come from elsewhere.
+    pub held_out_rows: Option<HeldOutRows>,
     /// Whether the search converged: smaller steps around the best settings are not worth a trial.
     pub converged: bool,
     /// Seconds of the whole search.
@@ -215,6 +218,7 @@ pub fn tune(
         trials,
         row_count: sample.row_count(),
         held_out_row_count: sample.held_out_row_count(),
+        held_out_rows: sample.held_out_rows,
         converged,
         seconds: started.elapsed().as_secs_f64(),
     })
@@ -321,6 +325,20 @@ pub enum TuneError {
         /// The rule.
         rule: HeldOutRows,
     },
+    /// All rows that are learned, or all that are held out, have the same outcome, so that no settings are better than
+    /// others.
+    #[error(
+        "expected {which} rows with and without a click, found {clicks} clicks in {rows} rows: if the logs are sorted by \
+         the label, sort them by time; otherwise take more rows (--rows), or hold out others (--held-out-rows)"
+    )]
+    OneOutcome {
+        /// `learned` or `held-out`.
+        which: &'static str,
+        /// How many of the rows have a click.
+        clicks: u64,
+        /// How many rows there are.
+        rows: u64,
+    },
     /// The folder for states of shards cannot be created.
     #[error("cannot create the folder {}", .path.display())]
     Scratch {
@@ -355,7 +373,9 @@ impl TuneError {
             Self::Shards(error) => error.owner(),
             Self::Train(error) => error.owner(),
             Self::Average(error) => error.owner(),
-            Self::NothingToSearch | Self::NothingHeldOut | Self::NothingLeft { .. } => Owner::Ml,
+            Self::NothingToSearch | Self::NothingHeldOut | Self::NothingLeft { .. } | Self::OneOutcome { .. } => {
+                Owner::Ml
+            }
         }
     }
 }

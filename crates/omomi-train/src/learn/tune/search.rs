@@ -7,9 +7,10 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::learn::{Settings, TrainOptions};
-use crate::log::{RowBatch, has_pipe};
+use crate::log::has_pipe;
 use omomi::contract::Contract;
 
+use super::hold_out::ENOUGH_OUTCOMES;
 use super::trial::{Sample, rows_of};
 use super::{Budget, Event, HeldOutRows, Searched, Trial, TrialRunner, TuneError, TuneOptions};
 
@@ -23,11 +24,6 @@ const ALPHAS: [f64; 4] = [0.05, 0.1, 0.2, 0.4];
 const MAX_MORE: usize = 2;
 /// Losses that differ by less than this share are equally good.
 const EQUAL_LOSS: f64 = 5e-4;
-/// Least clicks, and rows without a click, among the held-out rows.
-const MIN_OUTCOMES: f64 = 20.0;
-/// If the click rates of the learned and the held-out rows differ by more than this factor, the logs are not in order
-/// of time, but perhaps sorted by the label.
-const MAX_RATE_RATIO: f64 = 3.0;
 
 /// What a search found.
 #[derive(Debug, Clone)]
@@ -104,12 +100,18 @@ pub fn search(
         // The disk of the state needs free space anyway.
         scratch: train.state.parent().map_or_else(PathBuf::new, Path::to_path_buf),
     };
-    let batches = match rows_of(contract, train, &train.logs, SEARCH_ROW_COUNT, watch) {
+    let batches = match rows_of(contract, train, &train.logs, SEARCH_ROW_COUNT, false, watch) {
         // Training says what is missing.
         Err(TuneError::NoRows) => return Ok(Err(NoSearch::FewOutcomes)),
         read => read?,
     };
-    let Some((held_out, mut sample)) = split(batches) else { return Ok(Err(NoSearch::FewOutcomes)) };
+    let batches = [batches];
+    let Some(held_out) = HeldOutRows::suitable(&batches, ENOUGH_OUTCOMES) else {
+        return Ok(Err(NoSearch::FewOutcomes));
+    };
+    let [batches] = batches;
+    let (learned, held_out_rows) = held_out.split(batches);
+    let mut sample = Sample::of(vec![learned], held_out_rows);
     sample.number(contract, train.sampling, &options.scratch)?;
     let runner = TrialRunner { contract, options: &options, sample: &sample, started };
     let mut trials: Vec<Trial> = Vec::new();
@@ -151,67 +153,5 @@ fn beyond(trials: &[Trial]) -> Option<f64> {
         Some(best * 2.0)
     } else {
         None
-    }
-}
-
-/// Splits the sample. Returns `None` if neither rule leaves enough rows of both kinds on both sides.
-fn split(batches: Vec<RowBatch>) -> Option<(HeldOutRows, Sample)> {
-    for rule in [HeldOutRows::Last(20.0), HeldOutRows::Every(5)] {
-        let (learned, held_out) = rule.split(batches.clone());
-        let (learned_rows, held_out_rows) = (Outcomes::of(&learned), Outcomes::of(&held_out));
-        if learned_rows.are_enough() && held_out_rows.are_enough() && learned_rows.are_like(&held_out_rows) {
-            return Some((rule, Sample::of(vec![learned], held_out)));
-        }
-    }
-    None
-}
-
-/// Rows with and without a click.
-struct Outcomes {
-    clicks: f64,
-    others: f64,
-}
-
-impl Outcomes {
-    fn of(batches: &[RowBatch]) -> Self {
-        let rows: usize = batches.iter().map(RowBatch::row_count).sum();
-        let clicks = batches.iter().flat_map(|batch| &batch.clicked).filter(|&&clicked| clicked).count();
-        Self { clicks: clicks as f64, others: (rows - clicks) as f64 }
-    }
-
-    fn are_enough(&self) -> bool {
-        self.clicks >= MIN_OUTCOMES && self.others >= MIN_OUTCOMES
-    }
-
-    fn are_like(&self, other: &Self) -> bool {
-        let ratio = self.clicks / self.others / (other.clicks / other.others);
-        (1.0 / MAX_RATE_RATIO..=MAX_RATE_RATIO).contains(&ratio)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batches(clicked: impl Iterator<Item = bool>) -> Vec<RowBatch> {
-        vec![RowBatch { clicked: clicked.collect(), ..RowBatch::default() }]
-    }
-
-    fn rule(batches: Vec<RowBatch>) -> Option<HeldOutRows> {
-        split(batches).map(|(rule, _)| rule)
-    }
-
-    #[test]
-    fn the_last_fifth_is_held_out_unless_the_log_is_sorted_by_the_label() {
-        assert_eq!(rule(batches((0..1_000).map(|row| row % 4 == 0))), Some(HeldOutRows::Last(20.0)));
-        assert_eq!(rule(batches((0..1_000).map(|row| row < 300))), Some(HeldOutRows::Every(5)));
-        assert_eq!(rule(batches((0..1_000).map(|row| row >= 700))), Some(HeldOutRows::Every(5)));
-    }
-
-    #[test]
-    fn too_few_clicks_are_nothing_to_choose_by() {
-        assert_eq!(rule(batches((0..1_000).map(|row| row % 50 == 0))), None);
-        assert_eq!(rule(batches((0..1_000).map(|_| true))), None);
-        assert_eq!(rule(Vec::new()), None);
     }
 }

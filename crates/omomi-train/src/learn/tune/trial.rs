@@ -18,7 +18,8 @@ use crate::log::{LogReader, ReadOptions, RowBatch, has_pipe};
 use omomi::contract::Contract;
 use omomi::store::Digest;
 
-use super::{Event, Searched, Trial, TuneError, TuneOptions};
+use super::hold_out::{ENOUGH_OUTCOMES, Outcomes};
+use super::{Event, HeldOutRows, Searched, Trial, TuneError, TuneOptions};
 
 /// A pass must lower the loss by this share of it to be worth its time.
 const MIN_GAIN: f64 = 1e-4;
@@ -139,6 +140,7 @@ fn merged(
             allow_uneven: true,
             state: state.clone(),
             replace: true,
+            search: None,
             arguments: Vec::new(),
         };
         let report = average(&average_options, &mut |_| ())?;
@@ -166,6 +168,8 @@ pub(super) struct Sample {
     /// The batches of each shard. Without sharding, there is one shard with all rows.
     pub(super) shards: Vec<Vec<RowBatch>>,
     pub(super) held_out: Vec<RowBatch>,
+    /// The rule by which the held-out rows were cut out of the sample, if they were.
+    pub(super) held_out_rows: Option<HeldOutRows>,
     /// The rows of the only shard, with their features numbered. Its batches are then dropped.
     numbered: Option<NumberedRows>,
 }
@@ -192,7 +196,7 @@ impl Sample {
         let train = &options.train;
         let mut of_shards = Vec::new();
         match sharding {
-            None => of_shards.push(rows_of(contract, train, &train.logs, *row_count, watch)?),
+            None => of_shards.push(rows_of(contract, train, &train.logs, *row_count, false, watch)?),
             Some(sharding) => {
                 let count = sharding.shard_count;
                 let split = sharding.split.clone().completed(contract, train, &mut |_| ())?;
@@ -200,7 +204,7 @@ impl Sample {
                     let mut narrowed = train.clone();
                     split.narrow(OneOf { number, count }, contract, &mut narrowed)?;
                     let row_count = row_count.div_ceil(u64::from(count));
-                    of_shards.push(rows_of(contract, &narrowed, &narrowed.logs, row_count, watch)?);
+                    of_shards.push(rows_of(contract, &narrowed, &narrowed.logs, row_count, true, watch)?);
                 }
             }
         }
@@ -209,7 +213,7 @@ impl Sample {
             ([], None) => Vec::new(),
             ([], Some(hold_out)) => {
                 of_held_out.read = held_out_rows(&train.read, hold_out);
-                rows_of(contract, &of_held_out, &train.logs, *row_count, watch)?
+                rows_of(contract, &of_held_out, &train.logs, *row_count, false, watch)?
             }
             (patterns, _) => {
                 of_held_out.read = all_rows(&train.read);
@@ -219,13 +223,22 @@ impl Sample {
                 if !has_pipe(&train.logs)? && !has_pipe(patterns)? {
                     refuse_leakage(&files(&train.logs, &train.read)?, &files(patterns, &of_held_out.read)?)?;
                 }
-                rows_of(contract, &of_held_out, patterns, *row_count, watch)?
+                rows_of(contract, &of_held_out, patterns, *row_count, false, watch)?
             }
         };
+        let mut held_out_rows = None;
         if let Some(rule) = options.held_out_rows
             && train.held_out.is_empty()
             && train.read.hold_out.is_none()
         {
+            let rule = match rule {
+                // Few clicks say little about whether rows are alike.
+                HeldOutRows::Suitable => HeldOutRows::suitable(&of_shards, ENOUGH_OUTCOMES)
+                    .or_else(|| HeldOutRows::suitable(&of_shards, 1))
+                    .unwrap_or(HeldOutRows::Last(20.0)),
+                stated => stated,
+            };
+            held_out_rows = Some(rule);
             for shard in &mut of_shards {
                 let (learned, of_shard) = rule.split(std::mem::take(shard));
                 *shard = learned;
@@ -235,11 +248,20 @@ impl Sample {
                 return Err(TuneError::NothingLeft { rule });
             }
         }
-        Ok(Self::of(of_shards, held_out))
+        let learned = Outcomes::of(of_shards.iter().flatten());
+        let has_held_out = !held_out.is_empty();
+        let judged = if has_held_out { Outcomes::of(held_out.iter()) } else { learned };
+        for (which, outcomes) in [("learned", learned), ("held-out", judged)] {
+            if !outcomes.are_at_least(1) {
+                let (clicks, rows) = (outcomes.clicks, outcomes.rows());
+                return Err(TuneError::OneOutcome { which, clicks, rows });
+            }
+        }
+        Ok(Self { held_out_rows, ..Self::of(of_shards, held_out) })
     }
 
     pub(super) const fn of(shards: Vec<Vec<RowBatch>>, held_out: Vec<RowBatch>) -> Self {
-        Self { shards, held_out, numbered: None }
+        Self { shards, held_out, held_out_rows: None, numbered: None }
     }
 
     /// Numbers the features of the rows of the only shard once for all trials, in a file in `folder`.
@@ -279,15 +301,19 @@ fn row_count(batches: &[RowBatch]) -> u64 {
     batches.iter().map(|batch| batch.row_count() as u64).sum()
 }
 
-/// Returns the first `max` rows of logs, plus up to one batch.
+/// Returns the first `max` rows of logs, plus up to one batch. `is_part` says that other rows are read elsewhere.
 pub(super) fn rows_of(
     contract: &Contract,
     train: &TrainOptions,
     patterns: &[String],
     max: u64,
+    is_part: bool,
     watch: &mut dyn FnMut(&Event<'_>),
 ) -> Result<Vec<RowBatch>, TuneError> {
     let mut reader = LogReader::open(contract, patterns, train.read.clone())?;
+    if is_part {
+        reader.say_part();
+    }
     let mut batches = Vec::new();
     while reader.rows_read() < max
         && let Some(batch) = reader.next_batch()?
