@@ -94,8 +94,10 @@ impl Day {
         });
         let mut jumps: Vec<Jump> = jumps.collect();
         for jump in moves(self, before, bands) {
-            if jumps.iter().all(|other| other.figure != jump.figure) {
-                jumps.push(jump);
+            match jumps.iter_mut().find(|other| other.figure == jump.figure) {
+                Some(known) if jump.distance > known.distance => *known = jump,
+                Some(_) => {}
+                None => jumps.push(jump),
             }
         }
         jumps.sort_by(|one, other| other.distance.total_cmp(&one.distance));
