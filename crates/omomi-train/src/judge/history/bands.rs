@@ -19,9 +19,9 @@ const CHANCE: f64 = 3.0;
 /// them may move a tenth of all rows overnight.
 const TURNOVER: f64 = 0.025;
 /// How far the distribution of such a field may move, as long as the served file is as good as before and knows as many
-/// of its values: at least the first, and up to the second as far as its two largest values have so large a share. Values
-/// are born and die by themselves. If each is replaced every ten days, one of the two is on every fifth day, and both are
-/// on every hundredth: three times in ten months. With a third one, it would be once in three years.
+/// of its values: at least the first, and up to the second as far as its two largest values have so large a share.
+/// Values are born and die by themselves. If each is replaced every ten days, one of the two is on every fifth day, and
+/// both are on every hundredth: three times in ten months. With a third one, it would be once in three years.
 const TURNOVER_DISTANCE: [f64; 2] = [0.14, 0.25];
 /// The distribution of a field with at most this many different values has a place of its own for nearly all of them.
 /// If it is like those before, no value is new, and values without a weight are a matter of the served file.

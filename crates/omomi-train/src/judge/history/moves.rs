@@ -14,9 +14,9 @@
 //! What the served file expects is no surprise. A large campaign that it knows may double its share in a night, and the
 //! click rate moves with it, as the predictions do. A fault of the labels leaves the features as they are, and so the
 //! predictions: it moves the click rate and, by as much, the calibration. So the click rate counts as moved only as far
-//! as both moved, each in its own standard deviations. On healthy days, the two errors are correlated by one half, so the
-//! lesser of them is seldom large: limits of 3.9 for it alone, and 2.55 together with the rows, are exceeded as seldom as
-//! 4.7 and 2.95 by the click rate.
+//! as both moved, each in its own standard deviations. On healthy days, the two errors are correlated by one half, so
+//! the lesser of them is seldom large: limits of 3.9 for it alone, and 2.55 together with the rows, are exceeded as
+//! seldom as 4.7 and 2.95 by the click rate.
 //!
 //! A fault stays, and chance does not: where yesterday's rise was too small to be noticed, the rows or the slope of
 //! both days together say more. This is early enough, for what is served today did not learn yesterday's log.
