@@ -4,13 +4,15 @@ mod draft;
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use omomi::LoadMode;
-use omomi::contract::{Buckets, CategoryLimit, Contract, Field, FieldKind, OverLimit, Side, UnseenWeight};
+use omomi::contract::{
+    Buckets, CategoryLimit, Contract, ContractFaults, Field, FieldKind, OverLimit, Side, UnseenWeight,
+};
 use omomi::weight_file::layout::MAGIC;
 use omomi_train::agreement::{ChangeKind, Difference, Language, Naming, compare, declaration};
 use omomi_train::learn::fill_quantiles;
@@ -207,7 +209,7 @@ fn check(file: &Path) -> Result<(), Failure> {
                 note!("{}:{line} {}: {}", file.display(), fault.place, fault.message);
             }
             let count = faults.0.len();
-            return Err(format!("{} has {count} fault{}", file.display(), plural(count)).into());
+            return Err(NoContract::Listed { path: file.to_owned(), count }.into());
         }
     };
     say!("{}", describe(&contract).trim_end());
@@ -215,12 +217,27 @@ fn check(file: &Path) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()).into())
+    fs::read_to_string(path).map_err(|source| NoContract::Unreadable { path: path.to_owned(), source }.into())
+}
+
+/// Why there is no contract. Those who train wrote it, or named the file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoContract {
+    /// The file cannot be read.
+    #[error("{}: cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// The file has faults.
+    #[error("{}: {faults}", path.display())]
+    Faults { path: PathBuf, faults: ContractFaults },
+    /// The faults of the file have been listed.
+    #[error("{} has {count} fault{}", path.display(), plural(*count))]
+    Listed { path: PathBuf, count: usize },
 }
 
 /// Reads the contract in the file at `path`.
 pub(crate) fn read_contract(path: &Path) -> Result<Contract, Failure> {
-    omomi_train::toml::parse_contract(&read(path)?).map_err(|faults| format!("{}: {faults}", path.display()).into())
+    omomi_train::toml::parse_contract(&read(path)?)
+        .map_err(|faults| NoContract::Faults { path: path.to_owned(), faults }.into())
 }
 
 /// Reads the contract in the file at `path`: a contract.toml, or a weight file, which is verified.

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use omomi::error::Owner;
+use omomi::error::{Error as ServingError, Owner};
 use omomi_train::adopt::amend::AmendError;
 use omomi_train::adopt::baseline::BaselineError;
 use omomi_train::adopt::import::ImportError;
@@ -18,6 +18,8 @@ use omomi_train::log::LogError;
 use omomi_train::pack::PackError;
 use omomi_train::prune::PruneError;
 use omomi_train::serving_logs::ServingLogError;
+
+use crate::contract::NoContract;
 
 /// Returns who must act on an error, from the first of its causes that says so.
 pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
@@ -52,10 +54,14 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         };
     }
     if let Some(error) = error.downcast_ref::<GateError>() {
-        return if let GateError::Evaluate(error) = error { Some(error.owner()) } else { None };
+        return Some(error.owner());
     }
     if let Some(error) = error.downcast_ref::<QuantileError>() {
         return if let QuantileError::Log(error) = error { Some(error.owner()) } else { None };
+    }
+    // A contract is written by those who train. A file that is not there was named by them, too.
+    if error.is::<NoContract>() {
+        return Some(Owner::Ml);
     }
     let log = error.downcast_ref::<LogError>().map(LogError::owner);
     log.or_else(|| error.downcast_ref::<TrainError>().map(TrainError::owner))
@@ -70,6 +76,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         .or_else(|| error.downcast_ref::<BaselineError>().map(BaselineError::owner))
         .or_else(|| error.downcast_ref::<ImportError>().map(ImportError::owner))
         .or_else(|| error.downcast_ref::<ServingLogError>().map(ServingLogError::owner))
+        .or_else(|| error.downcast_ref::<ServingError>().map(ServingError::owner))
 }
 
 #[cfg(test)]
@@ -79,13 +86,16 @@ mod tests {
     #[test]
     fn the_innermost_error_that_knows_it_says_who_must_act() {
         let log = || LogError::NoLogs { folder: "logs".into(), skipped: Vec::new() };
-        let cases: [(Box<dyn Error>, Option<Owner>); 7] = [
+        let unreadable = || NoContract::Unreadable { path: "a".into(), source: std::io::ErrorKind::NotFound.into() };
+        let cases: [(Box<dyn Error>, Option<Owner>); 9] = [
             (log().into(), Some(Owner::Delivery)),
             (TrainShardsError::Train(log().into()).into(), Some(Owner::Delivery)),
             (PruneError::Log(log()).into(), Some(Owner::Delivery)),
             (GateError::Evaluate(log().into()).into(), Some(Owner::Delivery)),
             (TrainError::NoPass.into(), Some(Owner::Ml)),
             (TrainError::State(StateError::Exists { path: "a".into() }).into(), Some(Owner::Ml)),
+            (unreadable().into(), Some(Owner::Ml)),
+            (GateError::NoStore { dir: "a".into() }.into(), Some(Owner::Infra)),
             ("no type of its own".into(), None),
         ];
         for (error, expected) in cases {

@@ -86,7 +86,7 @@ pub struct ModelEvaluation {
 pub struct SeenLog {
     /// Path of the log.
     pub log: String,
-    /// Number of its rows.
+    /// Number of its rows, those included that are not evaluated because they are not held out.
     pub rows: u64,
     /// The steps that used it.
     pub steps: Vec<LearningStep>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::learn::feature_table::write_bucket;
-use crate::learn::state::{StateError, StateReader, StateRow, UNSEEN_FIELD, join_category};
+use crate::learn::state::{Difference, StateError, StateReader, StateRow, UNSEEN_FIELD, join_category};
 use crate::log::{LogError, LogReader};
 use omomi::Instructions;
 use omomi::contract::{Contract, Field, FieldKind, Side};
@@ -129,14 +129,12 @@ pub enum ExplainError {
         found: usize,
     },
     /// The state was trained under another contract.
-    #[error("{}: expected a state of the weight file's contract {expected:016x}, found {found:016x}", path.display())]
+    #[error("{}: expected a state of the weight file's contract, found another: its {difference}", path.display())]
     OtherContract {
         /// Path of the state.
         path: PathBuf,
-        /// Fingerprint of the weight file's contract.
-        expected: u64,
-        /// Fingerprint of the state's contract.
-        found: u64,
+        /// The first difference of the state's contract from that of the weight file.
+        difference: Difference,
     },
 }
 
@@ -208,9 +206,10 @@ fn count(
     features: &mut [Feature],
 ) -> Result<Vec<DefaultEvidence>, ExplainError> {
     let mut reader = StateReader::open(path)?;
-    let (expected, found) = (model.contract().fingerprint(), reader.metadata().contract.fingerprint());
-    if expected != found {
-        return Err(ExplainError::OtherContract { path: path.to_owned(), expected, found });
+    let (expected, found) = (model.contract(), &reader.metadata().contract);
+    if expected.fingerprint() != found.fingerprint() {
+        let difference = Difference::of_contracts(expected, found);
+        return Err(ExplainError::OtherContract { path: path.to_owned(), difference });
     }
     let mut defaults = Vec::new();
     let mut places: HashMap<u64, Vec<usize>> = HashMap::new();

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::evaluate::{EvaluateError, Metrics, evaluate_each};
-use crate::learn::state::{Metadata, StateError, StateReader, other_reading};
+use crate::learn::state::{Difference, Metadata, StateError, StateReader, other_reading};
 use crate::learn::{read_provenance, utc};
 use crate::lineage::{LearnedLog, LearningStep, extend_lineage, learned_logs};
 use crate::log::{HoldOut, LogError, LogReader, ReadOptions, is_in_the_future};
@@ -180,14 +180,12 @@ pub enum PackError {
     Evaluate(#[from] EvaluateError),
     /// The state was trained with another contract.
     #[error(
-        "the training state was made with the contract {found:016x}, expected {expected:016x}: pack the state with the \
-         contract that it was trained with, or train again"
+        "the training state was made with another contract: its {difference}; pack the state with the contract that it \
+         was trained with, or train again"
     )]
     OtherContract {
-        /// Fingerprint of the contract that was passed.
-        expected: u64,
-        /// Fingerprint of the state's contract.
-        found: u64,
+        /// The first difference of the state's contract from the one that was passed.
+        difference: Difference,
     },
     /// The state names a field that the contract does not have.
     #[error("the training state has the feature {key:#018x} of the field `{field}`, which its contract does not have")]
@@ -408,8 +406,10 @@ fn golden_of_state(contract: &Contract, options: &PackOptions) -> Result<(Vec<Re
 
 /// Checks that a state has the contract.
 fn check_contract(contract: &Contract, metadata: &Metadata) -> Result<(), PackError> {
-    let (expected, found) = (contract.fingerprint(), metadata.contract.fingerprint());
-    if expected == found { Ok(()) } else { Err(PackError::OtherContract { expected, found }) }
+    if contract.fingerprint() == metadata.contract.fingerprint() {
+        return Ok(());
+    }
+    Err(PackError::OtherContract { difference: Difference::of_contracts(contract, &metadata.contract) })
 }
 
 fn rounded_json(encoding: Encoding, rounded: &Rounded) -> Value {

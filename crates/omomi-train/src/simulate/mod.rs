@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::judge::gate::Profile;
+use crate::judge::gate::{Profile, SliceFigure};
 use crate::operate::publish::Verifier;
 
 pub use accidents::{ACCIDENTS, Accident};
@@ -55,7 +55,8 @@ pub struct MonthOptions {
     pub folder: PathBuf,
     /// Accidents that happen to the log of every healthy day, each by itself, and only to be profiled.
     pub on_every_day: Vec<Accident>,
-    /// Gets the figures of all these days, one line of JSON each, so that other rules can be tried on them.
+    /// Gets the figures of all these days, and the slices of the file that was judged on each healthy one, one line of
+    /// JSON each, so that other rules can be tried on them.
     pub figures: Option<PathBuf>,
 }
 
@@ -131,10 +132,11 @@ pub fn month(options: &MonthOptions, watch: &mut dyn FnMut(u32)) -> Result<Month
     };
     let open = |path: &PathBuf| File::options().create(true).append(true).open(path);
     let mut figures = options.figures.as_ref().map(open).transpose()?;
-    let mut write = |accident: Option<&str>, profile: &Profile| -> io::Result<()> {
+    let mut write = |accident: Option<&str>, profile: &Profile, slices: &[SliceFigure]| -> io::Result<()> {
         let Some(file) = &mut figures else { return Ok(()) };
-        let (seed, jumps) = (options.world.seed, &profile.jumps);
-        writeln!(file, "{}", json!({ "seed": seed, "accident": accident, "day": profile.day, "jumps": jumps }))
+        let (seed, day, jumps) = (options.world.seed, &profile.day, &profile.jumps);
+        let line = json!({ "seed": seed, "accident": accident, "day": day, "jumps": jumps, "slices": slices });
+        writeln!(file, "{line}")
     };
     for number in 0..options.days {
         let day = DAYS_BEFORE + 1 + number;
@@ -149,12 +151,14 @@ pub fn month(options: &MonthOptions, watch: &mut dyn FnMut(u32)) -> Result<Month
             let compared = pipeline.compare(&pipeline.write_other_log(&text)?);
             noticed.days += 1;
             noticed.noticed += u32::from(compared.as_ref().map_or(true, |profile| !profile.passed()));
-            compared.map_or(Ok(()), |profile| write(Some(noticed.accident.name), &profile))?;
+            compared.map_or(Ok(()), |profile| write(Some(noticed.accident.name), &profile, &[]))?;
         }
-        pipeline.compare(&log).map_or(Ok(()), |profile| write(None, &profile))?;
+        let compared = pipeline.compare(&log);
         if let Some(caught) = healthy_day(&mut pipeline, day, &log)? {
             month.held_back.push((number + 1, caught));
         }
+        let slices = pipeline.take_slices();
+        compared.map_or(Ok(()), |profile| write(None, &profile, &slices))?;
         watch(number + 1);
     }
     Ok(month)

@@ -17,7 +17,8 @@ use super::accidents::Mishap;
 use super::world::CONTRACT;
 use crate::evaluate::{By, EvaluateError, EvaluateOptions, Evaluation, Metrics, evaluate, evaluate_files};
 use crate::judge::gate::{
-    Declared, Figures, GateOptions, GateSettings, Profile, Verdict, compare_day, gate, profile_day,
+    Declared, Figures, GateError, GateOptions, GateSettings, Profile, SliceFigure, Verdict, compare_day, gate,
+    profile_day,
 };
 use crate::learn::recalibrate::{RecalibrateError, RecalibrateOptions, recalibrate};
 use crate::learn::state::{StateError, StateReader};
@@ -107,6 +108,8 @@ pub(super) struct Pipeline {
     contract: Contract,
     with_times: bool,
     verifier: Verifier,
+    /// The slices of the file that was judged last.
+    slices: Vec<SliceFigure>,
 }
 
 /// The first refusal of a day, or what a step made.
@@ -138,14 +141,19 @@ impl Pipeline {
         for name in ["logs", "states", "files", "store"] {
             fs::create_dir_all(folder.join(name))?;
         }
-        Ok(Self { folder: folder.to_owned(), contract, with_times, verifier })
+        Ok(Self { folder: folder.to_owned(), contract, with_times, verifier, slices: Vec::new() })
     }
 
     /// Returns this pipeline in a copy of its folder.
     pub(super) fn in_folder(&self, folder: &Path) -> Self {
         let Self { contract, with_times, verifier, .. } = self;
         let (contract, verifier) = (contract.clone(), verifier.clone());
-        Self { folder: folder.to_owned(), contract, with_times: *with_times, verifier }
+        Self { folder: folder.to_owned(), contract, with_times: *with_times, verifier, slices: Vec::new() }
+    }
+
+    /// Returns the slices of the file that the gate judged last, and forgets them.
+    pub(super) fn take_slices(&mut self) -> Vec<SliceFigure> {
+        std::mem::take(&mut self.slices)
     }
 
     fn log_path(&self, day: u32) -> PathBuf {
@@ -267,8 +275,9 @@ impl Pipeline {
 
     fn profile(&self, log: &Path, accept: Option<&str>) -> Step<Profile> {
         let evaluation = self.served_evaluation(log)?;
+        let refused = |error: GateError| Caught { owner: Some(error.owner()), ..caught(Stage::Profile)(&error) };
         profile_day(self.store(), &evaluation.rows, &evaluation.models[0], &GateSettings::default(), accept)
-            .map_err(|error| caught(Stage::Profile)(&error))
+            .map_err(refused)
     }
 
     /// Compares a log with the days before, and records nothing.
@@ -403,7 +412,7 @@ impl Pipeline {
         Ok(out)
     }
 
-    fn gate(&self, file: &Path, log: &Path, declared: Declared, baseline: Option<PathBuf>) -> Step<()> {
+    fn gate(&mut self, file: &Path, log: &Path, declared: Declared, baseline: Option<PathBuf>) -> Step<()> {
         let logs = EvaluateOptions { baseline, ..self.evaluation(vec![file.to_owned()], log, By::Fields) };
         let options = GateOptions {
             file: file.to_owned(),
@@ -413,8 +422,11 @@ impl Pipeline {
             declared,
             store: Some(self.store()),
         };
-        let verdict = gate(&options, &mut |_| ()).map_err(|error| caught(Stage::Gate)(&error))?;
-        refusal(&verdict).map_or(Ok(()), Err)
+        let refused = |error: GateError| Caught { owner: Some(error.owner()), ..caught(Stage::Gate)(&error) };
+        let verdict = gate(&options, &mut |_| ()).map_err(refused)?;
+        let refusal = refusal(&verdict);
+        self.slices = verdict.slices;
+        refusal.map_or(Ok(()), Err)
     }
 
     fn publish(&self, file: &Path, blessing: Option<BlessingPolicy>) -> Step<()> {

@@ -223,7 +223,10 @@ impl Judge<'_> {
             Some(_) => {
                 let logs: Vec<String> = learned.iter().map(words).take(3).collect();
                 let more = if learned.len() > 3 { " and more" } else { "" };
-                format!("{rows} of {} rows: {}{more}", model.overall.impressions, logs.join(", "))
+                // Of a log with rows that are held out, only some are judged.
+                let all = model.overall.impressions;
+                let rows = if rows > all { format!("up to {all}") } else { rows.to_string() };
+                format!("{rows} of {all} rows: {}{more}", logs.join(", "))
             }
         };
         let words = ("no row that a step of the model has learned".to_owned(), found);
@@ -299,7 +302,10 @@ impl Judge<'_> {
                 (0, Some(worst)) => {
                     format!("none of {}; the worst is {}, {}", slices.len(), worst.name(), worst.words())
                 }
-                (count, _) => format!("{count} of {}, but none much more than in what is served", slices.len()),
+                (count, _) => format!(
+                    "{count} of {}, but none much more than in what is served, and than slices of its column are",
+                    slices.len()
+                ),
             };
             self.note("slice_calibration", Answer::Passed, (expected, found), "");
         }

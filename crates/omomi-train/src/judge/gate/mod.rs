@@ -202,6 +202,21 @@ pub enum GateError {
     },
 }
 
+impl GateError {
+    /// Returns who must act: the team that trains, the team that runs the server and writes its logs, or the team that
+    /// keeps machines and disks.
+    #[must_use]
+    pub fn owner(&self) -> Owner {
+        match self {
+            Self::Serving(error) => error.owner(),
+            Self::NoSettings { .. } | Self::Settings(_) | Self::EvaluationFile(_) | Self::OtherFile { .. } => Owner::Ml,
+            Self::Evaluate(error) => error.owner(),
+            Self::NoStore { .. } | Self::History { .. } | Self::Blessing { .. } => Owner::Infra,
+            Self::Store(error) => error.owner(),
+        }
+    }
+}
+
 impl From<NoSettings> for GateError {
     fn from(error: NoSettings) -> Self {
         match error {

@@ -19,8 +19,10 @@ const CHANCE: f64 = 3.0;
 /// them may move a tenth of all rows overnight.
 const TURNOVER: f64 = 0.025;
 /// How far the distribution of such a field may move, as long as the served file is as good as before and knows as many
-/// of its values.
-const TURNOVER_DISTANCE: f64 = 0.14;
+/// of its values: at least the first, and up to the second as far as its two largest values have so large a share.
+/// Values are born and die by themselves. If each is replaced every ten days, one of the two is on every fifth day, and
+/// both are on every hundredth: three times in ten months. With a third one, it would be once in three years.
+const TURNOVER_DISTANCE: [f64; 2] = [0.14, 0.25];
 /// The distribution of a field with at most this many different values has a place of its own for nearly all of them.
 /// If it is like those before, no value is new, and values without a weight are a matter of the served file.
 const FEW_VALUES: f64 = 64.0;
@@ -75,7 +77,14 @@ impl Day {
             place.is_some_and(|place| place.middle + FELT * place.half < place.found)
         };
         let is_worse = rises("normalized_entropy");
+        // A click rate that the served file predicted is that of other rows, not of other labels.
+        let is_predicted = self
+            .place("calibration", &days, bands)
+            .is_some_and(|place| (place.found - place.middle).abs() < FELT * place.half);
         let jumps = self.figures.keys().filter_map(|name| {
+            if name == "ctr" && is_predicted {
+                return None;
+            }
             let field = name.strip_prefix("distance of ");
             if name.strip_prefix("unseen of ").is_some_and(|field| self.has_the_same_values(field)) {
                 return None;
@@ -85,8 +94,10 @@ impl Day {
         });
         let mut jumps: Vec<Jump> = jumps.collect();
         for jump in moves(self, before, bands) {
-            if jumps.iter().all(|other| other.figure != jump.figure) {
-                jumps.push(jump);
+            match jumps.iter_mut().find(|other| other.figure == jump.figure) {
+                Some(known) if jump.distance > known.distance => *known = jump,
+                Some(_) => {}
+                None => jumps.push(jump),
             }
         }
         jumps.sort_by(|one, other| other.distance.total_cmp(&one.distance));
@@ -131,8 +142,19 @@ impl Day {
         let week_ago = values.len().checked_sub(7).filter(|_| is_ratio).map(|index| values[index]);
         let near = [Some(middle), lately, week_ago].into_iter().flatten();
         let middle = near.min_by(|one, other| (found - one).abs().total_cmp(&(found - other).abs()))?;
-        Some(Place { found, middle, half, is_ratio, action })
+        let turnover = name.strip_prefix("distance of ").map_or(0.0, |field| largest_shares(field, days));
+        Some(Place { found, middle, half, turnover, is_ratio, action })
     }
+}
+
+/// Returns the share of the two largest values of a field together, on the day on which it was largest.
+fn largest_shares(field: &str, days: &[&Day]) -> f64 {
+    let two_largest = |day: &&Day| {
+        let mut shares = day.distributions.get(field)?.clone();
+        shares.sort_by(|one, other| other.total_cmp(one));
+        Some(shares.iter().take(2).sum())
+    };
+    days.iter().filter_map(two_largest).fold(0.0, f64::max)
 }
 
 /// A figure and its band, on the scale on which they are compared.
@@ -140,6 +162,8 @@ struct Place {
     found: f64,
     middle: f64,
     half: f64,
+    /// Of a distance: the share that the two largest values of its field had on a day.
+    turnover: f64,
     is_ratio: bool,
     action: &'static str,
 }
@@ -148,9 +172,10 @@ impl Place {
     /// Returns the jump of the figure, if it is one. `is_felt` says whether the served file is worse than before, or
     /// knows less of the field.
     fn jump(&self, name: &str, is_felt: bool) -> Option<Jump> {
-        let &Self { found, middle, mut half, is_ratio, action } = self;
+        let &Self { found, middle, mut half, turnover, is_ratio, action } = self;
         if name.starts_with("distance of ") && middle > TURNOVER && !is_felt {
-            half = half.max(TURNOVER_DISTANCE);
+            let [least, most] = TURNOVER_DISTANCE;
+            half = half.max(turnover.clamp(least, most));
         }
         if name == "normalized_entropy" && found < middle {
             half *= BETTER_ENTROPY;
@@ -224,6 +249,17 @@ mod tests {
         let shifted = names(&with(0.17, 0.89, 99), &moving);
         assert!(shifted.contains(&"distance of creative".to_owned()), "its ids were shifted");
         assert_eq!(names(&with(0.5, 0.86, 99), &moving), ["distance of creative"]);
+        // Its two largest values have 19 % of the rows, and both were replaced in one night.
+        let large = |day: &Day| {
+            let mut day = day.clone();
+            day.distributions.insert("creative".to_owned(), vec![0.05, 0.13, 0.04, 0.06]);
+            day
+        };
+        let of_large: Vec<Day> = moving.iter().map(large).collect();
+        assert_eq!(names(&with(0.24, 0.86, 99), &moving), ["distance of creative"]);
+        assert_eq!(names(&with(0.24, 0.86, 99), &of_large), [""; 0]);
+        assert_eq!(names(&with(0.26, 0.86, 99), &of_large), ["distance of creative"], "more than both");
+        assert!(names(&with(0.24, 0.89, 99), &of_large).contains(&"distance of creative".to_owned()), "it is felt");
         let mut unknown = with(0.17, 0.86, 99);
         unknown.figures.insert("unseen of creative".to_owned(), 0.5);
         let known = |day: &Day| {

@@ -11,6 +11,13 @@
 //! | rises | the rows fall | rows without a click were lost |
 //! | rises | the slope falls | machines click on everything |
 //!
+//! What the served file expects is no surprise. A large campaign that it knows may double its share in a night, and the
+//! click rate moves with it, as the predictions do. A fault of the labels leaves the features as they are, and so the
+//! predictions: it moves the click rate and, by as much, the calibration. So the click rate counts as moved only as far
+//! as both moved, each in its own standard deviations. On healthy days, the two errors are correlated by one half, so
+//! the lesser of them is seldom large: limits of 3.9 for it alone, and 2.55 together with the rows, are exceeded as
+//! seldom as 4.7 and 2.95 by the click rate.
+//!
 //! A fault stays, and chance does not: where yesterday's rise was too small to be noticed, the rows or the slope of
 //! both days together say more. This is early enough, for what is served today did not learn yesterday's log.
 
@@ -20,16 +27,19 @@ use super::numbers::{mean, median, root_mean_square};
 use omomi::error::Owner;
 
 /// Half of the band of a move of the click rate since the day before, in standard deviations.
-const CLICK_DEVIATIONS: f64 = 4.7;
+const CLICK_DEVIATIONS: f64 = 3.9;
 /// Half of the band of a rise of the entropy above that of the last days. Clicks without a cause, as those of machines,
 /// raise it.
 const ENTROPY_DEVIATIONS: f64 = 4.1;
 /// Half of the band of both together.
-const JOINT_DEVIATIONS: f64 = 3.7;
+const JOINT_DEVIATIONS: f64 = 3.25;
 /// Half of the band of a rise of the click rate and a fall of the rows together: today, and since yesterday.
-const LOST_ROWS_DEVIATIONS: f64 = 2.95;
+const LOST_ROWS_DEVIATIONS: f64 = 2.55;
 /// Half of the band of a rise of the click rate and a fall of the slope together: today, and since yesterday.
-const MACHINE_DEVIATIONS: [f64; 2] = [3.0, 2.8];
+const MACHINE_DEVIATIONS: [f64; 2] = [2.6, 2.4];
+/// How much of a rise of the click rate counts if the calibration does not say whether the served file expected it: the
+/// limits are those for the lesser of two moves.
+const RISE_ALONE: f64 = 0.8;
 /// What a figure adds to such a pair at most, in standard deviations: what moved further is noticed alone, by its name.
 const MAX_TOGETHER: f64 = 5.0;
 /// Fewer errors than these do not say how far a figure moves.
@@ -68,6 +78,9 @@ struct Figure {
 }
 
 const CLICK_RATE: Figure = Figure { name: "ctr", course: Course::Wanders, min_deviation: 0.012, is_weekly: true };
+/// The served file learns the level again every day.
+const CALIBRATION: Figure =
+    Figure { name: "calibration", course: Course::Stays, min_deviation: 0.012, is_weekly: false };
 const ENTROPY: Figure =
     Figure { name: "normalized_entropy", course: Course::Lingers, min_deviation: 0.002, is_weekly: true };
 const ROWS: Figure = Figure { name: "rows", course: Course::Stays, min_deviation: 0.02, is_weekly: true };
@@ -78,7 +91,7 @@ impl Figure {
     fn chance(&self, day: &Day) -> f64 {
         let chance = 1.0 / (day.clicks.max(1) as f64).sqrt();
         match self.name {
-            "ctr" => chance,
+            "ctr" | "calibration" => chance,
             "normalized_entropy" => day.entropy_deviation.unwrap_or(0.2 * chance),
             "slope" => day.slope_deviation.unwrap_or(0.0),
             _ => 0.0,
@@ -92,21 +105,22 @@ pub(super) fn moves(today: &Day, before: &[Day], bands: Bands<'_>) -> Vec<Jump> 
     let last = days.days.len() - 1;
     let [clicks, entropy] = [&CLICK_RATE, &ENTROPY].map(|figure| days.move_of(figure, last, 1));
     let (Some(clicks), Some(entropy)) = (clicks, entropy) else { return Vec::new() };
+    let unexpected = days.unexpected_rise(last).unwrap_or(0.0);
     let limit = |name: &str, deviations: f64| bands.factor_of(name) * deviations;
-    let joint = (clicks.deviations().abs() + entropy.deviations()) / std::f64::consts::SQRT_2;
+    let joint = (unexpected.abs() + entropy.deviations()) / std::f64::consts::SQRT_2;
     let joint = joint / limit("ctr", JOINT_DEVIATIONS).max(limit("normalized_entropy", JOINT_DEVIATIONS));
     // How far the click rate rose and the other figure fell over the last days.
     let pair = |figure: &Figure, day_count: usize, deviations: f64| {
-        let rise = days.move_of(&CLICK_RATE, last + 1 - day_count, 1)?;
+        let rise = days.unexpected_rise(last + 1 - day_count)?;
         let fall = days.move_of(figure, last, day_count)?;
-        let [rise, down] = [rise.deviations(), -fall.deviations()].map(|it| it.min(MAX_TOGETHER));
+        let [rise, down] = [rise, -fall.deviations()].map(|it| it.min(MAX_TOGETHER));
         let both = if rise > 0.0 && down > 0.0 { (rise + down) / std::f64::consts::SQRT_2 } else { 0.0 };
         Some((both / limit("ctr", deviations).max(limit(figure.name, deviations)), fall))
     };
     let lost = [1, 2].map(|count| pair(&ROWS, count, LOST_ROWS_DEVIATIONS));
     let machines = [1, 2].map(|count| pair(&SLOPE, count, MACHINE_DEVIATIONS[count - 1]));
     let lost_today = lost[0].as_ref().map_or(0.0, |(distance, _)| *distance);
-    let rate = (clicks.deviations().abs() / limit("ctr", CLICK_DEVIATIONS)).max(joint).max(lost_today);
+    let rate = (unexpected.abs() / limit("ctr", CLICK_DEVIATIONS)).max(joint).max(lost_today);
     let rise = entropy.deviations() / limit("normalized_entropy", ENTROPY_DEVIATIONS);
     let jump = |name: &str, pair: &Option<(f64, Move)>| pair.as_ref()?.1.jump(name, pair.as_ref()?.0);
     let jumps = [
@@ -173,6 +187,16 @@ impl<'a> Days<'a> {
         let is_as_then = (error.value() - week_ago).abs() < error.value().abs();
         let middle = error.expected + if is_as_then { week_ago } else { 0.0 };
         Some(Move { found: error.found, middle, deviation: deviation * error.unit * few })
+    }
+
+    /// Returns by how many standard deviations the click rate of a day rose although the served file did not expect it.
+    /// `None` if too few days say how far it moves. Where they do not say it of the calibration, most of a rise counts.
+    fn unexpected_rise(&self, end: usize) -> Option<f64> {
+        let rise = self.move_of(&CLICK_RATE, end, 1)?.deviations();
+        let Some(calibration) = self.move_of(&CALIBRATION, end, 1) else { return Some(RISE_ALONE * rise) };
+        // The calibration ratio falls where more is clicked than was predicted.
+        let missed = -calibration.deviations();
+        Some(if rise * missed > 0.0 { rise.signum() * rise.abs().min(missed.abs()) } else { 0.0 })
     }
 
     /// Returns the first day of the level of a day.
@@ -265,8 +289,10 @@ mod tests {
     use super::super::test_days::{bands, day, names};
     use super::*;
 
+    /// A day whose calibration is not known, so that most of a move of the click rate counts.
     fn with_clicks(ctr: f64, entropy: f64, number: i64) -> Day {
         let mut day = day(1.0, 0.2, number);
+        day.figures.remove("calibration");
         day.window_us = Some([number * 86_400_000_000, (number + 1) * 86_400_000_000]);
         day.figures.extend([("ctr".to_owned(), ctr), ("normalized_entropy".to_owned(), entropy)]);
         day
@@ -322,6 +348,31 @@ mod tests {
         assert_eq!(on(12_000.0, 1.4, 0.99)[0], "ctr", "half of the rows without a click");
         let few: Vec<Day> = before[..4].to_vec();
         assert_eq!(names(&with_rows(16_000.0, last * 1.16, 0.92, 4), &few), [""; 0], "too few days");
+    }
+
+    #[test]
+    fn a_click_rate_that_the_served_file_expects_is_no_jump() {
+        let before: Vec<Day> = healthy(13)
+            .into_iter()
+            .enumerate()
+            .map(|(index, mut day)| {
+                let calibration = 1.0 + if index.is_multiple_of(2) { 0.03 } else { -0.03 };
+                day.figures.insert("calibration".to_owned(), calibration);
+                day
+            })
+            .collect();
+        let last = before[12].figures["ctr"];
+        let on = |rows: f64, ctr: f64, slope: f64, calibration: f64| {
+            let mut day = with_rows(rows, last * ctr, slope, 13);
+            day.figures.insert("calibration".to_owned(), calibration);
+            names(&day, &before).into_iter().filter(|name| name != "calibration").collect::<Vec<_>>()
+        };
+        assert_eq!(on(20_000.0, 1.3, 1.0, 0.97), [""; 0], "a large campaign that it knows has joined");
+        assert_eq!(on(16_000.0, 1.16, 0.92, 1.02), [""; 0], "and others have left");
+        assert_eq!(on(20_000.0, 1.3, 1.0, 1.0 / 1.3), ["ctr"], "the labels changed");
+        assert_eq!(on(16_000.0, 1.16, 1.0, 1.0 / 1.16), ["ctr"], "rows without a click were lost");
+        assert_eq!(on(20_000.0, 1.09, 0.92, 1.0 / 1.09), ["slope"], "machines click on everything");
+        assert_eq!(on(20_000.0, 0.75, 1.0, 1.0 / 0.75), ["ctr"], "clicks were lost");
     }
 
     /// Days of 20,000 rows whose click rate, rows and slope move by chance.

@@ -34,7 +34,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf};
+use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf, ModelEvaluation, SeenLog};
 use crate::judge::gate::GateSettings;
 use crate::learn::read_provenance;
 use crate::learn::state::StateError;
@@ -227,6 +227,7 @@ fn facts(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<(&'static str, S
         compared,
         file.training_rows.map(|rows| ("trained on", format!("{} rows", grouped(rows)))),
         file.training_window_us.map(|times| ("trained from", window(times))),
+        Some(("seen before", seen_words(subject.model))),
         Some(("contract", format!("{} ({})", file.contract, file.contract_fingerprint))),
         Some(("weight file", file.path.clone())),
         Some(("SHA-256", file.digest.clone())),
@@ -234,6 +235,19 @@ fn facts(evaluation: &Evaluation, subject: &Subject<'_>) -> Vec<(&'static str, S
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Says how much of the evaluation a step of the model has used, and by which step.
+fn seen_words(model: &ModelEvaluation) -> String {
+    let words = |seen: &SeenLog| {
+        let steps: Vec<&str> = seen.steps.iter().map(|step| step.name()).collect();
+        let learned = if seen.is_learned() { "" } else { ", which learned nothing from them" };
+        format!("{} rows of {}, by {}{learned}", grouped(seen.rows), seen.log, steps.join(" and "))
+    };
+    match &model.seen[..] {
+        [] => "no row of the evaluation, by no step".to_owned(),
+        seen => seen.iter().map(words).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// Describes how the intervals of the differences were computed.

@@ -8,7 +8,8 @@
 //!
 //! A correction within its own error would make the model worse on other rows as often as better. So only what is
 //! beyond the error is applied: scale and shift, a shift, or nothing, by likelihood ratio tests at 95 %. A scale
-//! outside 0.4 to 2.5 is refused: no sound model needs one, but rows that do not belong to the model do.
+//! outside 0.4 to 2.5 is refused if it is beyond its error: no sound model needs one, but rows that do not belong to
+//! the model do. If it is within its error, rows are few, and it is left out. One outside 0.1 to 10 is always refused.
 //!
 //! Rows that were used here are no longer held out: evaluated on them, a model looks better calibrated than it is. The
 //! lineage of the state names them, and the provenance says under `recalibrations` what was fitted.

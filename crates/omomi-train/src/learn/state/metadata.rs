@@ -380,14 +380,7 @@ impl Difference {
     #[must_use]
     pub fn between(expected: &Metadata, found: &Metadata) -> Option<Self> {
         if expected.contract != found.contract {
-            let [expected, found] = [expected, found].map(|metadata| &metadata.contract);
-            let (of_expected, of_found) = first_other_key(expected, found);
-            let name = |contract: &Contract, key: String| match key.is_empty() {
-                true => format!("`{}` with the fingerprint {:016x}", contract.name(), contract.fingerprint()),
-                false => format!("that with {key}"),
-            };
-            let (expected, found) = (name(expected, of_expected), name(found, of_found));
-            return Some(Self { name: "contract", expected, found });
+            return Some(Self::of_contracts(&expected.contract, &found.contract));
         }
         let numbers = |metadata: &Metadata| {
             let settings = metadata.settings;
@@ -398,6 +391,16 @@ impl Difference {
         let (name, (expected, found)) =
             names.into_iter().zip(pairs).find(|(_, (expected, found))| expected != found)?;
         Some(Self { name, expected: format!("{expected:?}"), found: format!("{found:?}") })
+    }
+
+    /// Returns the difference of two contracts: the first key that differs, with the value of each.
+    pub(crate) fn of_contracts(expected: &Contract, found: &Contract) -> Self {
+        let (of_expected, of_found) = first_other_key(expected, found);
+        let name = |contract: &Contract, key: String| match key.is_empty() {
+            true => format!("`{}` with the fingerprint {:016x}", contract.name(), contract.fingerprint()),
+            false => format!("that with {key}"),
+        };
+        Self { name: "contract", expected: name(expected, of_expected), found: name(found, of_found) }
     }
 
     /// Returns the difference of the importance columns of two states that are to be averaged. Training may go on with
