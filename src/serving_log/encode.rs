@@ -6,9 +6,9 @@ use super::format::{
     DETAIL, EVENT, MAX_PAYLOAD_LEN_BYTES, PREDICTION, Put, ROW_CHANGED, ROW_HERE, ROW_UNKNOWN, ROW_UNREADABLE, form,
 };
 use super::ids::PredictionId;
-use super::models::{Answering, Explainer, FieldPlan, NamedModels, RowPlan, ValueKind};
+use super::models::{Answered, Answering, Explainer, FieldPlan, NamedModels, RowPlan, ValueKind};
 use super::raw::{Facts, RawRecord, RawRows, Texts, bytes_of, money_bytes};
-use super::served::{DropReason, Money};
+use super::served::{DropReason, Money, Source};
 use crate::contract::{LogPolicy, Side};
 use crate::feature::{feature_key, id_value, text_value};
 use crate::math::sigmoid;
@@ -50,9 +50,9 @@ impl Encoder {
         let start = to.len();
         match record {
             RawRecord::Prediction { facts, texts, rows } => self.prediction(facts, texts, *rows, models, to),
-            RawRecord::Detail { sequence, at_unix_ms, model, request_id, copy } => {
+            RawRecord::Detail { sequence, at_unix_ms, model, source, request_id, copy } => {
                 let head = Head { sequence: *sequence, at_unix_ms: *at_unix_ms, model: *model };
-                self.detail(head, request_id, copy, models, to)?;
+                self.detail((head, *source), request_id, copy, models, to)?;
             }
             RawRecord::Event { sequence, at_unix_ms, id, kind, money } => {
                 let head = Head { sequence: *sequence, at_unix_ms: *at_unix_ms, model: 0 };
@@ -76,9 +76,9 @@ impl Encoder {
     }
 
     /// Plans the rows for the model that answered, and returns the index of the plan.
-    fn plan_for(&mut self, model: u8, generation: Option<u64>) -> Option<usize> {
+    fn plan_for(&mut self, model: u8, answered: Option<Answered>) -> Option<usize> {
         let is_planned = |plan: &RowPlan| match &self.answering {
-            Answering::Live(_) => generation == Some(plan.identity.generation),
+            Answering::Live(_) => answered.is_some_and(|answered| self.answering.is_of(&plan.identity, answered)),
             Answering::Fixed(models) => {
                 models.get(usize::from(model)).is_some_and(|(_, identity)| Arc::ptr_eq(identity, &plan.identity))
             }
@@ -87,7 +87,7 @@ impl Encoder {
         if let Some(index) = self.plans.iter().rposition(is_planned) {
             return Some(index);
         }
-        let identity = self.answering.identity(usize::from(model), generation)?;
+        let identity = self.answering.identity(usize::from(model), answered)?;
         if let Some(index) = self.plans.iter().rposition(|plan| Arc::ptr_eq(&plan.identity, &identity)) {
             return Some(index);
         }
@@ -99,14 +99,14 @@ impl Encoder {
         Some(self.plans.len() - 1)
     }
 
-    /// Finds a scorer that can explain answers of `generation`.
-    fn explainer_for(&mut self, generation: u64) -> Option<&Explainer> {
-        let is_fit = |explainer: &Explainer| explainer.is_for(&self.answering, generation);
+    /// Finds a scorer that can explain answers of this model.
+    fn explainer_for(&mut self, answered: Answered) -> Option<&Explainer> {
+        let is_fit = |explainer: &Explainer| explainer.is_for(&self.answering, answered);
         if !self.explainer.as_ref().is_some_and(is_fit) {
             let layout = self.copier.as_ref()?.layout();
-            self.explainer = Explainer::new(&self.answering, generation, layout, self.set.as_ref());
+            self.explainer = Explainer::new(&self.answering, answered, layout, self.set.as_ref());
         }
-        self.explainer.as_ref().filter(|explainer| explainer.is_for(&self.answering, generation))
+        self.explainer.as_ref().filter(|explainer| explainer.is_for(&self.answering, answered))
     }
 
     fn prediction(
@@ -117,7 +117,7 @@ impl Encoder {
         models: &mut NamedModels,
         to: &mut Vec<u8>,
     ) {
-        let plan = self.plan_for(facts.model, facts.generation);
+        let plan = self.plan_for(facts.model, facts.answered_by());
         let prepared = rows.name.map(|name| self.prepared_rows(facts, rows.copy, name));
         let plan = plan.and_then(|plan| self.plans.get(plan));
         let identity = plan.map(|plan| &plan.identity);
@@ -170,7 +170,7 @@ impl Encoder {
         let at = copier.append_prepared(&set, name, &mut words);
         let is_confirmed = match (at, facts.logit.is_nan()) {
             (Some(at), false) => {
-                let explainer = facts.generation.and_then(|generation| self.explainer_for(generation));
+                let explainer = facts.answered_by().and_then(|answered| self.explainer_for(answered));
                 let answer = explainer
                     .and_then(|explainer| explainer.scorer.answer_of_copy(usize::from(facts.model), &mut words, at));
                 answer.is_some_and(|(logit, probability)| {
@@ -186,13 +186,13 @@ impl Encoder {
 
     fn detail(
         &mut self,
-        head: Head,
+        head: (Head, Source),
         request_id: &[u8],
         copy: &[u64],
         models: &mut NamedModels,
         to: &mut Vec<u8>,
     ) -> Result<(), DropReason> {
-        let model = usize::from(head.model);
+        let model = usize::from(head.0.model);
         let copier = Arc::clone(self.copier.as_ref().ok_or(DropReason::Defect)?);
         let mut block = std::mem::take(&mut self.words);
         let restored = copier.restore(model, copy, &mut block);
@@ -206,7 +206,7 @@ impl Encoder {
 
     fn put_detail(
         &mut self,
-        head: Head,
+        (head, source): (Head, Source),
         request_id: &[u8],
         (copier, block, count): (&RowCopier, &mut [u64], usize),
         models: &mut NamedModels,
@@ -215,8 +215,9 @@ impl Encoder {
         let model = usize::from(head.model);
         let answers = answers_of(copier, model, block, count).ok_or(DropReason::Defect)?;
         let generation = answers.first().map_or(0, |answer| answer.generation);
-        let plan = self.plan_for(head.model, Some(generation)).ok_or(DropReason::ModelGone)?;
-        self.explainer_for(generation).ok_or(DropReason::ModelGone)?;
+        let answered = Answered::new(generation, source);
+        let plan = self.plan_for(head.model, Some(answered)).ok_or(DropReason::ModelGone)?;
+        self.explainer_for(answered).ok_or(DropReason::ModelGone)?;
         let (Some(plan), Some(explainer)) = (self.plans.get(plan), &self.explainer) else {
             return Err(DropReason::ModelGone);
         };

@@ -15,6 +15,7 @@ mod models;
 mod options;
 mod raw;
 mod read;
+mod report;
 mod ring;
 mod segment;
 mod served;

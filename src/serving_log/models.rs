@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::format::{NO_MODEL, Put};
+use super::served::Source;
 use crate::contract::{Buckets, Contract, FieldKind, LogPolicy, Side};
 use crate::live::Generations;
 use crate::request::{RequestLayout, Schema};
@@ -19,21 +20,62 @@ pub(super) enum Answering {
     Nothing,
 }
 
+/// Which model gave an answer, as far as a request says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub(super) generation: u64,
+    /// Whether scoring was off or there was no model, so that only a fallback can have answered.
+    pub(super) is_instead: bool,
+}
+
+impl Answered {
+    pub(super) const fn new(generation: u64, source: Source) -> Self {
+        Self { generation, is_instead: matches!(source, Source::Off | Source::NoModel) }
+    }
+}
+
 impl Answering {
     /// Returns who gave an answer: the generation of a request's outcome, or without one, who would have answered.
-    pub(super) fn identity(&self, model: usize, generation: Option<u64>) -> Option<Arc<ModelIdentity>> {
-        match (self, generation) {
+    pub(super) fn identity(&self, model: usize, answered: Option<Answered>) -> Option<Arc<ModelIdentity>> {
+        match (self, answered) {
             (Self::Fixed(models), _) => models.get(model).map(|(_, identity)| Arc::clone(identity)),
-            (Self::Live(generations), Some(generation)) => generations.identity(generation),
+            (Self::Live(generations), Some(answered)) => match self.fallback(answered) {
+                Some((_, identity)) => Some(Arc::clone(identity)),
+                None => generations.identity(answered.generation),
+            },
             (Self::Live(generations), None) => generations.latest(),
             (Self::Nothing, _) => None,
         }
     }
 
-    /// Returns the models whose weights are in memory, if the one with this generation is among them.
-    pub(super) fn models(&self, generation: u64) -> Option<Vec<Arc<Model>>> {
+    /// Returns the fallback of a live model, if it gave the answer. Its generation may be one that the store has, too.
+    fn fallback(&self, answered: Answered) -> Option<&(Arc<Model>, Arc<ModelIdentity>)> {
+        let Self::Live(generations) = self else { return None };
+        let fallback = generations.fallback().filter(|_| answered.is_instead);
+        fallback.filter(|(_, identity)| identity.generation == answered.generation)
+    }
+
+    /// Whether a plan or a scorer is for the model with this identity that gave an answer.
+    pub(super) fn is_of(&self, identity: &Arc<ModelIdentity>, answered: Answered) -> bool {
+        match self.fallback(answered) {
+            Some((_, fallback)) => Arc::ptr_eq(fallback, identity),
+            None => identity.generation == answered.generation && !self.is_fallback(identity),
+        }
+    }
+
+    fn is_fallback(&self, identity: &Arc<ModelIdentity>) -> bool {
+        let Self::Live(generations) = self else { return false };
+        generations.fallback().is_some_and(|(_, fallback)| Arc::ptr_eq(fallback, identity))
+    }
+
+    /// Returns the models whose weights are in memory, if the one that answered is among them.
+    pub(super) fn models(&self, answered: Answered) -> Option<Vec<Arc<Model>>> {
+        let generation = answered.generation;
         match self {
             Self::Fixed(models) => Some(models.iter().map(|(model, _)| Arc::clone(model)).collect()),
+            Self::Live(_) if self.fallback(answered).is_some() => {
+                self.fallback(answered).map(|(model, _)| vec![Arc::clone(model)])
+            }
             Self::Live(generations) => {
                 let served = generations.served()?;
                 (served.generation() == generation).then(|| vec![served])
@@ -47,24 +89,24 @@ impl Answering {
 /// when another generation answers.
 #[derive(Debug)]
 pub(super) struct Explainer {
-    generation: u64,
+    answered: Answered,
     pub(super) scorer: Scorer,
 }
 
 impl Explainer {
     pub(super) fn new(
         answering: &Answering,
-        generation: u64,
+        answered: Answered,
         layout: &RequestLayout,
         set: Option<&Arc<CandidateSet>>,
     ) -> Option<Self> {
-        let scorer = Scorer::bind(answering.models(generation)?, layout, set.map(Arc::clone)).ok()?;
-        Some(Self { generation, scorer })
+        let scorer = Scorer::bind(answering.models(answered)?, layout, set.map(Arc::clone)).ok()?;
+        Some(Self { answered, scorer })
     }
 
-    /// Whether it can explain answers of `generation`.
-    pub(super) fn is_for(&self, answering: &Answering, generation: u64) -> bool {
-        matches!(answering, Answering::Fixed(_)) || self.generation == generation
+    /// Whether it can explain answers of this model.
+    pub(super) fn is_for(&self, answering: &Answering, answered: Answered) -> bool {
+        matches!(answering, Answering::Fixed(_)) || self.answered == answered
     }
 
     /// Whether its model is no longer the one that answers, and may be waiting to be freed.
@@ -72,7 +114,9 @@ impl Explainer {
         match answering {
             Answering::Live(generations) => {
                 let served = generations.served();
-                served.is_none_or(|served| !Arc::ptr_eq(&served, self.scorer.model()))
+                // The fallback stays in memory.
+                let is_fallback = answering.fallback(self.answered).is_some();
+                !is_fallback && served.is_none_or(|served| !Arc::ptr_eq(&served, self.scorer.model()))
             }
             Answering::Fixed(_) | Answering::Nothing => false,
         }

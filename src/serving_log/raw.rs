@@ -2,6 +2,7 @@
 
 use super::format::{DETAIL, EVENT, NOT_GIVEN, PREDICTION};
 use super::ids::PredictionId;
+use super::models::Answered;
 use super::ring::{head_of, parts_of};
 use super::served::{Basis, Currency, Money, Served, Source};
 use crate::request::CandidateStatus;
@@ -41,6 +42,11 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    /// Which model answered, if one did.
+    pub(super) fn answered_by(&self) -> Option<Answered> {
+        self.generation.map(|generation| Answered::new(generation, self.source))
+    }
+
     pub(super) fn new(served: &Served<'_>, sequence: u64, at_unix_ms: i64, candidate: u32, count: u32) -> Self {
         Self {
             sequence,
@@ -84,7 +90,7 @@ pub(super) type Texts<'a> = [&'a [u8]; 4];
 #[derive(Debug)]
 pub(super) enum RawRecord<'a> {
     Prediction { facts: Facts, texts: Texts<'a>, rows: RawRows<'a> },
-    Detail { sequence: u64, at_unix_ms: i64, model: u8, request_id: &'a [u8], copy: &'a [u64] },
+    Detail { sequence: u64, at_unix_ms: i64, model: u8, source: Source, request_id: &'a [u8], copy: &'a [u64] },
     Event { sequence: u64, at_unix_ms: i64, id: PredictionId, kind: u8, money: Option<Money> },
 }
 
@@ -169,7 +175,8 @@ pub(super) fn put_detail(
     put_texts(text_room, &[request_id]);
     let copied = request.copy_all(usize::from(facts.model), copy_room).map_err(|_| needed)?;
     let len = DETAIL_HEAD + text_words + copied;
-    let small = pair(u32::try_from(request_id.len()).unwrap_or(0), u32::from(facts.model));
+    let answer = u32::from(facts.model) | u32::from(facts.source as u8) << 8;
+    let small = pair(u32::try_from(request_id.len()).unwrap_or(0), answer);
     *head = [head_of(DETAIL, len), facts.sequence, facts.at_unix_ms.cast_unsigned(), small];
     Ok(len)
 }
@@ -205,11 +212,12 @@ pub(super) fn read(words: &[u64]) -> Option<RawRecord<'_>> {
         PREDICTION => prediction(words),
         DETAIL => {
             let (&[_, sequence, at, small], rest) = words.split_first_chunk::<DETAIL_HEAD>()?;
-            let (len, model) = halves(small);
+            let (len, answer) = halves(small);
+            let [model, source, ..] = answer.to_le_bytes();
+            let source = Source::from_number(source)?;
             let (text, copy) = rest.split_at_checked((len as usize).div_ceil(WORD))?;
             let request_id = bytes_of(text).get(..len as usize)?;
-            let model = u8::try_from(model).ok()?;
-            Some(RawRecord::Detail { sequence, at_unix_ms: at.cast_signed(), model, request_id, copy })
+            Some(RawRecord::Detail { sequence, at_unix_ms: at.cast_signed(), model, source, request_id, copy })
         }
         EVENT => {
             let &[_, sequence, at, low, high, micros, small] = words.first_chunk::<EVENT_LEN>()?;

@@ -3,7 +3,7 @@
 use omomi::serving_log::{Account, DropReason, RecordBody, Recorded, Served, ServingLog, Source};
 use omomi::store::Digest;
 
-use crate::store_world::{CANDIDATE_COUNT, World};
+use crate::store_world::{CANDIDATE_COUNT, World, options as store_options, replace};
 use crate::world::{PATIENCE, options, read, segments_in};
 
 #[test]
@@ -90,4 +90,32 @@ fn the_log_does_not_keep_models_in_memory_that_no_longer_answer() {
     ring.record(&mut server.request, 0, &Served::of("2")).unwrap();
     drop((ring, log));
     assert_eq!(read(folder.path()).details, ["1", "2"]);
+}
+
+/// The fallback's file has a generation of its own, which may be one that the store has, too.
+#[test]
+fn what_the_fallback_of_a_live_model_answers_is_logged_as_its_own_even_with_the_generation_of_another() {
+    let world = World::new();
+    world.publish(1);
+    let path = world.dir().join("fallback.omomi");
+    let other = crate::small_model::slow_bytes_of_generation(1, 2);
+    replace(&path, &other);
+    let mut server = world.serve_with(store_options().with(|it| it.fallback_file = Some(path)));
+    let folder = tempfile::tempdir().unwrap();
+    let log = ServingLog::open(folder.path(), options().with(|it| it.details_per_million = 1_000_000)).unwrap();
+    let mut ring = log.live_ring(&server.scorer).unwrap();
+    assert_eq!(server.look_and_ask(), Ok(1));
+    ring.record(&mut server.request, 1, &Served::of("model")).unwrap();
+    assert!(log.flush(PATIENCE));
+    server.scorer.predict_fallback(&mut server.request, CANDIDATE_COUNT).unwrap();
+    ring.record(&mut server.request, 1, &Served::of("fallback").with(|it| it.source = Source::Off)).unwrap();
+    drop((ring, log));
+    assert_eq!(read(folder.path()).details, ["model", "fallback"]);
+    let bytes = std::fs::read(&segments_in(folder.path(), false)[0]).unwrap();
+    let mut named = Vec::new();
+    Account::new()
+        .read(&bytes, &mut |_, block, record| named.push(block.models[record.head.model.unwrap()].digest.to_vec()))
+        .unwrap();
+    let [model, fallback] = [World::bytes(1), other].map(|bytes| Digest::of(&bytes).as_bytes()[..8].to_vec());
+    assert_eq!(named, [model.clone(), model, fallback.clone(), fallback]);
 }
