@@ -41,8 +41,8 @@ pub struct LiveOptions {
     /// Maximum length of a weight file in bytes, checked before it is mapped.
     pub max_file_len_bytes: u64,
     /// Maximum total size in bytes of all models: the served one, the last good one during a trial, retired ones that a
-    /// reader still uses, the fallback file, and the one to load. In the mode [`LoadMode::Auto`], a file that does not fit beside the
-    /// others is mapped; one that would not fit alone is refused.
+    /// reader still uses, the fallback file, and the one to load. In the mode [`LoadMode::Auto`], a file that does not
+    /// fit beside the others is mapped; one that would not fit alone is refused.
     pub memory_budget_bytes: u64,
     /// Minimum generation that is served, even by a pin.
     pub min_generation: u64,

@@ -137,11 +137,15 @@ fn the_fallback_file_takes_its_part_of_the_memory_budget() {
     let with_budget = |options: LiveOptions, bytes| {
         options.with(|it| (it.load_mode, it.memory_budget_bytes) = (omomi::LoadMode::Copy, bytes))
     };
-    let mut server = world.serve_with(with_budget(options(), opening));
-    assert_eq!(server.ask(), Ok(1));
-    let mut server = world.serve_with(with_budget(with_fallback(&world), opening));
-    assert_eq!((server.ask(), server.reasons()), (Err("no_model"), vec!["memory_budget"]));
-    server.ask_fallback();
+    {
+        let mut server = world.serve_with(with_budget(options(), opening));
+        assert_eq!(server.ask(), Ok(1));
+    }
+    {
+        let mut server = world.serve_with(with_budget(with_fallback(&world), opening));
+        assert_eq!((server.ask(), server.reasons()), (Err("no_model"), vec!["memory_budget"]));
+        server.ask_fallback();
+    }
     let len_bytes = World::bytes(FALLBACK).len() as u64;
     let mut server = world.serve_with(with_budget(with_fallback(&world), opening + len_bytes));
     assert_eq!(server.ask(), Ok(1));

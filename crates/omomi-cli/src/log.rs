@@ -64,8 +64,8 @@ enum Command {
     Join(join::Arguments),
     /// Show the sum of probabilities next to the clicks, by logic id and hour, from joined logs
     ///
-    /// Reads outputs of `omomi log join`. If the log has impressions, only predictions that were shown count. A row that
-    /// a later run wrote again, because an event came late, replaces the earlier one.
+    /// Reads outputs of `omomi log join`. If the log has impressions, only predictions that were shown count. A row
+    /// that a later run wrote again, because an event came late, replaces the earlier one.
     Calibration(calibration::Arguments),
     /// Write the log as Parquet, for people and SQL engines
     ///

@@ -46,8 +46,8 @@ impl FeatureCounts {
 ///
 /// Memory per feature: every row touches `coordinates` and `averages` (16 bytes each), `counts` (24) and the index (19
 /// to 29). Only writing the state reads the group (2) and the origin (8, plus 8 for an id or a number, the length of a
-/// text, 22 for a key, or 4 per member of a cross). That is about 100 bytes per feature, and up to twice as much while an array
-/// grows.
+/// text, 22 for a key, or 4 per member of a cross). That is about 100 bytes per feature, and up to twice as much while
+/// an array grows.
 ///
 /// Two features whose 64-bit keys are equal share one coordinate and the name of the first, just as they share one
 /// weight when serving. A row that has both moves the coordinate once. Among 10 million features, the probability of

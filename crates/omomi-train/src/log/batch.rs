@@ -103,8 +103,8 @@ pub enum Categories {
     },
     /// Of a `number` field: the number of each value, before it was put into a bucket.
     Numbers(Vec<f64>),
-    /// Of a field of any type, of which the log has only the feature keys. The values are exact, as they follow from the
-    /// keys; a text has no name then, and what is written down names a category by its key.
+    /// Of a field of any type, of which the log has only the feature keys. The values are exact, as they follow from
+    /// the keys; a text has no name then, and what is written down names a category by its key.
     Keys,
 }
 

@@ -157,8 +157,8 @@ impl BatchBuilder {
         self.bad_runs_of_file.push((self.clicked.len(), count));
     }
 
-    /// Prepares the columns for a file that has feature keys of the fields `keys` and plain values of all others. Returns
-    /// false if the rows so far have other columns: they must be taken first.
+    /// Prepares the columns for a file that has feature keys of the fields `keys` and plain values of all others.
+    /// Returns false if the rows so far have other columns: they must be taken first.
     pub(super) fn take_keys(&mut self, keys: &[usize]) -> bool {
         let has_keys = |index: usize| keys.binary_search(&index).is_ok();
         let differs = |(index, column): (usize, &ColumnBuilder)| column.has_keys() != has_keys(index);

@@ -1,9 +1,9 @@
 //! Feature keys in place of categories: what a log has of a field that the contract says to log `hashed`.
 //!
 //! [`feature_key`](omomi::feature::feature_key) is a bijection of 64 bits, so the value of a key is exact: the id of an
-//! id, the hash of a text, the bucket of a number. It is what makes a hashed row as good as a plain one, and why a key is
-//! a pseudonym only. Values are for computing: what is written for people names such a category by its key, because the
-//! contract says that its plain form is not to be written down.
+//! id, the hash of a text, the bucket of a number. It is what makes a hashed row as good as a plain one, and why a key
+//! is a pseudonym only. Values are for computing: what is written for people names such a category by its key, because
+//! the contract says that its plain form is not to be written down.
 
 use std::fmt::Write as _;
 

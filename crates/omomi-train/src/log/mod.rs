@@ -36,10 +36,10 @@
 //! guessed, and where a field vanishes between two files.
 //!
 //! A log that [`omomi log join`](crate::serving_logs::join) wrote has feature keys in place of a field that is logged
-//! `hashed`, in the column `NAME_key`. In Parquet and CSV, such a column is read if the field has no column of its own: in
-//! Parquet if its type is u64 or a list of them, in CSV if the contract says `hashed`. Rows then have the values of the
-//! plain log, but no names of categories ([`Categories::Keys`]). Texts that the contract lists as missing values, and
-//! ids, are missing values there, too; Unicode forms and numbers cannot be told from a key.
+//! `hashed`, in the column `NAME_key`. In Parquet and CSV, such a column is read if the field has no column of its own:
+//! in Parquet if its type is u64 or a list of them, in CSV if the contract says `hashed`. Rows then have the values of
+//! the plain log, but no names of categories ([`Categories::Keys`]). Texts that the contract lists as missing values,
+//! and ids, are missing values there, too; Unicode forms and numbers cannot be told from a key.
 //!
 //! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its text is not UTF-8,
 //! its time is before 2000 or in the future, a cell is too long, or its line is malformed. Where a quote swallows

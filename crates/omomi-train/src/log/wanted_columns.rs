@@ -143,7 +143,8 @@ impl Wanted {
 
     /// Finds the index of each wanted column in `found`, the columns of `file`. Fails if one is missing or occurs
     /// twice. A column is not missing if `take` returns true for it, because it is read from elsewhere. In place of a
-    /// field's column, the file may have one with its feature keys, if `may_be_keys` says so of its index and the field.
+    /// field's column, the file may have one with its feature keys, if `may_be_keys` says so of its index and the
+    /// field.
     pub(super) fn locate(
         &self,
         file: &Path,

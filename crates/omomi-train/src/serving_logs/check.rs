@@ -64,8 +64,8 @@ pub fn check(segments: &Segments, contract: &Contract) -> Result<CheckReport, Se
     Ok(checker.finish(losses))
 }
 
-/// Returns what a contract makes impossible with its own serving log, and who must act: a model that needs a field which
-/// is never logged can neither learn that field from the log, nor be replayed.
+/// Returns what a contract makes impossible with its own serving log, and who must act: a model that needs a field
+/// which is never logged can neither learn that field from the log, nor be replayed.
 #[must_use]
 pub fn unlogged_fields(contract: &Contract) -> Vec<(Owner, String)> {
     let fields = contract.fields().iter().enumerate().filter(|(_, field)| field.log == LogPolicy::Never);

@@ -14,13 +14,16 @@ use crate::rows::{name, write_parquet, write_text};
 
 /// Fields of every type, all hashed; -1 and `none` mean a missing value.
 fn contract(policy: &str) -> Contract {
-    let json = r#"{"name":"n","label":"clicked","missing":["-1","none"],"field":[
-        {"name":"a","side":"context","type":"id","meaning":"m","log":"hashed"},
-        {"name":"b","side":"candidate","type":"text","meaning":"m","log":"hashed"},
-        {"name":"c","side":"context","type":"number","unit":"JPY","range":[0.0,1000.0],"buckets":[10.0,100.0],
-         "meaning":"m","log":"hashed"},
-        {"name":"d","side":"candidate","type":"text","many":true,"meaning":"m","log":"hashed"}]}"#;
-    Contract::from_json(json.replace("hashed", policy).as_bytes()).unwrap()
+    let field = |name: &str, rest: &str| {
+        format!("[[field]]\nname = \"{name}\"\nside = \"context\"\nmeaning = \"m\"\nlog = \"{policy}\"\n{rest}\n\n")
+    };
+    let number = "type = \"number\"\nunit = \"JPY\"\nrange = [0, 1000]\nbuckets = [10, 100]";
+    let fields = field("a", "type = \"id\"")
+        + &field("b", "type = \"text\"")
+        + &field("c", number)
+        + &field("d", "type = \"text\"\nmany = true");
+    let text = format!("name = \"n\"\nlabel = \"clicked\"\n\n[reading]\nmissing = [\"-1\", \"none\"]\n\n{fields}");
+    omomi_train::toml::parse_contract(&text).unwrap()
 }
 
 fn id(id: i64) -> u64 {
