@@ -18,7 +18,7 @@ const VERSION: u64 = 1;
 /// How often a report is written.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Age of a report that no writer will replace any more.
-const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// The report of one writer.
 pub(super) struct Report {

@@ -54,6 +54,20 @@ fn rows_of_feature_keys_are_as_good_as_plain_ones() {
 }
 
 #[test]
+fn what_a_fallback_model_answered_is_computed_again() {
+    let world = World::new(&[]);
+    let mut server = world.serve(|_| {});
+    server.predict(1);
+    for source in [Source::Off, Source::NoModel] {
+        let served = Served::of("off").with(|it| (it.source, it.at_unix_ms) = (source, Some(at(1))));
+        server.ring.record(&mut server.request, 2, &served).unwrap();
+    }
+    server.close();
+    let said = world.done("log replay served --files 7.omomi");
+    assert_eq!(counts(&said)["equal, bit for bit"], 2);
+}
+
+#[test]
 fn a_changed_weight_is_found_and_named() {
     let world = served(&[]);
     plant(&world, CONTRACT, &WEIGHTS.replace("value = 0.5\n", "value = 0.5625\n"));

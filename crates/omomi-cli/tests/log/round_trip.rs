@@ -184,6 +184,12 @@ fn the_model_from_logged_keys_equals_the_model_from_plain_rows() {
         "pack --contract contract.toml --state joined.state.parquet --logic-id ctr-a --generation 9 --out 9.omomi",
     );
     world.done("verify 9.omomi");
+    let output = world.omomi(
+        "pack --contract contract.toml --state joined.state.parquet --held-out joined.parquet --logic-id ctr-a \
+         --generation 10 --out 10.omomi",
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("`site`, so no golden request covers that field"), "{said}");
     // A live list has plain values, and the state the keys of them.
     fs::write(world.path("live.csv"), "creative\n0\n1\n2\n3\n4\n").unwrap();
     for name in ["original", "joined"] {
