@@ -392,7 +392,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
 }
 
 /// Returns the provenance that `omomi average` writes for 8 shards.
-fn provenance() -> serde_json::Value {
+fn provenance() -> Value {
     let spread = FIELDS.iter().zip(0..).map(|((field, features), index)| {
         let seen_by = [features / 2, 0, 0, 0, 0, 0, 0, features / 2];
         let [deviation, magnitude] = [noise(index) * 0.1, 0.1 + noise(index + 50) * 0.2];

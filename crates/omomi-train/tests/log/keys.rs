@@ -87,13 +87,15 @@ fn keys_give_the_values_of_the_plain_log_and_files_of_both_forms_follow_each_oth
     let csv =
         write_text(folder.path().join("keys.csv"), format!("clicked,a_key,b_key,c_key,d_key\n{cells}").as_bytes());
     let plain = write_text(folder.path().join("plain.csv"), "clicked,a,b,c,d\n1,5,旅,3,x|y\n".as_bytes());
+    let last = folder.path().join("last.csv");
+    std::fs::copy(&plain, &last).unwrap();
     let [x, y, travel] = ["x", "y", "旅"].map(|text| text_value(text.as_bytes()));
     let of_keys = |values: [Vec<u64>; 4]| values.map(|values| (true, values)).to_vec();
     let first = of_keys([vec![i64::MIN.cast_unsigned()], vec![travel], vec![2], vec![x, y]]);
     let empty = of_keys([vec![], vec![], vec![], vec![]]);
     let of_csv = of_keys([vec![5], vec![travel], vec![0], vec![x, y]]);
     let of_plain: Vec<_> = of_csv.iter().map(|(_, values)| (false, values.clone())).collect();
-    let found = read("hashed", &[&plain, &keys, &csv, &plain], 0).unwrap();
+    let found = read("hashed", &[&plain, &keys, &csv, &last], 0).unwrap();
     assert_eq!(found, [of_plain.clone(), first.clone(), empty.clone(), of_csv, empty.clone(), of_plain]);
     // A model of an older contract reads the Parquet, too. In CSV, a number may be anything.
     assert_eq!(read("plain", &[&keys], 0).unwrap(), [first, empty]);
