@@ -8,7 +8,7 @@ use super::reason::Reason;
 use super::status::Stage;
 use crate::error::Error;
 use crate::request::Schema;
-use crate::score::{Model, check_bind};
+use crate::score::{Model, ModelIdentity, check_bind};
 use crate::store::{Current, Digest, Digester, Named, Store};
 use crate::weight_file::WeightFile;
 use crate::weight_file::load_mode::{ChosenMode, LoadMode, Room};
@@ -147,8 +147,11 @@ impl Loader<'_> {
     }
 }
 
+/// A fallback file, and what a log says about it.
+pub(super) type Fallback = (Arc<Model>, Arc<ModelIdentity>);
+
 /// Loads and verifies the fallback file of the options, by the same rules as the files of the store.
-pub(super) fn fallback(options: &LiveOptions, schema: &Schema) -> Result<Option<Arc<Model>>, Error> {
+pub(super) fn fallback(options: &LiveOptions, schema: &Schema) -> Result<Option<Fallback>, Error> {
     let Some(path) = &options.fallback_file else { return Ok(None) };
     let source = SourceFile::open(path.clone())?;
     if !options.allow_writable_files {
@@ -158,10 +161,16 @@ pub(super) fn fallback(options: &LiveOptions, schema: &Schema) -> Result<Option<
     if found > expected {
         return Err(Error::FileTooLarge { expected, found });
     }
+    let (budget, needed) = (options.memory_budget_bytes, needed_bytes(found));
+    if needed > budget {
+        return Err(Error::MemoryBudget { expected: budget, held: 0, needed });
+    }
     drop(source);
     let (model, _) = Model::load_signed(path, options.load_mode, &options.trusted_keys, options.signature)?;
     check_bind(&model, schema)?;
-    Ok(Some(model))
+    let digest = Digest::of(model.file().bytes());
+    let identity = Arc::new(ModelIdentity::new(&model, digest.as_bytes()));
+    Ok(Some((model, identity)))
 }
 
 /// Returns the memory that a file needs as a private copy. Checking it takes memory too, which ends with the check.

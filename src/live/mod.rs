@@ -89,8 +89,8 @@ struct Shared {
     process_id: u32,
     schema: Schema,
     options: LiveOptions,
-    /// Answers when the server asks for it, whatever the store says.
-    fallback: Option<Arc<Model>>,
+    /// Answers when the server asks for it, whatever the store says; and what a log says about it.
+    fallback: Option<(Arc<Model>, Arc<ModelIdentity>)>,
     is_off: AtomicBool,
     /// How long the process has run with scoring switched on.
     ran_ms: AtomicU64,
@@ -308,7 +308,7 @@ impl LiveModel {
         crate::score::check_candidates(layout, set.as_deref())?;
         // Under the lock, so that no generation is swapped in meanwhile.
         let mut seats = self.shared.seats();
-        let seat = Arc::new(Seat::new(layout, set, seats.served.as_ref(), self.shared.fallback.as_ref())?);
+        let seat = Arc::new(Seat::new(layout, set, seats.served.as_ref(), self.fallback())?);
         seats.all.push(Arc::clone(&seat));
         drop(seats);
         Ok(LiveScorer::new(Arc::clone(&self.shared), seat))
@@ -324,7 +324,7 @@ impl LiveModel {
     /// logged with the answers of [`LiveScorer::predict_fallback`]. `None` if the options have no such file.
     #[must_use]
     pub fn fallback(&self) -> Option<&Arc<Model>> {
-        self.shared.fallback.as_ref()
+        self.shared.fallback.as_ref().map(|(model, _)| model)
     }
 
     /// Returns the logic id of a generation that answers, or answered recently: the id that is logged with its scores.

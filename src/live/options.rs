@@ -41,8 +41,8 @@ pub struct LiveOptions {
     /// Maximum length of a weight file in bytes, checked before it is mapped.
     pub max_file_len_bytes: u64,
     /// Maximum total size in bytes of all models: the served one, the last good one during a trial, retired ones that a
-    /// reader still uses, and the one to load. In the mode [`LoadMode::Auto`], a file that does not fit beside the
-    /// others is mapped; one that would not fit alone is refused.
+    /// reader still uses, the fallback file, and the one to load. In the mode [`LoadMode::Auto`], a file that does not
+    /// fit beside the others is mapped; one that would not fit alone is refused.
     pub memory_budget_bytes: u64,
     /// Minimum generation that is served, even by a pin.
     pub min_generation: u64,
@@ -64,8 +64,8 @@ pub struct LiveOptions {
     pub has_fallback: bool,
     /// Weight file with which [`LiveScorer::predict_fallback`](super::LiveScorer::predict_fallback) answers, such as one
     /// of `omomi baseline`. It is loaded and verified when the live model is opened, and stays in memory unchanged:
-    /// neither the store nor an order concerns it. A server with it counts as ready without a model. It is not part of
-    /// [`memory_budget_bytes`](Self::memory_budget_bytes).
+    /// neither the store nor an order concerns it. A server with it counts as ready without a model. Its size
+    /// is part of [`memory_budget_bytes`](Self::memory_budget_bytes).
     pub fallback_file: Option<PathBuf>,
 }
 

@@ -39,6 +39,11 @@ impl Generations {
         self.0.lock(&self.0.seats)?.recent.last().map(Arc::clone)
     }
 
+    /// Returns the fallback, and what a log says about it.
+    pub(crate) fn fallback(&self) -> Option<&(Arc<Model>, Arc<ModelIdentity>)> {
+        self.0.fallback.as_ref()
+    }
+
     /// Returns the generation that answers.
     pub(crate) fn served(&self) -> Option<Arc<Model>> {
         self.0.lock(&self.0.seats)?.served.clone()
@@ -220,7 +225,7 @@ impl LiveScorer {
     /// Returns the model of the fallback file, or `None` if the options have none.
     #[must_use]
     pub fn fallback(&self) -> Option<&Arc<Model>> {
-        self.shared.fallback.as_ref()
+        self.shared.fallback.as_ref().map(|(model, _)| model)
     }
 
     /// Returns the logic id of a generation that answers or answered recently, even after the live model is dropped.

@@ -415,9 +415,10 @@ impl Worker {
         }
     }
 
-    /// Bytes of all models in memory.
+    /// Bytes of all models in memory, the fallback file included.
     fn held_bytes(&self) -> u64 {
-        self.models().map(|model| model.header().total_len_bytes).sum()
+        let fallback = self.shared.fallback.iter().map(|(model, _)| model);
+        self.models().chain(fallback).map(|model| model.header().total_len_bytes).sum()
     }
 
     fn models(&self) -> impl Iterator<Item = &Arc<Model>> {

@@ -647,6 +647,22 @@ impl RowMut<'_> {
         Ok(())
     }
 
+    /// Sets a `many` field of texts by the values of the texts, [`crate::feature::text_value`].
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::WrongFieldUse`] if the field has another type or side, [`Error::TooManyValues`] if there are
+    /// more than [`MAX_VALUES_PER_FIELD`] values, and [`Error::TailFull`] if there is no room for them.
+    pub fn set_text_values(&mut self, field: FieldSlot, values: &[u64]) -> Result<(), Error> {
+        self.check(field, ValueType::Texts)?;
+        let room = self.take_list(field, values.len(), 0)?;
+        for (index, &value) in values.iter().enumerate() {
+            self.request.put_listed(room.start, index, value);
+        }
+        self.store_of_text(field, pack(room.start, values.len()) | class_bits(room), false);
+        Ok(())
+    }
+
     /// Sets every field of `row` that the schema has on this side.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod models;
 mod options;
 mod raw;
 mod read;
+mod report;
 mod ring;
 mod segment;
 mod served;
@@ -126,16 +127,17 @@ impl ServingLog {
         self.new_ring(Answering::Fixed(models.collect()), Some(scorer.layout()), scorer.candidate_set())
     }
 
-    /// Creates the ring of a live scorer. It also records the answers of its fallback file, which is read once, to
-    /// digest it. Allocates, so do not call it on the request path.
+    /// Creates the ring of a live scorer. It also records the answers of its fallback file. Allocates, so do not call it
+    /// on the request path.
     ///
     /// # Errors
     ///
     /// Returns [`Error::OutOfMemory`], and [`Error::LogForked`] in a fork of the process that opened the log.
     pub fn live_ring(&self, scorer: &LiveScorer) -> Result<LogRing, Error> {
         self.shared.check_process()?;
-        let fallback = scorer.fallback().map(|model| (Arc::clone(model), self.shared.identity_of(model)));
-        let answering = Answering::Live(scorer.generations(), fallback);
+        let generations = scorer.generations();
+        let fallback = generations.fallback().cloned();
+        let answering = Answering::Live(generations, fallback);
         self.new_ring(answering, Some(scorer.layout()), scorer.candidate_set())
     }
 

@@ -13,6 +13,7 @@ use super::folder::{Listing, recover};
 use super::format::{BLOCK_HEAD_LEN, Put, SealReason};
 use super::models::NamedModels;
 use super::raw;
+use super::report::{Report, remove_old};
 use super::ring::Ring;
 use super::segment::{FooterRing, Segment};
 use super::served::DropReason;
@@ -158,6 +159,8 @@ impl Writer {
         signals_of_disks::block();
         let recovered = recover(&self.shared.folder, now_unix_ms());
         self.shared.gauges.recovered.fetch_add(recovered, Ordering::Relaxed);
+        remove_old(&self.shared.folder);
+        let mut report = Report::new(&self.shared);
         loop {
             let order = self.shared.order();
             let is_forced = order.is_stopped || order.flushes_asked > order.flushes_done;
@@ -165,9 +168,11 @@ impl Writer {
             let was_busy = catch_unwind(AssertUnwindSafe(|| self.pass(is_forced))).unwrap_or(false);
             if order.is_stopped {
                 let _ = catch_unwind(AssertUnwindSafe(|| self.finish()));
+                report.remove();
                 self.shared.finished();
                 return;
             }
+            let _ = catch_unwind(AssertUnwindSafe(|| report.write(&self.shared, is_forced)));
             self.shared.flushed(order.flushes_asked);
             self.shared.wait_for_order(pause_after(was_busy));
         }

@@ -89,6 +89,8 @@ fn a_fallback_file_that_cannot_answer_is_refused_when_the_live_model_is_opened()
     let path = good.fallback_file.clone().unwrap();
     let limited = good.clone().with(|it| it.max_file_len_bytes = 100);
     assert_eq!(refusal(limited, &schema()), Code::FileTooLarge);
+    let no_room = good.clone().with(|it| it.memory_budget_bytes = World::bytes(FALLBACK).len() as u64 - 1);
+    assert_eq!(refusal(no_room, &schema()), Code::MemoryBudget);
     let narrow = Schema::of_contract(
         &omomi::contract::Contract::from_json(
             br#"{"name":"n","label":"l","field":[{"name":"media_id","side":"context","type":"id","meaning":"m"}]}"#,
@@ -123,4 +125,28 @@ fn every_scorer_of_the_live_model_has_the_fallback() {
         scorer.predict_fallback(&mut request, candidates).unwrap();
         assert_eq!(request.counts().scored_count as usize, candidates);
     }
+}
+
+/// Otherwise a server could need more memory than it was given, just when something else is wrong.
+#[test]
+fn the_fallback_file_takes_its_part_of_the_memory_budget() {
+    let world = World::new();
+    world.publish(1);
+    // Room for one model and what opening another takes, but not for a third.
+    let opening = (World::bytes(1).len() as u64).saturating_mul(5).saturating_add(1 << 20);
+    let with_budget = |options: LiveOptions, bytes| {
+        options.with(|it| (it.load_mode, it.memory_budget_bytes) = (omomi::LoadMode::Copy, bytes))
+    };
+    {
+        let mut server = world.serve_with(with_budget(options(), opening));
+        assert_eq!(server.ask(), Ok(1));
+    }
+    {
+        let mut server = world.serve_with(with_budget(with_fallback(&world), opening));
+        assert_eq!((server.ask(), server.reasons()), (Err("no_model"), vec!["memory_budget"]));
+        server.ask_fallback();
+    }
+    let len_bytes = World::bytes(FALLBACK).len() as u64;
+    let mut server = world.serve_with(with_budget(with_fallback(&world), opening + len_bytes));
+    assert_eq!(server.ask(), Ok(1));
 }

@@ -39,6 +39,34 @@ fn a_text_of_any_length_has_the_key_that_training_gives_it() {
 }
 
 #[test]
+fn lists_of_texts_by_their_bytes_and_by_their_values_get_the_same_bits() {
+    let rows = crate::small_model::full_rows(3);
+    let Some(FieldValue::Texts(interests)) = rows.context.get("interest") else { panic!("{rows:?}") };
+    let values: Vec<u64> = interests.iter().map(|text| text_value(text.as_bytes())).collect();
+    for instructions in Instructions::all() {
+        let (scorer, mut request) = model_for(&rows).scorer_for(&rows, instructions).unwrap();
+        let interest = request.layout().schema().slot("interest").unwrap();
+        request.fill(&rows).unwrap();
+        scorer.predict(&mut request, 3).unwrap();
+        let bits =
+            |request: &Request| -> Vec<u64> { request.answers(3).map(|answer| answer.logit.to_bits()).collect() };
+        let by_bytes = bits(&request);
+        // In place of texts, then in place of values, and of fewer.
+        for values in [&values[..], &values[..1], &values[..]] {
+            request.context().set_text_values(interest, values).unwrap();
+            scorer.predict(&mut request, 3).unwrap();
+        }
+        assert_eq!(bits(&request), by_bytes, "{}", instructions.name());
+        request.context().set_text_values(interest, &[]).unwrap();
+        scorer.predict(&mut request, 3).unwrap();
+        assert_ne!(bits(&request), by_bytes, "the texts have weights");
+    }
+    let (_, mut request) = scorer_and_request(&["a".to_owned()], Instructions::detect());
+    let title = request.layout().schema().slot("title").unwrap();
+    assert!(request.candidate(0).unwrap().set_text_values(title, &[1]).is_err(), "no list");
+}
+
+#[test]
 fn texts_by_their_bytes_and_by_their_values_get_the_same_bits() {
     let texts = texts();
     for instructions in Instructions::all() {

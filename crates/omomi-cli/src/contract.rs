@@ -17,6 +17,7 @@ use omomi::weight_file::layout::MAGIC;
 use omomi_train::agreement::{ChangeKind, Difference, Language, Naming, compare, declaration};
 use omomi_train::learn::fill_quantiles;
 use omomi_train::log::ReadOptions;
+use omomi_train::serving_logs::unlogged_fields;
 use serde_json::json;
 
 use crate::Failure;
@@ -213,6 +214,9 @@ fn check(file: &Path) -> Result<(), Failure> {
         }
     };
     say!("{}", describe(&contract).trim_end());
+    for (owner, message) in unlogged_fields(&contract) {
+        note!("warning: {message} (who must act: {})", owner.word());
+    }
     Ok(())
 }
 

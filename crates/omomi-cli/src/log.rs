@@ -1,5 +1,6 @@
 //! `omomi log`: reads what servers logged.
 
+mod calibration;
 mod drift;
 mod export;
 mod join;
@@ -61,6 +62,11 @@ enum Command {
     /// logged. Rows are sorted by the time served and the prediction id; the order of the inputs changes no byte. A
     /// prediction whose window is still open is left to a later run.
     Join(join::Arguments),
+    /// Show the sum of probabilities next to the clicks, by logic id and hour, from joined logs
+    ///
+    /// Reads outputs of `omomi log join`. If the log has impressions, only predictions that were shown count. A row
+    /// that a later run wrote again, because an event came late, replaces the earlier one.
+    Calibration(calibration::Arguments),
     /// Write the log as Parquet, for people and SQL engines
     ///
     /// Predictions are in files under predictions/logic_id=.../dt=.../hour=..., events under events/dt=.../hour=....
@@ -83,6 +89,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Cat { paths, cloudevents } => cat(paths, *cloudevents),
         Command::Check { paths, contract } => run_check(paths, contract),
+        Command::Calibration(arguments) => calibration::run(arguments),
         Command::Drift(arguments) => drift::run(arguments),
         Command::Export(arguments) => export::run(arguments),
         Command::Join(arguments) => join::run(arguments),

@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     /// the shards
     #[arg(long, value_name = "FILE")]
     provenance: Option<PathBuf>,
+    /// Output of `omomi log calibration --json`: adds the calibration of what was served, by hour
+    #[arg(long, value_name = "FILE")]
+    served: Option<PathBuf>,
     /// Directory of the store of the serving logic: adds the history of file sizes
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -55,6 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         state: arguments.state.clone(),
         baseline_state: arguments.baseline_state.clone(),
         provenance: arguments.provenance.clone(),
+        served: arguments.served.clone(),
         store: arguments.store.clone(),
         blessing: arguments.blessing.clone(),
         gate: settings(arguments.gate.as_deref(), arguments.store.as_deref())?.0,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use omomi::store::Store;
 use omomi_train::operate::publish::servers::{Life, ServerStatus};
 use omomi_train::operate::publish::status::{GenerationStatus, Status};
+use omomi_train::serving_logs::{LogStatus, WriterStatus};
 use serde_json::Value;
 
 use crate::Failure;
@@ -15,11 +16,12 @@ use crate::text::{bytes, grouped, table};
 /// Show what is published, served and quarantined in a store, and why
 ///
 /// Reads every byte of each weight file that it shows, to find damage. What servers serve is taken from their last
-/// report. A process runs if it holds its lock; it is stuck if its report is older than 30 seconds. With --check, the
-/// exit code is 5 if anything is wrong.
+/// report. A process runs if it holds its lock; it is stuck if its report is older than 30 seconds. Of the folder of a
+/// serving log, shows the writers: records, drops by reason, bytes, and how long the oldest record waits for the disk;
+/// a writer whose report is older than 30 seconds is dead. With --check, the exit code is 5 if anything is wrong.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Directory of the store
+    /// Directory of the store, or folder of a serving log
     dir: PathBuf,
     /// Number of newest generations to read and show
     #[arg(long, value_name = "N", default_value_t = 10)]
@@ -46,6 +48,9 @@ impl std::fmt::Display for Wrong {
 impl std::error::Error for Wrong {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if LogStatus::is_log(&arguments.dir) {
+        return run_log(arguments);
+    }
     let status = Status::read(&Store::new(&arguments.dir), arguments.last);
     let status = status.map_err(|error| Refusal::from(error).report(arguments.json))?;
     if arguments.json {
@@ -66,6 +71,50 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Box::new(Wrong(problems)));
     }
     Ok(())
+}
+
+/// Shows the state of a serving log.
+fn run_log(arguments: &Arguments) -> Result<(), Failure> {
+    let status = LogStatus::read(&arguments.dir)?;
+    let problems = status.problems();
+    if arguments.json {
+        print_json(&status.to_json());
+    } else {
+        let segments = [
+            ("sealed segments", grouped(status.sealed_count)),
+            ("records in them", grouped(status.sealed_record_count)),
+            ("segments that are still written", grouped(status.partial_count)),
+            ("bytes of all segments", bytes(status.len_bytes)),
+        ];
+        say!("{}\n", table(&[], segments.map(|(what, count)| vec![what.to_owned(), count]).to_vec()));
+        let rows = status.writers.iter().map(writer_row).collect();
+        let names = ["server", "state", "records", "dropped", "bytes", "oldest unwritten", "last report"];
+        say!("{}", table(&names, rows));
+        for (owner, problem) in &problems {
+            say!("\n{}\n  who must act: {}", one_line(problem), owner.word());
+        }
+    }
+    if arguments.check && !problems.is_empty() {
+        return Err(Box::new(Wrong(problems.into_iter().map(|(_, text)| text).collect())));
+    }
+    Ok(())
+}
+
+fn writer_row(writer: &WriterStatus) -> Vec<String> {
+    let name = if writer.name.is_empty() { writer.writer.clone() } else { one_line(&writer.name) };
+    let dropped: Vec<String> =
+        writer.dropped().into_iter().map(|(reason, count)| format!("{} {reason}", grouped(count))).collect();
+    let dash = || "-".to_owned();
+    let seconds = |ms: i64| format!("{}.{} s", grouped(ms.max(0).cast_unsigned() / 1_000), ms % 1_000 / 100);
+    vec![
+        name,
+        writer.life.word().to_owned(),
+        grouped(writer.counts.written),
+        if dropped.is_empty() { dash() } else { dropped.join(", ") },
+        writer.written_bytes.map_or_else(dash, bytes),
+        writer.oldest_waiting_ms.map_or_else(dash, seconds),
+        format!("{} ago", seconds(writer.age_ms)),
+    ]
 }
 
 fn say_decisions(status: &Status) {

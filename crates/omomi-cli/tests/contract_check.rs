@@ -46,6 +46,18 @@ fn check_text(text: &str) -> (Output, String) {
 }
 
 #[test]
+fn a_field_that_is_never_logged_is_named_with_its_crosses_and_who_must_act() {
+    let (good, _) = check_text(GOOD);
+    assert_eq!(String::from_utf8_lossy(&good.stderr), "", "a key can be learned from");
+    let (never, _) = check_text(&GOOD.replace("log = \"hashed\"", "log = \"never\""));
+    assert!(never.status.success(), "the contract is valid");
+    let said = String::from_utf8(never.stderr).unwrap();
+    let expected = "`interest` is never logged: a model cannot learn it from served logs, nor the crosses with it: \
+                    `interest*creative_id`, and no prediction can be replayed";
+    assert!(said.contains(expected) && said.contains("who must act: ml"), "{said}");
+}
+
+#[test]
 fn category_limits_are_printed_with_what_happens_above_them() {
     let limited =
         GOOD.replace("many = true", "many = true\nmax_categories = 1_000\nover_max = \"drop\"\nunseen = \"zero\"");

@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         note!("renamed: the contract has a column `{before}`, so what was logged under that name is in `{after}`");
     }
     for column in &report.key_columns {
-        note!("hashed: `{column}` has feature keys, which `omomi train` does not read");
+        note!("hashed: `{column}` has feature keys; `omomi train` learns from them as from plain values");
     }
     for column in &report.empty_columns {
         note!("never logged: `{column}` has no values");

@@ -46,9 +46,25 @@ fn every_prediction_is_computed_again_bit_for_bit_from_files_and_from_a_store() 
 
 #[test]
 fn rows_of_feature_keys_are_as_good_as_plain_ones() {
-    let world = served(&[("site", "hashed"), ("floor", "hashed"), ("title", "hashed"), ("tag", "hashed")]);
+    let hashed =
+        [("site", "hashed"), ("segment", "hashed"), ("floor", "hashed"), ("title", "hashed"), ("tag", "hashed")];
+    let world = served(&hashed);
     let said = world.done("log replay served --files 7.omomi");
     assert_eq!(counts(&said)["equal, bit for bit"], 100);
+}
+
+#[test]
+fn what_a_fallback_model_answered_is_computed_again() {
+    let world = World::new(&[]);
+    let mut server = world.serve(|_| {});
+    server.predict(1);
+    for source in [Source::Off, Source::NoModel] {
+        let served = Served::of("off").with(|it| (it.source, it.at_unix_ms) = (source, Some(at(1))));
+        server.ring.record(&mut server.request, 2, &served).unwrap();
+    }
+    server.close();
+    let said = world.done("log replay served --files 7.omomi");
+    assert_eq!(counts(&said)["equal, bit for bit"], 2);
 }
 
 #[test]
@@ -120,7 +136,7 @@ fn what_cannot_be_computed_again_is_counted_by_reason() {
     server.ring.record(&mut server.request, 0, &served).unwrap();
     server.close();
     let said = world.done("log replay served --files 7.omomi");
-    assert!(said.contains("not computed: of the server, not of the model"), "{said}");
+    assert!(said.contains("not computed: of the server, not of a model"), "{said}");
     // Another generation.
     fs::create_dir(world.path("store")).unwrap();
     let said = world.failed("log replay served --store store");

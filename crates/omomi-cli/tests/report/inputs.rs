@@ -125,6 +125,7 @@ fn the_command_writes_the_page() {
         ("--provenance", inputs.provenance.as_ref()),
         ("--blessing", inputs.blessing.as_ref()),
         ("--store", inputs.store.as_ref()),
+        ("--served", inputs.served.as_ref()),
         ("--out", Some(&out)),
     ];
     let run = || {

@@ -15,13 +15,14 @@ use omomi_train::learn::state::{BIAS_FIELD, Metadata, StateRow, StateWriter};
 use omomi_train::learn::{Settings, WeightRule};
 use omomi_train::operate::publish::Blessing;
 use omomi_train::prune::{Amounts, Bill, BudgetBill, Change, CurvePoint, Quality, RuleBill};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A category that must never become markup, nor act on a terminal or on the text around it.
 pub const HOSTILE: &str = "<script>alert('&\"')</script>\u{1b}]0;x\u{7}\r\u{9b}31m\u{202e}";
 /// Numbers of bins, hours, slices per column, curve points per way of pruning, and published files.
 pub const BIN_COUNT: usize = 20;
 pub const HOUR_COUNT: usize = 48;
+pub const SERVED_HOUR_COUNT: usize = 30;
 pub const SITE_COUNT: usize = 12;
 pub const CURVE_POINT_COUNT: usize = 9;
 pub const FILE_COUNT: usize = 14;
@@ -50,7 +51,9 @@ pub fn inputs(folder: &Path) -> ReportInputs {
     let bill = write("pruned.bill.json", serde_json::to_string(&bill()).unwrap());
     let provenance = write("merged.provenance.json", provenance().to_string());
     let blessing = write("000042.blessing.json", serde_json::to_string(&blessing()).unwrap());
+    let served = write("served.json", served().to_string());
     ReportInputs {
+        served: Some(served),
         blessing: Some(blessing),
         provenance: Some(provenance),
         bill: Some(bill),
@@ -59,6 +62,19 @@ pub fn inputs(folder: &Path) -> ReportInputs {
         store: Some(store(&folder.join("store"))),
         ..ReportInputs::of(evaluation)
     }
+}
+
+/// What was served in some hours. One of them has no click, and another logic was served, too.
+fn served() -> Value {
+    let hour = |logic_id: &str, hour: usize| {
+        let clicks = if hour == SERVED_HOUR_COUNT { 0 } else { 90 + hour };
+        json!({
+            "logic_id": logic_id, "start_us": 1_790_812_800_000_000_i64 + hour as i64 * 3_600_000_000,
+            "predictions": 1_000, "clicks": clicks, "probability_sum": 100.0,
+        })
+    };
+    let own = (0..=SERVED_HOUR_COUNT).map(|index| hour("feed-ctr", index));
+    json!({ "version": 1, "of_impressions": true, "hours": own.chain([hour("other", 0)]).collect::<Vec<_>>() })
 }
 
 fn contract() -> Contract {
@@ -378,7 +394,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
 }
 
 /// Returns the provenance that `omomi average` writes for 8 shards.
-fn provenance() -> serde_json::Value {
+fn provenance() -> Value {
     let spread = FIELDS.iter().zip(0..).map(|((field, features), index)| {
         let seen_by = [features / 2, 0, 0, 0, 0, 0, 0, features / 2];
         let [deviation, magnitude] = [noise(index) * 0.1, 0.1 + noise(index + 50) * 0.2];

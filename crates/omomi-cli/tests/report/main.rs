@@ -13,13 +13,14 @@ fn figure<'a>(page: &'a str, id: &str) -> &'a str {
 }
 
 /// The plots of a report with every input: their ids, and the number of marks per selector.
-const MARKS: [(&str, &str, usize); 15] = [
+const MARKS: [(&str, &str, usize); 16] = [
     ("reliability", "circle.fill-model", made_up::BIN_COUNT),
     ("reliability", "circle.stroke-baseline", made_up::BIN_COUNT),
     ("entropy-by-hour", "circle.fill-model", made_up::HOUR_COUNT),
     ("entropy-by-hour", "circle.stroke-baseline", made_up::HOUR_COUNT),
     ("calibration-by-slice", "circle.fill-model", made_up::SITE_COUNT + 2),
     ("calibration-by-slice", "circle.stroke-baseline", made_up::SITE_COUNT + 2),
+    ("served-calibration", "circle.fill-model", made_up::SERVED_HOUR_COUNT),
     // The other series by their encoding; the chosen series; and its chosen point.
     ("size-curve", "circle.fill-step-0", made_up::CURVE_POINT_COUNT * 2),
     ("size-curve", "circle.fill-step-1", made_up::CURVE_POINT_COUNT),
@@ -34,10 +35,11 @@ const MARKS: [(&str, &str, usize); 15] = [
 ];
 
 /// Returns the ids of the plots.
-const IDS: [&str; 8] = [
+const IDS: [&str; 9] = [
     "reliability",
     "entropy-by-hour",
     "calibration-by-slice",
+    "served-calibration",
     "size-curve",
     "field-sizes",
     "weight-changes",

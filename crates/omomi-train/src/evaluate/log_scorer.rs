@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Evaluator, Metrics};
-use crate::log::{Categories, LogError, LogReader, RowBatch};
+use crate::log::{Categories, LogError, LogReader, RowBatch, number_in};
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::{Error, Owner};
 use omomi::request::{Capacity, FieldSlot, RequestLayout, Schema};
@@ -50,6 +50,15 @@ impl LogScorer {
             let Some(first) = range.clone().next() else { continue };
             let mut target = self.request.row_of(slot.side())?;
             match (&column.categories, &field.kind) {
+                (Categories::Keys, FieldKind::Number { range, buckets, .. }) => {
+                    // The reader took the key only because some number is in the bucket.
+                    let number = number_in(buckets, *range, column.values[first]);
+                    target.set_number(slot, number.unwrap_or(f64::NAN))?;
+                }
+                (Categories::Keys, FieldKind::Text) if field.many => {
+                    target.set_text_values(slot, &column.values[range])?;
+                }
+                (Categories::Keys, FieldKind::Text) => target.set_text_value(slot, column.values[first])?,
                 (Categories::Numbers(numbers), FieldKind::Number { .. }) => target.set_number(slot, numbers[first])?,
                 (Categories::Texts { .. }, _) if field.many => {
                     let texts: Vec<&str> = range.filter_map(|index| column.text(index)).collect();

@@ -247,6 +247,9 @@ pub fn request_of_row(model: &Model, reader: &mut LogReader, row: u64) -> Result
     while let Some(batch) = reader.next_batch()? {
         let index = row.checked_sub(rows_before + 1).and_then(|index| usize::try_from(index).ok());
         if let Some(index) = index.filter(|&index| index < batch.row_count()) {
+            if let Some(field) = batch.key_field(model.contract()) {
+                return Err(LogError::KeysOnly { field: field.to_owned(), step: "an explanation of its rows" }.into());
+            }
             let side = |side| batch.row(model.contract(), side, index);
             let rows = RequestRows { context: side(Side::Context), candidates: vec![side(Side::Candidate)] };
             return Ok((rows, batch.clicked[index]));

@@ -1,5 +1,6 @@
 //! Reads names of features as people and other tools write them: a field or cross, and its category as text in the form
-//! of a [training state](crate::learn::state).
+//! of a [training state](crate::learn::state). A category of which only the feature key is known has the name
+//! `(key 0123456789abcdef)`. No text of exactly this form can be named otherwise.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use omomi::request::{FieldValue, RequestRows, Row};
 
 use super::feature_table::write_bucket;
 use super::state::{join_category, split_categories};
-use crate::log::{nfc, number_of, text_id};
+use crate::log::{key_of_name, nfc, number_of, text_id, value_of_key, write_key_name};
 
 /// The feature that a field or cross and a category name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +52,8 @@ struct Category<'a> {
     bits: u64,
     /// The category of a text field, in the form in which it is hashed.
     text: Cow<'a, str>,
+    /// The feature key, if the category is named by it.
+    key: Option<u64>,
 }
 
 impl FeatureNames {
@@ -180,6 +183,9 @@ impl FeatureNames {
 
     /// Appends a category to `text` as a state has it.
     fn write(&self, field: usize, category: &Category<'_>, text: &mut String) {
+        if let Some(key) = category.key {
+            return write_key_name(key, text);
+        }
         match &self.contract.fields()[field].kind {
             FieldKind::Id => text.push_str(&category.bits.cast_signed().to_string()),
             FieldKind::Text => text.push_str(&category.text),
@@ -190,21 +196,28 @@ impl FeatureNames {
     fn category<'a>(&self, field: usize, category: &'a str) -> Result<Category<'a>, String> {
         let own = &self.contract.fields()[field];
         let found = || format!("found `{}`", quoted(category));
+        if let Some(key) = key_of_name(category) {
+            let bits = value_of_key(self.fields[field].seed, key);
+            if matches!(own.kind, FieldKind::Number { .. }) && !self.buckets(field).any(|bucket| bucket == bits) {
+                return Err(format!("expected the key of a bucket of `{}`, {}", own.name, found()));
+            }
+            return Ok(Category { bits, text: Cow::Borrowed(""), key: Some(key) });
+        }
         match &own.kind {
             FieldKind::Id => {
                 let id = text_id(category).ok_or_else(|| {
                     format!("expected a whole number of 64 bits, because `{}` is an id, {}", own.name, found())
                 })?;
-                Ok(Category { bits: feature::id_value(id), text: Cow::Borrowed("") })
+                Ok(Category { bits: feature::id_value(id), text: Cow::Borrowed(""), key: None })
             }
             FieldKind::Text => {
                 // Texts are read like those of logs.
                 let text = if self.fields[field].nfc { nfc(category) } else { Cow::Borrowed(category) };
-                Ok(Category { bits: feature::text_value(text.as_bytes()), text })
+                Ok(Category { bits: feature::text_value(text.as_bytes()), text, key: None })
             }
             FieldKind::Number { range, buckets, .. } => {
                 if let Some(&bits) = self.fields[field].buckets.get(category) {
-                    return Ok(Category { bits, text: Cow::Borrowed("") });
+                    return Ok(Category { bits, text: Cow::Borrowed(""), key: None });
                 }
                 let number = number_of(category, self.contract.reading().number_format);
                 let bits = number.and_then(|number| buckets.index(*range, number));
@@ -218,7 +231,7 @@ impl FeatureNames {
                         found()
                     )
                 })?;
-                Ok(Category { bits, text: Cow::Borrowed("") })
+                Ok(Category { bits, text: Cow::Borrowed(""), key: None })
             }
         }
     }
@@ -230,8 +243,11 @@ impl FeatureNames {
 
     /// Returns a value of the field with index `field` that has this category.
     fn value(&self, field: usize, category: &str) -> Result<FieldValue, String> {
-        let Category { bits, text } = self.category(field, category)?;
+        let Category { bits, text, key } = self.category(field, category)?;
         let own = &self.contract.fields()[field];
+        if key.is_some() {
+            return Err(format!("`{}` of `{}` names a feature key: its plain value is not known", category, own.name));
+        }
         Ok(match &own.kind {
             FieldKind::Id if own.many => FieldValue::Ids(vec![bits.cast_signed()]),
             FieldKind::Id => FieldValue::Id(bits.cast_signed()),
@@ -329,6 +345,28 @@ mod tests {
         assert_eq!(names.values("d", "[2.0, 4.0)").unwrap(), [(3, FieldValue::Number(3.0))]);
         let members = names.feature_of_members(&[("b", "x*y"), ("a", "7")], &mut text).unwrap();
         assert_eq!((members.key, text.as_str()), (cross, r"7*x\*y"));
+    }
+
+    #[test]
+    fn a_category_named_by_its_key_is_that_feature_in_fields_and_crosses() {
+        let names = names();
+        let mut text = String::new();
+        let named = |field: &str, value: u64| format!("(key {:016x})", feature_key(feature::field_seed(field), value));
+        let (id, title) = (named("a", 7), named("b", feature::text_value("旅行".as_bytes())));
+        for (name, plain, keys) in [
+            ("a", "7".to_owned(), id.clone()),
+            ("b", "旅行".to_owned(), title.clone()),
+            ("c", "[1.0, 2.5)".to_owned(), named("c", 1)),
+            ("a*b", "7*旅行".to_owned(), format!("{id}*{title}")),
+            ("b*c", "旅行*[1.0, 2.5)".to_owned(), format!("{title}*{}", named("c", 1))),
+        ] {
+            let expected = names.feature(name, &plain, &mut text).unwrap();
+            assert_eq!(names.feature(name, &keys, &mut text).unwrap(), expected, "{name}");
+            assert_eq!(text, keys);
+            assert!(names.values(name, &keys).unwrap_err().contains("its plain value is not known"));
+        }
+        let none = names.feature("c", &named("c", 9), &mut text).unwrap_err();
+        assert!(none.contains("the key of a bucket of `c`"), "{none}");
     }
 
     #[test]

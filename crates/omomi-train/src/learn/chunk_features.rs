@@ -11,7 +11,7 @@ use omomi::contract::MAX_CROSS_MEMBERS;
 use omomi::feature;
 
 use super::TrainError;
-use super::feature_table::{FeatureGroup, GroupKind, Table};
+use super::feature_table::{FeatureGroup, GroupKind, Table, write_key_origin};
 use super::key_index::KeyIndex;
 use super::learner::{IndexedRows, may_repeat};
 
@@ -281,6 +281,7 @@ impl ChunkFeatures {
                     let text = column.text(first + place).expect("a column has a text for each value");
                     origin.extend_from_slice(text.as_bytes());
                 }
+                Categories::Keys => write_key_origin(key, origin),
                 Categories::Ids | Categories::Numbers(_) => {
                     origin.extend_from_slice(&column.values[first + place].to_le_bytes());
                 }

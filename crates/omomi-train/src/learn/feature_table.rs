@@ -9,6 +9,7 @@ use super::iterates::IterateAverage;
 use super::key_index::{KeyIndex, MAX_KEYS};
 use super::optimizer::Coordinate;
 use super::state::{MISSING_FIELD, UNSEEN_FIELD, default_key, join_category};
+use crate::log::write_key_name;
 
 /// How often a feature was seen.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +46,8 @@ impl FeatureCounts {
 ///
 /// Memory per feature: every row touches `coordinates` and `averages` (16 bytes each), `counts` (24) and the index (19
 /// to 29). Only writing the state reads the group (2) and the origin (8, plus 8 for an id or a number, the length of a
-/// text, or 4 per member of a cross). That is about 100 bytes per feature, and up to twice as much while an array
-/// grows.
+/// text, 22 for a key, or 4 per member of a cross). That is about 100 bytes per feature, and up to twice as much while
+/// an array grows.
 ///
 /// Two features whose 64-bit keys are equal share one coordinate and the name of the first, just as they share one
 /// weight when serving. A row that has both moves the coordinate once. Among 10 million features, the probability of
@@ -106,8 +107,8 @@ impl Table {
     }
 
     /// Returns the number of the feature with `key`. A new feature is added, and `origin` then writes its category: the
-    /// value of an id or the bucket of a number (8 bytes, little-endian), a text, or the numbers of a cross's members
-    /// (4 bytes each, little-endian).
+    /// value of an id or the bucket of a number (8 bytes, little-endian), a text, the numbers of a cross's members (4
+    /// bytes each, little-endian), or for a category without a name the [name of its key](write_key_origin).
     #[inline]
     pub(super) fn find_or_insert(
         &mut self,
@@ -179,6 +180,9 @@ impl Table {
         }
         match &groups[self.group(number)].kind {
             GroupKind::Field(field) => match &contract.fields()[*field].kind {
+                FieldKind::Id | FieldKind::Number { .. } if origin.len() != size_of::<u64>() => {
+                    text.push_str(&String::from_utf8_lossy(origin));
+                }
                 FieldKind::Id => text.push_str(&origin_value(origin).cast_signed().to_string()),
                 FieldKind::Text => text.push_str(&String::from_utf8_lossy(origin)),
                 FieldKind::Number { range, buckets, .. } => {
@@ -207,6 +211,13 @@ impl Table {
 
 fn narrow_number(number: usize) -> u32 {
     u32::try_from(number).expect("the index keeps the count of keys below the limit")
+}
+
+/// Writes the origin of a feature of a field of which only the key is known: the name that a state gives it.
+pub(super) fn write_key_origin(key: u64, origin: &mut Vec<u8>) {
+    let mut name = String::new();
+    write_key_name(key, &mut name);
+    origin.extend_from_slice(name.as_bytes());
 }
 
 fn origin_value(origin: &[u8]) -> u64 {

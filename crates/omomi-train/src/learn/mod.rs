@@ -124,6 +124,18 @@ pub enum TrainError {
         /// How many rows were read.
         row_count: u64,
     },
+    /// A field that the contract says is never logged has no value in any row: the logs are most likely served ones.
+    #[error(
+        "the field `{field}` has no value in any of {row_count} rows: the contract says that it is never logged, so a \
+         served log cannot have it; log it `hashed` if the model needs it, train from logs that have it, or write \
+         may_be_empty = true under the field"
+    )]
+    FieldNeverLogged {
+        /// The field.
+        field: String,
+        /// How many rows were read.
+        row_count: u64,
+    },
     /// A file is both among the logs to learn from and among the held-out logs. Its held-out metrics would be
     /// worthless.
     #[error(
@@ -280,6 +292,7 @@ impl TrainError {
             | Self::StartIsPruned { .. }
             | Self::StartWithoutEvidence { .. }
             | Self::NoAge { .. }
+            | Self::FieldNeverLogged { .. }
             | Self::NothingLeft { .. } => Owner::Ml,
             Self::Log(error) => error.owner(),
             Self::RowCache(error) => error.owner(),

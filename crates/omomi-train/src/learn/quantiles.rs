@@ -72,6 +72,10 @@ pub fn fill_quantiles(
     let mut reader = LogReader::open(&contract, logs, options)?;
     while let Some(batch) = reader.next_batch()? {
         for (field, column) in contract.fields().iter().zip(&batch.columns) {
+            if open.iter().any(|open| open.name == field.name) && matches!(column.categories, Categories::Keys) {
+                let field = field.name.clone();
+                return Err(LogError::KeysOnly { field, step: "a choice of buckets" }.into());
+            }
             let field =
                 open.iter_mut().find(|open| open.name == field.name && matches!(field.kind, FieldKind::Number { .. }));
             if let (Some(field), Categories::Numbers(numbers)) = (field, &column.categories) {

@@ -14,7 +14,7 @@ use crate::lineage::{LearnedLog, LearningStep, find_copy, find_learned, learned_
 use crate::log::{
     FileId, FileMissing, HoldOut, KeptRows, LogDialect, LogFile, LogReader, LogWarning, ReadOptions, is_in_the_future,
 };
-use omomi::contract::Contract;
+use omomi::contract::{Contract, LogPolicy};
 
 use super::start_state::{StartAccount, StartOptions, days_of, decay_of};
 use super::state::{StateReader, other_reading};
@@ -402,6 +402,9 @@ pub(crate) fn refuse_empty_fields(contract: &Contract, missing: &FileMissing) ->
     let may_be_empty = |index: usize| contract.reading().fields[index].may_be_empty;
     match (0..contract.fields().len()).find(|&index| is_empty(index) && !may_be_empty(index)) {
         None => Ok(()),
+        Some(index) if contract.fields()[index].log == LogPolicy::Never => {
+            Err(TrainError::FieldNeverLogged { field: contract.fields()[index].name.clone(), row_count })
+        }
         Some(index) => Err(TrainError::FieldNeverOccurs {
             field: contract.fields()[index].name.clone(),
             column: contract.field_column(index).to_owned(),

@@ -103,6 +103,9 @@ pub enum Categories {
     },
     /// Of a `number` field: the number of each value, before it was put into a bucket.
     Numbers(Vec<f64>),
+    /// Of a field of any type, of which the log has only the feature keys. The values are exact, as they follow from
+    /// the keys; a text has no name then, and what is written down names a category by its key.
+    Keys,
 }
 
 impl RowBatch {
@@ -120,6 +123,7 @@ impl RowBatch {
     }
 
     /// Returns the values of one side of row `index`, by field name: what a request for this impression would contain.
+    /// A field of which the log has only [keys](Categories::Keys) is left out: see [`key_field`](Self::key_field).
     ///
     /// # Panics
     ///
@@ -128,6 +132,16 @@ impl RowBatch {
     pub fn row(&self, contract: &Contract, side: Side, index: usize) -> Row {
         let fields = contract.fields().iter().zip(&self.columns).filter(|(field, _)| field.side == side);
         fields.filter_map(|(field, column)| Some((field.name.clone(), column.value(field.many, index)?))).collect()
+    }
+}
+
+impl RowBatch {
+    /// Returns the name of the first field of `contract` of which the log has only feature keys.
+    #[must_use]
+    pub fn key_field<'a>(&self, contract: &'a Contract) -> Option<&'a str> {
+        let mut fields = contract.fields().iter().zip(&self.columns);
+        let found = fields.find(|(_, column)| matches!(column.categories, Categories::Keys));
+        found.map(|(field, _)| field.name.as_str())
     }
 }
 
@@ -144,6 +158,7 @@ impl FieldColumn {
             (Categories::Ids, true) => FieldValue::Ids(range.clone().map(id).collect()),
             (Categories::Texts { .. }, false) => FieldValue::Text(texts().next()?),
             (Categories::Texts { .. }, true) => FieldValue::Texts(texts().collect()),
+            (Categories::Keys, _) => return None,
             (Categories::Numbers(numbers), _) => FieldValue::Number(*numbers.get(first)?),
         })
     }
@@ -170,7 +185,7 @@ impl FieldColumn {
                 };
                 bytes.get(*offsets.get(place)? as usize..*offsets.get(place + 1)? as usize)
             }
-            Categories::Ids | Categories::Numbers(_) => None,
+            Categories::Ids | Categories::Numbers(_) | Categories::Keys => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use arrow_array::StringArray;
 
 use super::batch::BadRun;
 use super::error::{RowFault, excerpt};
+use super::key::{number_in, value_of_key};
 use super::notation::{
     FieldRules, LabelTexts, boolean_text, float_id, is_usual_missing, list_of, may_be_list, number_of, text_id,
     unsigned_id,
@@ -34,6 +35,8 @@ pub(super) const fn expected_cell(kind: &FieldKind) -> &'static str {
     }
 }
 
+/// What a cell of a column of keys should contain.
+pub(super) const EXPECTED_KEY: &str = "the feature key of a category of the field, as a whole number";
 pub(super) const EXPECTED_LABEL: &str = "a label of 0 or 1";
 pub(super) const EXPECTED_IMPORTANCE: &str = "how much the row counts: a number from 1e-9 to 1e9";
 pub(super) const EXPECTED_EXTRA: &str = "text, a number, a boolean or a time";
@@ -108,6 +111,10 @@ pub(super) struct ColumnBuilder {
     kind: FieldKind,
     pub(super) many: bool,
     pub(super) rules: FieldRules,
+    /// The seed of the field's keys.
+    seed: u64,
+    /// Values of the texts that mean a missing value, once the file has feature keys only.
+    missing_texts: Option<Vec<u64>>,
     /// Of the row under construction.
     row_invalid_number_count: u64,
 }
@@ -150,6 +157,23 @@ impl BatchBuilder {
         self.bad_runs_of_file.push((self.clicked.len(), count));
     }
 
+    /// Prepares the columns for a file that has feature keys of the fields `keys` and plain values of all others.
+    /// Returns false if the rows so far have other columns: they must be taken first.
+    pub(super) fn take_keys(&mut self, keys: &[usize]) -> bool {
+        let has_keys = |index: usize| keys.binary_search(&index).is_ok();
+        let differs = |(index, column): (usize, &ColumnBuilder)| column.has_keys() != has_keys(index);
+        if !self.columns.iter().enumerate().any(differs) {
+            return true;
+        }
+        if !self.is_empty() {
+            return false;
+        }
+        for (index, column) in self.columns.iter_mut().enumerate() {
+            column.set_has_keys(has_keys(index));
+        }
+        true
+    }
+
     /// How many rows still fit.
     pub(super) fn rows_left(&self) -> usize {
         if self.length_bound >= FULL_LEN {
@@ -168,6 +192,11 @@ impl BatchBuilder {
             Target::Field(index) => {
                 let column = &mut self.columns[index];
                 if column.many { column.parse_list(cell, many_separator) } else { column.parse(cell) }
+            }
+            Target::Keys(index) => {
+                let column = &mut self.columns[index];
+                let mut keys = cell.split(many_separator).filter(|key| !key.is_empty());
+                if column.many { keys.try_for_each(|key| column.parse_key(key)) } else { column.parse_key(cell) }
             }
             Target::Label => {
                 let clicked = self.label_texts.clicked(cell);
@@ -194,7 +223,9 @@ impl BatchBuilder {
             (Target::Importance, scalar) => self.push_importance(scalar.number(), || scalar.to_found())?,
             (Target::Extra(index), Scalar::Text(text)) => self.extra[index].push(text),
             (Target::Extra(index), other) => self.extra[index].push(&other.to_found()),
-            (Target::Time, other) => return Err(RowFault::Cell { expected: EXPECTED_TIME, found: other.to_found() }),
+            (Target::Keys(_) | Target::Time, other) => {
+                return Err(RowFault::Cell { expected: EXPECTED_TIME, found: other.to_found() });
+            }
         }
         Ok(())
     }
@@ -213,7 +244,7 @@ impl BatchBuilder {
     /// Whether the row under construction has a value for `target`.
     pub(super) fn has_value(&self, target: Target) -> bool {
         match target {
-            Target::Field(index) => self.columns[index].has_row_value(),
+            Target::Field(index) | Target::Keys(index) => self.columns[index].has_row_value(),
             Target::Label => self.row_clicked.is_some(),
             Target::Time => self.row_time_us.is_some(),
             Target::Importance => self.row_importance.is_some(),
@@ -234,6 +265,7 @@ impl BatchBuilder {
                 FieldKind::Text | FieldKind::Number { .. } => "a list of texts",
             },
             Target::Field(index) => expected_cell(&self.columns[index].kind),
+            Target::Keys(_) => EXPECTED_KEY,
             Target::Label => EXPECTED_LABEL,
             Target::Time => EXPECTED_TIME,
             Target::Importance => EXPECTED_IMPORTANCE,
@@ -275,7 +307,7 @@ impl BatchBuilder {
         for _ in 0..count {
             self.push_csv_cell(target, text.unwrap_or_default().as_bytes(), many_separator)?;
             match target {
-                Target::Field(index) => self.columns[index].finish_row(),
+                Target::Field(index) | Target::Keys(index) => self.columns[index].finish_row(),
                 Target::Extra(index) => self.extra[index].finish_row(),
                 Target::Label => self.clicked.extend(self.row_clicked.take()),
                 Target::Time => {
@@ -382,6 +414,8 @@ impl ColumnBuilder {
             kind: field.kind.clone(),
             many: field.many,
             rules,
+            seed: field.seed(),
+            missing_texts: None,
             row_invalid_number_count: 0,
         }
     }
@@ -404,8 +438,52 @@ impl ColumnBuilder {
     fn len(&self) -> usize {
         match &self.column.categories {
             Categories::Texts { bytes, .. } => bytes.len().max(self.column.values.len()),
-            Categories::Ids | Categories::Numbers(_) => self.column.values.len(),
+            Categories::Ids | Categories::Numbers(_) | Categories::Keys => self.column.values.len(),
         }
+    }
+
+    fn has_keys(&self) -> bool {
+        matches!(self.column.categories, Categories::Keys)
+    }
+
+    /// Makes this a column of feature keys, or of plain values. It has no rows.
+    fn set_has_keys(&mut self, has_keys: bool) {
+        if !has_keys {
+            self.column.categories = empty_categories(&self.kind, 0, 0);
+            return;
+        }
+        self.column.categories = Categories::Keys;
+        self.missing_texts.get_or_insert_with(|| self.rules.missing_text_values());
+    }
+
+    /// Returns the value of a feature key; none if no category of the field has the key.
+    pub(super) fn value_of_key(&self, key: u64) -> Option<u64> {
+        let value = value_of_key(self.seed, key);
+        match &self.kind {
+            FieldKind::Id | FieldKind::Text => Some(value),
+            FieldKind::Number { range, buckets, .. } => number_in(buckets, *range, value).map(|_| value),
+        }
+    }
+
+    /// Adds the category of a feature key to the row under construction, unless it means a missing value.
+    #[inline]
+    pub(super) fn push_feature_key(&mut self, key: u64) -> Result<(), RowFault> {
+        let fault = || RowFault::Cell { expected: EXPECTED_KEY, found: excerpt(&key.to_string()) };
+        let value = self.value_of_key(key).ok_or_else(fault)?;
+        let is_missing = match &self.kind {
+            FieldKind::Id => self.rules.is_missing_id(value.cast_signed()),
+            FieldKind::Text => self.missing_texts.as_ref().is_some_and(|values| values.contains(&value)),
+            FieldKind::Number { .. } => false,
+        };
+        if !is_missing {
+            self.column.values.push(value);
+        }
+        Ok(())
+    }
+
+    fn parse_key(&mut self, cell: &str) -> Result<(), RowFault> {
+        let fault = || RowFault::Cell { expected: EXPECTED_KEY, found: excerpt(cell) };
+        self.push_feature_key(cell.parse().map_err(|_| fault())?)
     }
 
     /// Parses one category and adds it to the row under construction, unless its text means a missing value.
@@ -612,7 +690,7 @@ impl ColumnBuilder {
         let len = self.column.offsets.last().map_or(0, |&end| end as usize);
         self.column.values.truncate(len);
         match &mut self.column.categories {
-            Categories::Ids => {}
+            Categories::Ids | Categories::Keys => {}
             Categories::Numbers(numbers) => numbers.truncate(len),
             Categories::Texts { places: Some(places), .. } => places.truncate(len),
             Categories::Texts { offsets, bytes, places: None } => {
@@ -631,7 +709,10 @@ impl ColumnBuilder {
         let next = FieldColumn {
             offsets,
             values: Vec::with_capacity(column.values.len()),
-            categories: empty_categories(&self.kind, column.values.len(), text_len),
+            categories: match column.categories {
+                Categories::Keys => Categories::Keys,
+                _ => empty_categories(&self.kind, column.values.len(), text_len),
+            },
             invalid_number_count: 0,
         };
         std::mem::replace(&mut self.column, next)

@@ -12,7 +12,8 @@ use super::csv_records::{CsvDialect, CsvFault, CsvRecord, CsvRecords};
 use super::error::{BadRow, BadRows, RowFault, excerpt};
 use super::files::read_failure;
 use super::partitions::Partitions;
-use super::wanted_columns::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted, key_fields};
+use omomi::contract::{Field, LogPolicy};
 
 pub(super) struct CsvReader {
     file: PathBuf,
@@ -51,7 +52,8 @@ impl CsvReader {
         let header = names.collect::<Result<Vec<_>, _>>();
         let header = header.map_err(|_| bad_header(RowFault::NotUtf8.to_string()))?;
         let mut partitions = Partitions::of(file);
-        let places = wanted.locate(file, &header, |column, target| partitions.take(column, target))?;
+        let is_hashed = |_, field: &Field| field.log == LogPolicy::Hashed;
+        let places = wanted.locate(file, &header, |column, target| partitions.take(column, target), is_hashed)?;
         partitions.check(file, wanted, many_separator)?;
         Ok(Some(Self { file: file.to_owned(), records, header, places, partitions, many_separator, row: 0 }))
     }
@@ -59,6 +61,11 @@ impl CsvReader {
     /// The names of all columns of the file.
     pub(super) fn header(&self) -> &[String] {
         &self.header
+    }
+
+    /// The indices of the fields of which the file has feature keys only.
+    pub(super) fn key_fields(&self) -> Vec<usize> {
+        key_fields(self.places.iter().map(|(_, target)| *target))
     }
 
     /// How many rows were read, bad rows included.

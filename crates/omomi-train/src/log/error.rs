@@ -221,6 +221,17 @@ pub enum LogError {
         /// The columns of the file.
         found: Vec<String>,
     },
+    /// A step needs plain values, and the log has only feature keys of a field.
+    #[error(
+        "the log has only feature keys of `{field}`, whose policy in the serving log is `hashed`: {step} needs plain \
+         values; use a log that has them"
+    )]
+    KeysOnly {
+        /// The field.
+        field: String,
+        /// What needs plain values.
+        step: &'static str,
+    },
     /// Two columns of a file have the same name.
     #[error("{}: two columns are named `{column}`: rename one of them", file.display())]
     RepeatedColumn {
@@ -311,6 +322,7 @@ impl LogError {
             | Self::EverythingHeldOut { .. }
             | Self::DialectUnstated { .. }
             | Self::NoSuchPart { .. }
+            | Self::KeysOnly { .. }
             | Self::PartsWithoutTime => Owner::Ml,
             Self::Unreadable { .. } => Owner::Infra,
             Self::NoLogs { .. }

@@ -37,6 +37,12 @@
 //! their field's range, are treated as missing, and their count is reported. [`LogReader::warnings`] tells what was
 //! guessed, and where a field vanishes between two files.
 //!
+//! A log that [`omomi log join`](crate::serving_logs::join) wrote has feature keys in place of a field that is logged
+//! `hashed`, in the column `NAME_key`. In Parquet and CSV, such a column is read if the field has no column of its own:
+//! in Parquet if its type is u64 or a list of them, in CSV if the contract says `hashed`. Rows then have the values of
+//! the plain log, but no names of categories ([`Categories::Keys`]). Texts that the contract lists as missing values,
+//! and ids, are missing values there, too; Unicode forms and numbers cannot be told from a key.
+//!
 //! A bad row is one that cannot be used: its label is neither 0 nor 1, its id is not an integer, its text is not UTF-8,
 //! its time is before 2000 or in the future, a cell is too long, or its line is malformed. Where a quote swallows
 //! several lines of CSV, each of them counts. A bad row is an error that names the file, row and column. If
@@ -72,6 +78,7 @@ mod files;
 pub mod generate;
 mod hold_out;
 mod json_lines;
+mod key;
 mod lines;
 mod missing;
 mod notation;
@@ -108,6 +115,7 @@ pub(crate) use files::FileId;
 pub use files::LogFile;
 pub(crate) use files::has_pipe;
 pub use hold_out::{HoldOut, HoldOutRule, KeptRows, UnknownHoldOut};
+pub(crate) use key::{KEY_ENDING, key_of_category, key_of_name, number_in, value_of_key, write_key_name};
 pub use missing::FileMissing;
 pub(crate) use missing::first_jump;
 pub(crate) use notation::{is_guessed_missing, is_usual_missing, nfc, number_of, text_id};
@@ -136,7 +144,7 @@ use vowpal_wabbit::VowpalWabbitReader;
 use wanted_columns::{Target, Wanted};
 
 use arrow_schema::DataType;
-use omomi::contract::{Contract, TimeUnit};
+use omomi::contract::{Contract, LogPolicy, TimeUnit};
 use omomi::score::Model;
 use serde_json::Value;
 
@@ -520,6 +528,11 @@ impl LogReader {
                     },
                 },
             };
+            // A batch has one form of each column.
+            if !self.batch.take_keys(&format_reader.key_fields()) {
+                self.format_reader = Some(format_reader);
+                return Ok(Some(self.batch.take()));
+            }
             let first_row = self.batch.row_count();
             let is_open = format_reader.fill(&mut self.batch, &self.wanted, &mut self.bad_rows)?;
             self.batch.end_file(self.file_index);
@@ -776,6 +789,11 @@ impl LogReader {
             if rules.lists.is_none() && rules.list_count > 0 {
                 warnings.push(LogWarning::GuessedLists { column: column(), count: rules.list_count });
             }
+            let missing = self.missing();
+            let is_empty = missing.row_count > 0 && missing.missing_counts.get(index) == Some(&missing.row_count);
+            if is_empty && self.wanted.fields()[index].log == LogPolicy::Never {
+                warnings.push(LogWarning::NeverLogged { column: column(), row_count: missing.row_count });
+            }
             let jump = missing_jump(&column(), index, &self.missing, |file| self.files[file].path.clone());
             if jump.is_some() {
                 warnings.extend(jump);
@@ -814,6 +832,15 @@ impl LogReader {
 }
 
 impl FormatReader {
+    /// The indices of the fields of which the file has feature keys only.
+    fn key_fields(&self) -> Vec<usize> {
+        match self {
+            Self::Parquet(reader) => reader.key_fields(),
+            Self::Csv(reader) => reader.key_fields(),
+            Self::JsonLines(_) | Self::VowpalWabbit(_) => Vec::new(),
+        }
+    }
+
     /// Reads rows until the batch is full or the file ends. Returns whether the file may have more rows.
     fn fill(&mut self, batch: &mut BatchBuilder, wanted: &Wanted, bad_rows: &mut BadRows) -> Result<bool, LogError> {
         match self {

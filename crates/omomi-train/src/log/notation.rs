@@ -8,6 +8,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use super::error::{RowFault, excerpt};
 use omomi::contract::{FieldKind, FieldReading, ListForm, NumberFormat, Reading};
+use omomi::feature;
 
 /// Texts that other tools write for a missing value: SQL, MySQL and Hive, pandas, JSON, Python, Excel, C and Java, R.
 /// In CSV, the first [`GUESSED_COUNT`] are read as missing, because nobody names a category so. The others may be
@@ -74,6 +75,11 @@ impl FieldRules {
             kept_missing: Box::new([0; USUAL_MISSING.len()]),
             list_count: 0,
         }
+    }
+
+    /// Returns the values of the texts that the contract says mean a missing value.
+    pub(super) fn missing_text_values(&self) -> Vec<u64> {
+        self.missing.iter().flatten().map(|text| feature::text_value(text.as_bytes())).collect()
     }
 
     /// Whether texts can be left out or changed.

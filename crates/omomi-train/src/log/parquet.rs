@@ -25,10 +25,10 @@ use super::parquet_decoded::{Decoded, Place};
 use super::parquet_dictionary::with_dictionaries;
 use super::parquet_nested::{Nested, inner_array, leaves, with_nested};
 use super::parquet_pages::{self, EXPECTED_PAGES, Groups, PageFault, is_encrypted};
-use super::parquet_schema::{check_type, simplified, with_int96_bytes};
+use super::parquet_schema::{check_type, holds_keys, simplified, with_int96_bytes};
 use super::parquet_views::{Part, Views, has_keys, with_views, without_keys};
 use super::partitions::Partitions;
-use super::wanted_columns::{Target, Wanted};
+use super::wanted_columns::{Target, Wanted, key_fields};
 use super::{LogError, LogFile, ReadOptions};
 
 /// Most rows that are decoded at a time, even if a batch is larger. This bounds the memory.
@@ -108,7 +108,11 @@ impl ParquetReader {
         names.extend(nested.iter().map(|nested| nested.name.clone()));
         let root_count = metadata.schema().fields().len();
         let mut partitions = Partitions::of(path);
-        let located = wanted.locate(path, &names, |column, target| partitions.take(column, target))?;
+        let are_keys = |place: usize, field: &omomi::contract::Field| {
+            let found = metadata.schema().fields().get(place);
+            found.is_some_and(|found| holds_keys(found.data_type(), field.many))
+        };
+        let located = wanted.locate(path, &names, |column, target| partitions.take(column, target), are_keys)?;
         partitions.check(path, wanted, options.many_separator)?;
         // A nested column comes after the columns of the file, at a place of its own.
         let (nested_places, places): (Vec<_>, Vec<_>) =
@@ -189,6 +193,11 @@ impl ParquetReader {
             DataType::Struct(members) => members.find(name).map(|(_, member)| member.data_type()),
             _ => None,
         })
+    }
+
+    /// The indices of the fields of which the file has feature keys only.
+    pub(super) fn key_fields(&self) -> Vec<usize> {
+        key_fields(self.places.iter().map(|place| place.target))
     }
 
     /// How many rows the file has according to its footer.

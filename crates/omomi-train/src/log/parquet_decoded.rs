@@ -8,12 +8,14 @@ use arrow_array::temporal_conversions::date32_to_datetime;
 use arrow_array::types::{Date32Type, Float64Type, Int32Type, Int64Type, UInt64Type};
 use arrow_array::{
     Array, ArrayRef, Float64Array, Int32Array, Int64Array, ListArray, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
 };
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field as ArrowField, TimeUnit as ArrowUnit};
 
 use super::builder::{
-    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_LABEL, expected_cell, is_importance, offset,
+    BatchBuilder, ColumnBuilder, EXPECTED_IMPORTANCE, EXPECTED_KEY, EXPECTED_LABEL, expected_cell, is_importance,
+    offset,
 };
 use super::csv_records::MAX_RECORD_LEN;
 use super::error::{RowFault, excerpt};
@@ -61,6 +63,7 @@ enum Values {
         distinct: DistinctTexts,
     },
     Numbers(Float64Array),
+    FeatureKeys(UInt64Array),
     Labels(Float64Array),
     Times(Int64Array),
     Importances(Float64Array),
@@ -206,6 +209,14 @@ impl Decoded {
                     }
                 }
             }
+            Target::Keys(index) => {
+                let field = &wanted.fields()[index];
+                lists = field.many.then(|| array.as_list::<i32>().clone());
+                let array = lists.as_ref().map_or(array, ListArray::values);
+                let keys = cast_to(array, &DataType::UInt64)?.as_primitive::<UInt64Type>().clone();
+                self.note_bad_keys(target, &keys, &batch.columns[index]);
+                Values::FeatureKeys(keys)
+            }
             Target::Label => Values::Labels(self.decode_labels(array, batch)?),
             Target::Time => {
                 let times = self.decode_times(array, &mut batch.times)?;
@@ -223,6 +234,21 @@ impl Decoded {
             Target::Extra(_) => Values::Texts(decode_texts(array)?),
         };
         Ok(Cells { lists, values })
+    }
+
+    /// Notes the rows with a key that no category of the field has. Lists have none of these.
+    fn note_bad_keys(&mut self, target: Target, keys: &UInt64Array, column: &ColumnBuilder) {
+        if column.many {
+            return;
+        }
+        for (row, key) in keys.iter().enumerate() {
+            if let Some(key) = key
+                && column.value_of_key(key).is_none()
+            {
+                let found = excerpt(&key.to_string());
+                self.bad_rows.push((row, target, RowFault::Cell { expected: EXPECTED_KEY, found }));
+            }
+        }
     }
 
     fn decode_labels(&mut self, array: &ArrayRef, batch: &BatchBuilder) -> Result<Float64Array, ArrowError> {
@@ -393,7 +419,7 @@ impl Cells {
                 }
                 return;
             }
-            (_, Target::Field(index)) => &mut batch.columns[index],
+            (_, Target::Field(index) | Target::Keys(index)) => &mut batch.columns[index],
             (_, Target::Label | Target::Time | Target::Importance | Target::Extra(_)) => return,
         };
         if let Values::Keys { keys, dictionary, distinct } = &mut self.values {
@@ -429,6 +455,12 @@ impl Cells {
             Values::Numbers(numbers) => self.append_each(column, start, end, |column, index| {
                 if numbers.is_valid(index) {
                     column.push_number(numbers.value(index));
+                }
+            }),
+            Values::FeatureKeys(keys) => self.append_each(column, start, end, |column, index| {
+                if keys.is_valid(index) {
+                    // Bad keys are noted before.
+                    let _ = column.push_feature_key(keys.value(index));
                 }
             }),
             Values::Labels(_) | Values::Times(_) | Values::Importances(_) | Values::Keys { .. } => {}

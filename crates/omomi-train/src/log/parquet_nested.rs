@@ -84,7 +84,7 @@ pub(super) fn with_nested(schema: Schema, places: &[(&Nested, Target)], wanted: 
         let is_text = match *target {
             Target::Field(field) => wanted.fields()[field].kind == FieldKind::Text,
             Target::Extra(_) => true,
-            Target::Label | Target::Time | Target::Importance => false,
+            Target::Keys(_) | Target::Label | Target::Time | Target::Importance => false,
         };
         fields[nested.root] = with_member(&fields[nested.root], &nested.path[1..], is_text);
     }

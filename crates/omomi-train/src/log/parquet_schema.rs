@@ -21,7 +21,7 @@ pub(super) fn simplified(schema: &Schema, places: &[(usize, Target)], wanted: &W
         let is_text = match target {
             Target::Field(field) => wanted.fields()[field].kind == FieldKind::Text,
             Target::Extra(_) | Target::Label | Target::Time => true,
-            Target::Importance => false,
+            Target::Importance | Target::Keys(_) => false,
         };
         let data_type = simplified_type(fields[index].data_type(), is_text);
         fields[index] = Arc::new(fields[index].as_ref().clone().with_data_type(data_type));
@@ -73,6 +73,14 @@ pub(super) fn simplified_type(data_type: &DataType, is_text: bool) -> DataType {
     }
 }
 
+/// Whether a column of this type may hold feature keys, as a join writes them.
+pub(super) fn holds_keys(data_type: &DataType, many: bool) -> bool {
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) if many => *item.data_type() == DataType::UInt64,
+        other => !many && *other == DataType::UInt64,
+    }
+}
+
 /// Whether a [`simplified`] type is that of texts, or of bytes that must be texts.
 fn is_text(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::Binary)
@@ -112,6 +120,8 @@ pub(super) fn check_type(file: &Path, wanted: &Wanted, target: Target, data_type
             // A column in which every value is null has the type null, and fits every field.
             (fits || item == Some(&DataType::Null), expected)
         }
+        // Columns of another type are not taken for keys.
+        Target::Keys(_) => (true, "feature keys"),
         Target::Label => {
             let fits = data_type.is_numeric() || is_text(data_type) || *data_type == DataType::Boolean;
             (fits, "integers, booleans or text")

@@ -59,7 +59,7 @@ impl Partitions {
                     text.as_bytes(),
                     many_separator,
                 ),
-                None if matches!(target, Target::Field(_) | Target::Extra(_)) => Ok(()),
+                None if matches!(target, Target::Field(_) | Target::Keys(_) | Target::Extra(_)) => Ok(()),
                 None => Err(RowFault::Missing { expected: "a value in every row" }),
             };
             pushed.map_err(|fault| LogError::BadPartition {

@@ -196,7 +196,7 @@ impl FieldColumn {
         self.offsets = offsets;
         keep_marked(&mut self.values, &keep_value);
         match &mut self.categories {
-            Categories::Ids => {}
+            Categories::Ids | Categories::Keys => {}
             Categories::Numbers(numbers) => keep_marked(numbers, &keep_value),
             Categories::Texts { places: Some(places), .. } => keep_marked(places, &keep_value),
             Categories::Texts { offsets, bytes, places: None } => {

@@ -1,10 +1,12 @@
 //! The columns of a log that are read: the fields of the contract, the label, and the columns that the options name.
 //! All other columns are skipped.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::LogError;
+use super::key::KEY_ENDING;
 use omomi::contract::{Contract, Field, FieldKind, FieldReading, LogPolicy, Reading, Side, UnseenWeight};
 
 /// The purpose of a column that is read.
@@ -12,6 +14,8 @@ use omomi::contract::{Contract, Field, FieldKind, FieldReading, LogPolicy, Readi
 pub(super) enum Target {
     /// The field of the contract with this index.
     Field(usize),
+    /// The field of the contract with this index, of which the file has feature keys only.
+    Keys(usize),
     Label,
     Time,
     Importance,
@@ -29,6 +33,14 @@ pub(super) struct Wanted {
     /// importance. An extra column may have the name of another column, which is then read for both purposes.
     columns: Vec<(String, Target)>,
     extra_count: usize,
+}
+
+/// Returns the fields among `targets` of which a file has feature keys only, in the order of the contract.
+pub(super) fn key_fields(targets: impl Iterator<Item = Target>) -> Vec<usize> {
+    let mut fields: Vec<usize> =
+        targets.filter_map(|target| if let Target::Keys(index) = target { Some(index) } else { None }).collect();
+    fields.sort_unstable();
+    fields
 }
 
 impl Wanted {
@@ -123,35 +135,51 @@ impl Wanted {
         &self.columns
     }
 
+    /// The name of the column that is read for `target`; of keys, that of their field.
     pub(super) fn name(&self, target: Target) -> &str {
+        let target = if let Target::Keys(index) = target { Target::Field(index) } else { target };
         self.columns.iter().find(|(_, wanted)| *wanted == target).map_or("", |(name, _)| name)
     }
 
     /// Finds the index of each wanted column in `found`, the columns of `file`. Fails if one is missing or occurs
-    /// twice. A column is not missing if `take` returns true for it, because it is read from elsewhere.
+    /// twice. A column is not missing if `take` returns true for it, because it is read from elsewhere. In place of a
+    /// field's column, the file may have one with its feature keys, if `may_be_keys` says so of its index and the
+    /// field.
     pub(super) fn locate(
         &self,
         file: &Path,
         found: &[String],
         mut take: impl FnMut(&str, Target) -> bool,
+        may_be_keys: impl Fn(usize, &Field) -> bool,
     ) -> Result<Vec<(usize, Target)>, LogError> {
         let mut places = Vec::with_capacity(self.columns.len());
         for (name, target) in &self.columns {
-            let mut positions = (0..found.len()).filter(|&position| found[position] == *name);
-            let Some(position) = positions.next() else {
-                if take(name, *target) {
+            let mut target = *target;
+            let mut name = Cow::Borrowed(name.as_str());
+            if !found.iter().any(|found| *found == *name) {
+                if take(&name, target) {
                     continue;
                 }
+                if let Target::Field(field) = target {
+                    let keys = format!("{name}{KEY_ENDING}");
+                    let place = found.iter().position(|found| *found == keys);
+                    if place.is_some_and(|place| may_be_keys(place, &self.fields[field])) {
+                        (name, target) = (Cow::Owned(keys), Target::Keys(field));
+                    }
+                }
+            }
+            let mut positions = (0..found.len()).filter(|&position| found[position] == *name);
+            let Some(position) = positions.next() else {
                 return Err(LogError::MissingColumn {
                     file: file.to_owned(),
-                    column: name.clone(),
+                    column: name.into_owned(),
                     found: found.to_vec(),
                 });
             };
             if positions.next().is_some() {
-                return Err(LogError::RepeatedColumn { file: file.to_owned(), column: name.clone() });
+                return Err(LogError::RepeatedColumn { file: file.to_owned(), column: name.into_owned() });
             }
-            places.push((position, *target));
+            places.push((position, target));
         }
         Ok(places)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::time::unit_words;
+use crate::readable::grouped;
 use omomi::contract::TimeUnit;
 
 /// Something about a log that its owner should know. Reading goes on.
@@ -72,6 +73,13 @@ pub enum LogWarning {
         /// The file with the same name and the ending of a compressed file.
         compressed: PathBuf,
     },
+    /// No row has a value of a field that the contract says is never logged: the logs are most likely served ones.
+    NeverLogged {
+        /// The column.
+        column: String,
+        /// How many rows were read.
+        row_count: u64,
+    },
     /// A field has no value in the last rows of a file, although most rows before have one.
     FieldEnds {
         /// The column.
@@ -104,6 +112,12 @@ impl fmt::Display for LogWarning {
                 "the integers of the time column `{column}` are read as {}, by their size; say so with --time-unit {}",
                 unit_words(*unit),
                 unit.word()
+            ),
+            Self::NeverLogged { column, row_count } => write!(
+                formatter,
+                "`{column}` has no value in any of {} rows: the contract says that it is never logged, so nothing is \
+                 learned of it; log it `hashed` if the model needs it, or train from logs that have it",
+                grouped(*row_count)
             ),
             Self::OtherDialect { flag, trained, found } => write!(
                 formatter,

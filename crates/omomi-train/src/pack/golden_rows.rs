@@ -13,7 +13,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::learn::category::FeatureNames;
 use crate::learn::state::{StateError, StateReader};
-use crate::log::RowBatch;
+use crate::log::{Categories, RowBatch};
 use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::request::{FieldValue, RequestRows, Row, row_tail_len_bytes};
 use omomi::weight_file::golden::LookupBudget;
@@ -124,7 +124,11 @@ impl<'a> GoldenRows<'a> {
             self.row_count += 1;
             let full = self.sample.len() == SAMPLED_REQUESTS * CANDIDATES;
             let is_sampled = !full || self.sample.last().is_some_and(|(max, _)| hash < *max);
-            let covers = |field: usize| !batch.columns[field].range(index).is_empty();
+            // A key is no value that a request may have.
+            let covers = |field: usize| {
+                let column = &batch.columns[field];
+                !matches!(column.categories, Categories::Keys) && !column.range(index).is_empty()
+            };
             let is_first = (0..self.covering.len()).any(|field| self.covering[field].is_none() && covers(field));
             if !is_sampled && !is_first {
                 continue;

@@ -5,6 +5,7 @@
 //! or because a log has a time in the year 2099.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::error::NFC_REMEDY;
 use super::live_list::{self, ListField, LiveList};
 use crate::learn::StateModel;
 use crate::learn::state::{StateReader, StateRow, split_categories};
-use crate::log::nfc;
+use crate::log::{key_of_category, key_of_name, nfc};
 use crate::pack::group_names;
 use omomi::contract::{Contract, FieldKind, OverLimit};
 
@@ -93,7 +94,14 @@ pub(super) fn not_live(
         false => live.iter().filter(|entry| !entry.is_ascii()).map(|entry| nfc(entry)).collect(),
     };
     let (mut other_form_count, mut example) = (0_u64, String::new());
-    let dead = Dead::new(contract, &list.field, |category| !live.contains(category));
+    let live_keys: OnceCell<HashSet<u64>> = OnceCell::new();
+    let has_key = |key: u64| {
+        let keys = || live.iter().filter_map(|category| key_of_category(field, category)).collect();
+        live_keys.get_or_init(keys).contains(&key)
+    };
+    // Of rows that were logged as keys, the state has no other names.
+    let is_dead = |category: &str| !live.contains(category) && !key_of_name(category).is_some_and(has_key);
+    let dead = Dead::new(contract, &list.field, is_dead);
     let dropped = each_row(state, |row| {
         let is_dead = dead.has(row)?;
         if is_dead && row.field == list.field && !row.category.is_ascii() && composed.contains(&*nfc(row.category)) {
@@ -151,21 +159,25 @@ pub(super) fn not_seen_since(
     };
     // A cross is never seen later than its members. With one limit for all, an old member means an old cross; only
     // fields with a limit of their own need a look at the members.
-    let mut dead: BTreeMap<&str, HashSet<String>> = longest
+    // A category may have its plain name in one place and that of its key in another.
+    let mut dead: BTreeMap<&str, (HashSet<String>, HashSet<u64>)> = longest
         .named
         .keys()
         .filter(|name| contract.field(name).is_some())
-        .map(|name| (&**name, HashSet::new()))
+        .map(|name| (&**name, Default::default()))
         .collect();
     let mut dropped = each_row(state, |row| {
         let is_old = is_old(row);
-        if is_old && let Some(dead) = dead.get_mut(row.field) {
-            dead.insert(row.category.to_owned());
+        if is_old && let Some((names, keys)) = dead.get_mut(row.field) {
+            names.insert(row.category.to_owned());
+            keys.insert(row.key);
         }
         Ok(is_old)
     })?;
-    for (field, dead) in dead.iter().filter(|(_, dead)| !dead.is_empty()) {
-        let dead = Dead::new(contract, field, |category| dead.contains(category));
+    for (name, (names, keys)) in dead.iter().filter(|(_, (names, _))| !names.is_empty()) {
+        let Some(field) = contract.field(name) else { continue };
+        let has_key = |category: &str| key_of_category(field, category).is_some_and(|key| keys.contains(&key));
+        let dead = Dead::new(contract, name, |category| names.contains(category) || has_key(category));
         let also = each_row(state, |row| dead.has(row))?;
         dropped.iter_mut().zip(also).for_each(|(dropped, also)| *dropped |= also);
     }

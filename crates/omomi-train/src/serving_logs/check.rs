@@ -64,6 +64,29 @@ pub fn check(segments: &Segments, contract: &Contract) -> Result<CheckReport, Se
     Ok(checker.finish(losses))
 }
 
+/// Returns what a contract makes impossible with its own serving log, and who must act: a model that needs a field
+/// which is never logged can neither learn that field from the log, nor be replayed.
+#[must_use]
+pub fn unlogged_fields(contract: &Contract) -> Vec<(Owner, String)> {
+    let fields = contract.fields().iter().enumerate().filter(|(_, field)| field.log == LogPolicy::Never);
+    fields
+        .map(|(index, field)| {
+            let crosses = contract.crosses().iter().filter(|cross| cross.members.contains(&index));
+            let crosses: Vec<String> = crosses.map(|cross| format!("`{}`", contract.cross_name(cross))).collect();
+            let also = match crosses.as_slice() {
+                [] => String::new(),
+                crosses => format!(", nor the crosses with it: {}", crosses.join(", ")),
+            };
+            let message = format!(
+                "`{}` is never logged: a model cannot learn it from served logs{also}, and no prediction can be \
+                 replayed; log it `hashed` if the model needs it, or train from logs that have it",
+                field.name
+            );
+            (Owner::Ml, message)
+        })
+        .collect()
+}
+
 struct Checker<'c> {
     contract: &'c Contract,
     fingerprint: u64,

@@ -200,6 +200,12 @@ fn time(unix_ms: i64) -> Option<String> {
     utc(unix_ms.checked_mul(1_000)?)
 }
 
+/// Returns bytes as hexadecimal digits. A join writes two of these for each row, so nothing is formatted.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.extend([DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+    }
+    text
 }

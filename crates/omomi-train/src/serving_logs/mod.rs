@@ -17,6 +17,7 @@
 
 mod attribution;
 mod bytes;
+mod calibration;
 mod check;
 mod error;
 mod export;
@@ -25,8 +26,11 @@ mod json;
 mod losses;
 mod replay;
 mod segments;
+mod status;
 
-pub use check::{CheckReport, LogFault, check};
+pub(crate) use calibration::VERSION as CALIBRATION_VERSION;
+pub use calibration::{ServedCalibration, ServedHour, served_calibration};
+pub use check::{CheckReport, LogFault, check, unlogged_fields};
 pub use error::ServingLogError;
 pub use export::{ExportReport, export};
 pub use join::{JoinOptions, JoinReport, join};
@@ -34,3 +38,4 @@ pub use json::{cloud_event, record_json};
 pub use losses::Losses;
 pub use replay::{DifferingPart, MAX_EXPLAINED, Mismatch, ReplayFiles, ReplayReport, replay};
 pub use segments::{Segments, Visit};
+pub use status::{LogStatus, WriterLife, WriterStatus};

@@ -8,6 +8,7 @@ mod formats;
 mod hold_out;
 mod hostile_parquet;
 mod importance;
+mod keys;
 #[path = "../../../../tests/hostile/memory.rs"]
 mod memory;
 mod notations;

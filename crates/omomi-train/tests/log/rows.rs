@@ -152,6 +152,7 @@ pub fn take_apart(contract: &Contract, batch: &RowBatch, rows: &mut Vec<ReadRow>
             Categories::Ids => column.values[index].cast_signed().to_string(),
             Categories::Texts { .. } => column.text(index).unwrap().to_owned(),
             Categories::Numbers(numbers) => format!("{:?}", numbers[index]),
+            Categories::Keys => panic!("no file has keys"),
         };
         let fields = batch
             .columns

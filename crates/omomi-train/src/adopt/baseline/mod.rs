@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use omomi::contract::{Contract, FieldKind};
 use omomi::error::Owner;
+use omomi::feature::feature_key;
 use serde_json::json;
 
 use super::import::{ImportError, ImportOptions, SourceFacts, write_rates};
@@ -25,7 +26,7 @@ use crate::learn::Settings;
 use crate::learn::category::FeatureNames;
 use crate::learn::feature_table::write_bucket;
 use crate::lineage::{LearningStep, learned_logs};
-use crate::log::{Categories, HoldOut, LogError, LogReader, ReadOptions, RowBatch};
+use crate::log::{Categories, HoldOut, LogError, LogReader, ReadOptions, RowBatch, write_key_name};
 
 pub use prior::{Prior, fit_prior};
 
@@ -317,6 +318,9 @@ fn write_category(contract: &Contract, batch: &RowBatch, fields: &[usize], row: 
         let Some(index) = column.range(row).next() else { return false };
         own.clear();
         match (&contract.fields()[field].kind, &column.categories) {
+            (_, Categories::Keys) => {
+                write_key_name(feature_key(contract.fields()[field].seed(), column.values[index]), &mut own);
+            }
             (FieldKind::Number { range, buckets, .. }, _) => {
                 write_bucket(buckets, *range, column.values[index], &mut own);
             }

@@ -41,6 +41,7 @@ use crate::learn::state::StateError;
 use crate::operate::publish::PublishError;
 use crate::prune::Bill;
 use crate::readable::grouped;
+use crate::serving_logs::{CALIBRATION_VERSION, ServedCalibration};
 use omomi::new_file::{NewFile, refuse_to_replace};
 use omomi::printable::is_control;
 use omomi::store::Digest;
@@ -64,6 +65,8 @@ pub struct ReportInputs {
     /// A copy of the provenance of the state, if the state itself is not given. The provenance of an average adds the
     /// spread of the shards.
     pub provenance: Option<PathBuf>,
+    /// The output of `omomi log calibration --json`: adds the calibration of what was served, by hour.
+    pub served: Option<PathBuf>,
     /// The store of the serving logic: adds the history of file sizes.
     pub store: Option<PathBuf>,
     /// The blessing of the weight file: adds the verdict of the gate.
@@ -119,11 +122,13 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
             Some(bill)
         }
     };
+    let served = inputs.served.as_deref().map(read_served).transpose()?;
     let verdict = Verdict::of(&subject, inputs)?;
     let panels = [
         panels::reliability(&subject)?,
         panels::entropy_by_hour(&subject)?,
         panels::calibration(&subject, &verdict.settings)?,
+        panels::served_calibration(&subject, served.as_ref())?,
         panels::size_curve(bill.as_ref())?,
         panels::field_sizes(&subject)?,
         panels::weight_changes(&subject, inputs.state.as_deref(), inputs.baseline_state.as_deref())?,
@@ -180,6 +185,14 @@ fn read_json<T: DeserializeOwned>(
     let text = fs::read(path).map_err(|error| ReportError::io("read", path, error))?;
     let malformed = |source| ReportError::Json { path: path.to_owned(), expected, command, source };
     serde_json::from_slice(&text).map_err(malformed)
+}
+
+fn read_served(path: &Path) -> Result<ServedCalibration, ReportError> {
+    let served: ServedCalibration = read_json(path, "the calibration of a serving log", "omomi log calibration")?;
+    match served.version {
+        CALIBRATION_VERSION => Ok(served),
+        found => Err(ReportError::FormatVersion { path: path.to_owned(), expected: CALIBRATION_VERSION, found }),
+    }
 }
 
 /// Reads a provenance from a JSON file or, without one, from the state.

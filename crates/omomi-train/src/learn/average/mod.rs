@@ -108,13 +108,13 @@ use std::time::Instant;
 
 use serde_json::{Map, Value, json};
 
-use crate::learn::state::{FinishedState, Metadata, StateRow, StateWriter, widest};
+use crate::learn::state::{FinishedState, Metadata, StateRow, StateWriter, split_categories, widest};
 use crate::learn::{
     StartAccount, days_of, decayed, decayed_rows, lasting, refuse_existing_state, share_of, share_of_bias,
     share_of_default, start_json, window_json, write_provenance,
 };
 use crate::lineage::extend_lineage;
-use crate::log::LogDialect;
+use crate::log::{LogDialect, key_of_name};
 
 pub use error::AverageError;
 pub use inputs::Shard;
@@ -301,8 +301,12 @@ fn merge_into(
             merged.clicks = merged.clicks.saturating_add(clicks);
             merged.last_seen_us = merged.last_seen_us.max(row.last_seen_us);
             if (row.field, row.category) != (merged.field, merged.category) {
-                names_differ = true;
-                (merged.field, merged.category) = (row.field, row.category).min((merged.field, merged.category));
+                // A name by the key is no other category: the plain name, where one state has it, says more.
+                let [own, other] = [row.category, merged.category].map(key_name_count);
+                names_differ |= own == other;
+                if (own, row.field, row.category) < (other, merged.field, merged.category) {
+                    (merged.field, merged.category) = (row.field, row.category);
+                }
             }
         }
         name_collision_count += u64::from(names_differ);
@@ -474,6 +478,12 @@ fn shard_json(shard: &Shard) -> Value {
 fn summary(provenance: &Map<String, Value>) -> Value {
     let kept = provenance.iter().filter(|(key, _)| KEPT.contains(&key.as_str()));
     kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// How many of the categories in a name are named by their feature keys.
+fn key_name_count(category: &str) -> usize {
+    let names = split_categories(category).unwrap_or_default();
+    names.iter().filter(|name| key_of_name(name).is_some()).count()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! | Column | Type | Meaning |
 //! | --- | --- | --- |
 //! | `field` | text | name of the field; for a cross, its members' names joined by `*`; `(bias)` for the bias |
-//! | `category` | text | an id in decimal, a text unchanged, a number's bucket as an interval such as `[10.0, 50.0)`; for a cross, its members' categories joined by `*`, with `\` before a `*` or `\` of their own; empty for the bias |
+//! | `category` | text | an id in decimal, a text unchanged, a number's bucket as an interval such as `[10.0, 50.0)`; for a cross, its members' categories joined by `*`, with `\` before a `*` or `\` of their own; `(key 0123456789abcdef)`, the feature key, where the log had only keys; empty for the bias |
 //! | `key` | u64 | feature key; 0 for the bias |
 //! | `z` | f64 | sum of the gradients, minus the steps taken |
 //! | `d` | f64 | curvature, `(beta + sqrt(n)) / alpha` |

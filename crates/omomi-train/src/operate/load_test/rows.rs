@@ -12,7 +12,7 @@ use rand_pcg::Pcg64Mcg;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::LatencyError;
-use crate::log::LogReader;
+use crate::log::{LogError, LogReader};
 use crate::pack::has_made_up_category;
 use omomi::contract::{Contract, Field, FieldKind, Side};
 use omomi::error::Error;
@@ -51,6 +51,9 @@ pub(super) fn sample_log(
     while row_count < MAX_LOG_ROWS
         && let Some(batch) = reader.next_batch()?
     {
+        if let Some(field) = batch.key_field(contract) {
+            return Err(LogError::KeysOnly { field: field.to_owned(), step: "a load test" }.into());
+        }
         for index in 0..batch.row_count().min(MAX_LOG_ROWS - row_count) {
             row_count += 1;
             // Reservoir sampling: row `n` is kept with probability context_count / n, and replaces a random one.

@@ -111,7 +111,7 @@ pub(super) fn read_previous(
 }
 
 /// Reads columns as texts, with the count of bad rows so far. Returns the count in the end.
-fn read(
+pub(in crate::serving_logs) fn read(
     patterns: &[String],
     columns: &[&str],
     options: ReadOptions,

@@ -28,6 +28,7 @@ use super::attribution::Rule;
 use super::error::ServingLogError;
 use super::losses::Losses;
 use super::segments::Segments;
+pub(super) use events::read as read_columns;
 pub(super) use output::Output;
 pub(super) use partition::Joint;
 use partition::{Partitions, merge};

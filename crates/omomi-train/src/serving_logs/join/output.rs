@@ -139,7 +139,7 @@ impl Output {
         }
         let [request_id, impression, experiment, arm] = facts.texts;
         let given = |text: &'_ str| !text.is_empty();
-        let (id, digest) = (id.to_string(), facts.digest.map(|digest| hex(&digest)));
+        let (id, digest) = (hex(id.as_bytes()), facts.digest.map(|digest| hex(&digest)));
         let fingerprint = facts.contract_fingerprint.map(|fingerprint| format!("{fingerprint:016x}"));
         let bid_currency = facts.bid.as_ref().map(|(_, _, letters)| String::from_utf8_lossy(letters));
         let bid_basis = facts.bid.and_then(|(_, basis, _)| Basis::from_number(basis));

@@ -251,9 +251,13 @@ fn join_partition(bytes: &[u8], rule: Rule, report: &mut JoinReport, path: &Path
         record.put(&at_unix_ms.to_le_bytes());
         record.put(id.as_bytes());
         record.put(&[u8::from(is_late)]);
+        // Most rows have no event.
         for event in [outcome.win, outcome.impression, outcome.click, outcome.conversion] {
-            record.put(&event.map_or(-1, |(delay_ms, _)| delay_ms).to_le_bytes());
-            put_money(event.and_then(|(_, money)| money), &mut record);
+            record.put(&[u8::from(event.is_some())]);
+            if let Some((delay_ms, money)) = event {
+                record.put(&delay_ms.to_le_bytes());
+                put_money(money, &mut record);
+            }
         }
         record.put(row.0);
         writer.write_all(&u32::try_from(record.len()).unwrap_or(u32::MAX).to_le_bytes())?;
@@ -315,8 +319,8 @@ fn joint_of(record: &[u8]) -> io::Result<Joint<'_>> {
     let (at_unix_ms, id) = (row.i64()?, PredictionId::from_bytes(row.array()?));
     let is_late = row.u8()? == 1;
     let mut event = || {
-        let (delay_ms, money) = (row.i64()?, money_of(take_money(&mut row)?));
-        Ok::<_, io::Error>((delay_ms >= 0).then_some((delay_ms, money)))
+        let is_some = row.u8()? == 1;
+        Ok::<_, io::Error>(if is_some { Some((row.i64()?, money_of(take_money(&mut row)?))) } else { None })
     };
     let outcome = Outcome { win: event()?, impression: event()?, click: event()?, conversion: event()? };
     Ok(Joint { at_unix_ms, id, is_late, outcome, row })

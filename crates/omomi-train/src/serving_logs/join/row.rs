@@ -8,6 +8,7 @@ use omomi::serving_log::{
     Block, LoggedKind, LoggedModel, LoggedPrediction, LoggedValue, Record, RowState, SegmentHeader,
 };
 
+use crate::log::KEY_ENDING;
 use crate::serving_logs::bytes::{Put, Take};
 
 /// How the rows of a contract are written.
@@ -37,10 +38,6 @@ pub(in crate::serving_logs) struct Names {
     pub(in crate::serving_logs) renamed: Vec<(String, String)>,
     taken: Vec<String>,
 }
-
-/// What a hashed field's column is called: another name than that of the field, because training would take keys for
-/// ids.
-const KEY_ENDING: &str = "_key";
 
 /// Returns the name of the column of a field.
 fn column_of(column: &str, policy: LogPolicy) -> String {

@@ -5,7 +5,6 @@
 
 mod attribute;
 mod files;
-mod key;
 mod scorer;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +12,7 @@ use std::ops::ControlFlow;
 
 use omomi::contract::LogPolicy;
 use omomi::error::Owner;
-use omomi::serving_log::{LoggedModel, LoggedPrediction, LoggedValue, RecordBody, RowState, Source};
+use omomi::serving_log::{LoggedModel, LoggedPrediction, RecordBody, RowState, Source};
 
 use super::error::ServingLogError;
 use super::losses::Losses;
@@ -151,20 +150,13 @@ pub fn replay(segments: &Segments, files: &ReplayFiles) -> Result<ReplayReport, 
 
 /// Returns why a prediction cannot be computed again, if it cannot.
 fn not_replayable(prediction: &LoggedPrediction<'_>, model: Option<&LoggedModel<'_>>) -> Option<&'static str> {
-    if prediction.source != Source::Model {
-        return Some("of the server, not of the model");
+    // A fallback model answers in place of the model, too.
+    if prediction.source != Source::Model && prediction.logit.is_nan() {
+        return Some("of the server, not of a model");
     }
-    let (Some(model), RowState::Here(values)) = (model, &prediction.row) else { return Some("without a row") };
-    if model.fields.iter().any(|field| field.policy == LogPolicy::Never) {
-        return Some("of a contract with a field that is never logged");
-    }
-    let is_many = |value: &LoggedValue<'_>| matches!(value, LoggedValue::TextValues(_));
-    let hashed = model.fields.iter().zip(values).any(|(field, value)| {
-        value.as_ref().is_some_and(is_many)
-            || (matches!(value, Some(LoggedValue::Keys(_))) && field.kind == omomi::serving_log::LoggedKind::Text)
-    });
-    // A request takes the hash of one text, but not those of a list.
-    hashed.then_some("with hashes of a list of texts")
+    let (Some(model), RowState::Here(_)) = (model, &prediction.row) else { return Some("without a row") };
+    let is_never = model.fields.iter().any(|field| field.policy == LogPolicy::Never);
+    is_never.then_some("of a contract with a field that is never logged")
 }
 
 /// The weight files that were asked for.

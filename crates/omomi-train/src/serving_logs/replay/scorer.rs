@@ -9,7 +9,7 @@ use omomi::serving_log::{LoggedModel, LoggedValue};
 use omomi::{Capacity, Error, Model, Request, RequestLayout, Scorer};
 
 use super::attribute::{Recomputed, Trace};
-use super::key::{number_in, value_of_key};
+use crate::log::{number_in, value_of_key};
 
 /// Room for the texts and lists of a row, in bytes: as many as a frame of the log has.
 const TAIL_LEN_BYTES: usize = 1 << 20;
@@ -108,8 +108,13 @@ impl Replayer {
                 let ids: Vec<i64> = keys.iter().map(|key| value_of(*key).cast_signed()).collect();
                 row.set_ids(slot, &ids)
             }
-            (LoggedValue::Keys(_) | LoggedValue::TextValues(_), _) => {
-                return Err(format!("`{name}` has hashes of a list of texts"));
+            (LoggedValue::Keys(keys), FieldKind::Text) => {
+                let values: Vec<u64> = keys.iter().map(|key| value_of(*key)).collect();
+                row.set_text_values(slot, &values)
+            }
+            (LoggedValue::TextValues(values), _) => row.set_text_values(slot, values),
+            (LoggedValue::Keys(_), FieldKind::Number { .. }) => {
+                return Err(format!("`{name}` has a list of numbers, which no contract allows"));
             }
         };
         set.map_err(|error| error.to_string())

@@ -1,11 +1,17 @@
-//! The way back from a feature key. [`feature_key`](omomi::feature::feature_key) is a bijection of 64 bits, so the
-//! value of a key is exact: the id of an id, the hash of a text, the bucket of a number. It is what makes a hashed row
-//! as good as a plain one, and why a key is a pseudonym only.
+//! Feature keys in place of categories: what a log has of a field that the contract says to log `hashed`.
+//!
+//! [`feature_key`](omomi::feature::feature_key) is a bijection of 64 bits, so the value of a key is exact: the id of an
+//! id, the hash of a text, the bucket of a number. It is what makes a hashed row as good as a plain one, and why a key
+//! is a pseudonym only. Values are for computing: what is written for people names such a category by its key, because
+//! the contract says that its plain form is not to be written down.
 
-use omomi::contract::Buckets;
+use std::fmt::Write as _;
+
+use omomi::contract::{Buckets, Field, FieldKind};
+use omomi::feature::{feature_key, id_value, text_value};
 
 /// Returns the value whose feature key in the field with `seed` is `key`.
-pub(super) const fn value_of_key(seed: u64, key: u64) -> u64 {
+pub(crate) const fn value_of_key(seed: u64, key: u64) -> u64 {
     unmix(key) ^ seed
 }
 
@@ -30,8 +36,36 @@ const fn inverse(odd: u64) -> u64 {
     inverse
 }
 
+/// The end of the name of a column with the feature keys of a field: another name than that of the field, because
+/// training would take keys for ids.
+pub(crate) const KEY_ENDING: &str = "_key";
+
+/// Appends the name of a category of which only the feature key is known.
+pub(crate) fn write_key_name(key: u64, text: &mut String) {
+    // Writing to a text cannot fail.
+    let _ = write!(text, "(key {key:016x})");
+}
+
+/// Returns the feature key that a category names, if it is written like one.
+pub(crate) fn key_of_name(category: &str) -> Option<u64> {
+    let digits = category.strip_prefix("(key ")?.strip_suffix(')')?;
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    (digits.len() == 16 && digits.bytes().all(is_digit)).then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+/// Returns the feature key of a category of an id or a text, as a training state writes it: plain, or named by its key.
+pub(crate) fn key_of_category(field: &Field, category: &str) -> Option<u64> {
+    let value = match &field.kind {
+        _ if key_of_name(category).is_some() => return key_of_name(category),
+        FieldKind::Id => id_value(category.parse().ok()?),
+        FieldKind::Text => text_value(category.as_bytes()),
+        FieldKind::Number { .. } => return None,
+    };
+    Some(feature_key(field.seed(), value))
+}
+
 /// Returns a number in bucket `bucket`, or nothing if there is no such bucket.
-pub(super) fn number_in(buckets: &Buckets, range: [f64; 2], bucket: u64) -> Option<f64> {
+pub(crate) fn number_in(buckets: &Buckets, range: [f64; 2], bucket: u64) -> Option<f64> {
     let lowest = match buckets {
         Buckets::Edges(edges) => match usize::try_from(bucket).ok()? {
             0 => range[0],
@@ -46,7 +80,6 @@ pub(super) fn number_in(buckets: &Buckets, range: [f64; 2], bucket: u64) -> Opti
 
 #[cfg(test)]
 mod tests {
-    use omomi::feature::feature_key;
     use proptest::prelude::*;
 
     use super::*;
@@ -72,6 +105,16 @@ mod tests {
                     prop_assert!(found.is_some_and(|found| buckets.index(range, found) == Some(bucket)), "{:?}", found);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_key_is_named_in_one_way() {
+        let mut name = String::new();
+        write_key_name(0xab, &mut name);
+        assert_eq!((name.as_str(), key_of_name(&name)), ("(key 00000000000000ab)", Some(0xab)));
+        for other in ["(key ab)", "(key 00000000000000AB)", "(key +0000000000000ab)", "key 00000000000000ab", ""] {
+            assert_eq!(key_of_name(other), None, "{other}");
         }
     }
 
