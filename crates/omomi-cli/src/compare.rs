@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::hold_out_flags::{HoldOutFlags, TimeFlags};
+use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, one_line, say};
 use crate::progress::ReadProgress;
 use crate::refusal::print_json;
@@ -54,6 +55,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     csv: CsvFlags,
     #[command(flatten)]
+    importance: ImportanceFlags,
+    #[command(flatten)]
     hold_out: HoldOutFlags,
     #[command(flatten)]
     times: TimeFlags,
@@ -92,10 +95,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.scale = if arguments.logits { OldScale::Logit } else { OldScale::Probability };
     options.unlabeled = arguments.unlabeled;
     options.read = arguments.hold_out.applied_to(
-        arguments.times.applied_to(arguments.csv.applied_to(ReadOptions::default().with(|it| {
-            it.max_bad_rows = arguments.max_bad_rows;
-            it.extra_columns = arguments.show.clone();
-        }))),
+        arguments.times.applied_to(arguments.csv.applied_to(arguments.importance.applied_to(
+            ReadOptions::default().with(|it| {
+                it.max_bad_rows = arguments.max_bad_rows;
+                it.extra_columns = arguments.show.clone();
+            }),
+        ))),
         KeptRows::HeldOut,
     );
     options.max_shown = arguments.rows.into();

@@ -134,3 +134,28 @@ fn old_predictions_that_are_none_are_told_with_their_row() {
     let output = omomi(folder.path(), "compare 7.omomi --logs empty.csv --column p");
     assert!(said(&output).contains("no row of the logs has an old prediction"), "{}", said(&output));
 }
+
+/// A row of importance 9 represents eight that were left out. Differences of single rows stay as they are.
+#[test]
+fn rows_count_by_importance_in_means_and_metrics() {
+    let folder = folder();
+    let old = [-1.5, -3.0].map(sigmoid);
+    let rows = format!("clicked,site,p,weight\n1,3,{:?},1\n0,4,{:?},9\n", old[0], old[1]);
+    fs::write(folder.path().join("thinned.csv"), rows).unwrap();
+    let repeated: String = (0..9).map(|_| format!("0,4,{:?}\n", old[1])).collect();
+    fs::write(folder.path().join("whole.csv"), format!("clicked,site,p\n1,3,{:?}\n{repeated}", old[0])).unwrap();
+    let compared = |words: &str| json(folder.path(), &format!("compare 7.omomi --column p --json --logs {words}"));
+    let thinned = compared("thinned.csv --importance-column weight");
+    let whole = compared("whole.csv");
+    for key in ["old_mean_probability", "our_mean_probability"] {
+        let [one, other] = [&thinned, &whole].map(|found| found[key].as_f64().unwrap());
+        assert!((one - other).abs() < 1e-12, "{key}: {one}, {other}");
+    }
+    for key in ["log_loss", "calibration_ratio"] {
+        for kind in ["old", "ours"] {
+            let [one, other] = [&thinned, &whole].map(|found| found[kind][key].as_f64().unwrap());
+            assert!((one - other).abs() < 1e-12, "{kind} {key}: {one}, {other}");
+        }
+    }
+    assert_eq!((&thinned["rows"], &thinned["logit_difference"]["mean"]), (&2.into(), &0.5.into()));
+}

@@ -15,6 +15,7 @@ use omomi::weight_file::map::LoadMode;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::facts::importance_column_of;
 use super::log_scorer::LogScorer;
 use super::{Evaluator, Metrics};
 use crate::log::{LogDialect, LogError, LogReader, ReadOptions, RowBatch, contract_of};
@@ -89,7 +90,7 @@ pub struct PredictionComparison {
     pub logic_id: String,
     /// Generation of the weight file.
     pub generation: u64,
-    /// Number of rows that were compared.
+    /// Number of rows that were compared. The differences count each of them once.
     pub rows: u64,
     /// Number of rows without an old prediction, which were not compared.
     pub without_old: u64,
@@ -101,7 +102,7 @@ pub struct PredictionComparison {
     pub logit_difference: DifferenceFigures,
     /// Mean of ours minus old, on the logit scale: above 0 if ours are higher.
     pub mean_shift: f64,
-    /// Mean of the old probabilities.
+    /// Mean of the old probabilities. This and all below count rows by importance, if the logs have it.
     pub old_mean_probability: f64,
     /// Mean of our probabilities.
     pub our_mean_probability: f64,
@@ -236,6 +237,7 @@ pub fn compare_predictions(
     let model = Model::load(&options.file, LoadMode::Map)
         .map_err(|source| CompareError::WeightFile { path: options.file.clone(), source })?;
     let contract = contract_of(&model);
+    options.read.check_importance(importance_column_of(&model).as_deref())?;
     let mut read = options.read.with_trained(LogDialect::of_model(&model));
     read.extra_columns.insert(0, options.column.clone());
     let label = contract.reading().label_column.clone().unwrap_or_else(|| contract.label().to_owned());
@@ -262,7 +264,7 @@ fn compare_rows(
 ) -> Result<PredictionComparison, CompareError> {
     let mut scorer =
         LogScorer::new(vec![Arc::clone(model)]).map_err(|source| CompareError::Score { row: 0, source })?;
-    let mut sums = Sums::new();
+    let mut sums = Sums::new(options.read.importance_column.is_some());
     let mut row_number = 0;
     while let Some(batch) = reader.next_batch()? {
         for row in 0..batch.row_count() {
@@ -301,8 +303,8 @@ fn compare_rows(
             max: sums.max,
         },
         mean_shift: sums.shift / count,
-        old_mean_probability: sums.old_probability / count,
-        our_mean_probability: sums.our_probability / count,
+        old_mean_probability: sums.old_probability / sums.importance,
+        our_mean_probability: sums.our_probability / sums.importance,
         old: has_labels.then(|| sums.old.metrics().into()),
         ours: has_labels.then(|| sums.ours.metrics().into()),
         largest,
@@ -348,6 +350,8 @@ struct Sums {
     difference: f64,
     shift: f64,
     max: f64,
+    /// Of the rows that were compared, together.
+    importance: f64,
     old_probability: f64,
     our_probability: f64,
     histogram: Histogram<u64>,
@@ -384,7 +388,7 @@ impl Ord for Ranked {
 }
 
 impl Sums {
-    fn new() -> Self {
+    fn new(has_importance: bool) -> Self {
         Self {
             rows: 0,
             without_old: 0,
@@ -392,11 +396,12 @@ impl Sums {
             difference: 0.0,
             shift: 0.0,
             max: 0.0,
+            importance: 0.0,
             old_probability: 0.0,
             our_probability: 0.0,
             histogram: Histogram::new_with_bounds(1, 1_000_000_000_000, 3).expect("the bounds are valid"),
-            old: Evaluator::of_rows(false),
-            ours: Evaluator::of_rows(false),
+            old: Evaluator::of_rows(has_importance),
+            ours: Evaluator::of_rows(has_importance),
             largest: BinaryHeap::new(),
         }
     }
@@ -421,12 +426,14 @@ impl Sums {
         self.difference += difference;
         self.shift += shift;
         self.max = self.max.max(difference);
-        self.old_probability += old.probability;
-        self.our_probability += probability;
+        let importance = batch.importance.as_ref().map_or(1.0, |importance| importance[row]);
+        self.importance += importance;
+        self.old_probability += importance * old.probability;
+        self.our_probability += importance * probability;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates at the largest bin")]
         self.histogram.saturating_record((difference / LOGIT_UNIT).round() as u64);
-        self.old.add_probability(old.probability, batch.clicked[row]);
-        self.ours.add_probability(probability, batch.clicked[row]);
+        self.old.add_important_probability(old.probability, batch.clicked[row], importance);
+        self.ours.add_important_probability(probability, batch.clicked[row], importance);
         // Bits of floats that are not negative are in the order of the floats.
         let rank = (difference.to_bits(), Reverse(number));
         let is_larger = self.largest.len() < options.max_shown
