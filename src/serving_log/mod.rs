@@ -127,8 +127,8 @@ impl ServingLog {
         self.new_ring(Answering::Fixed(models.collect()), Some(scorer.layout()), scorer.candidate_set())
     }
 
-    /// Creates the ring of a live scorer. It also records the answers of its fallback file. Allocates, so do not call it
-    /// on the request path.
+    /// Creates the ring of a live scorer. It also records the answers of its fallback file. Allocates, so do not call
+    /// it on the request path.
     ///
     /// # Errors
     ///

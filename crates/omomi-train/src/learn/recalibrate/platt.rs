@@ -19,8 +19,8 @@ const MAX_FACTOR: f64 = 2.0;
 /// Range of scales in which the fit searches. It leaves this range only if there is no minimum inside.
 const SEARCHED_SCALES: [f64; 2] = [0.001, 1_000.0];
 /// Range of scales that a fit may end in. Outside it, rows and model do not belong together, or the classes can be
-/// separated, so that the best scale is infinite, and its error says nothing. Inside it, a scale that chance explains is
-/// not applied, and any other has to be [plausible](PLAUSIBLE_SCALES).
+/// separated, so that the best scale is infinite, and its error says nothing. Inside it, a scale that chance explains
+/// is not applied, and any other has to be [plausible](PLAUSIBLE_SCALES).
 const SCALES: [f64; 2] = [0.1, 10.0];
 /// Range of plausible scales. Averages of shards and pruned models need 0.8 to 1.3. Beyond this range, rows and model
 /// do not belong together, or there are too few rows, and the probabilities of all other rows would be wrong.

@@ -118,7 +118,11 @@ public final class Request {
      * @throws OmomiException with {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
      */
     public void clear() {
-        checkOwner();
+        // Not checkOwner(): a request begins here, so here threads become owners. Compiled code learns that the other
+        // calls never do, and takes their checks out of loops.
+        if (seenOwner != Thread.currentThread()) {
+            takeOver();
+        }
         context.forget();
         candidate.forget();
         filledCount = 0;
