@@ -106,7 +106,7 @@ fn all_faults_are_printed_with_file_and_line() {
     let expected = format!(
         "{path}:12: field 2 (floor_price): `unit` is missing\n\
          {path}:22: field 3 (creative_id): `side` must be one of context, candidate, found `creative`\n\
-         error: {path} has 2 faults\n"
+         error: {path} has 2 faults\n  who must act: ml\n"
     );
     assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
 }
@@ -117,7 +117,7 @@ fn a_missing_file_is_one_error() {
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.starts_with("error: absent/contract.toml: cannot be read: "), "{text}");
-    assert_eq!(text.lines().count(), 1);
+    assert!(text.ends_with("\n  who must act: ml\n") && text.lines().count() == 2, "{text}");
 }
 
 #[test]

@@ -36,7 +36,8 @@ final class LogReader {
     static LogReader read(Path folder, Path weightFile) throws IOException, InterruptedException {
         List<String> command = new ArrayList<>(List.of("python3", Fixture.path("omomi.test.log.reader").toString()));
         try (Stream<Path> files = Files.list(folder)) {
-            files.map(Path::toString).sorted().forEach(command::add);
+            // A writer that was killed leaves its status report, too.
+            files.map(Path::toString).filter(path -> path.endsWith(".omomilog")).sorted().forEach(command::add);
         }
         if (weightFile != null) {
             command.addAll(List.of("--replay", weightFile.toString()));
