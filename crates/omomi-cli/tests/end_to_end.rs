@@ -183,7 +183,7 @@ fn errors_say_what_is_wrong_and_who_must_act() {
             .replace("logs/contract.toml", "other.toml")
             .replace("--logic-id", "--generation 2 --out 2.omomi --logic-id"),
     );
-    assert!(error.contains("the training state was made with the contract"), "{error}");
+    assert!(error.contains("the training state was made with another contract"), "{error}");
     let error = fail(
         folder,
         &PACK.replace("part-002", "part-999").replace("--logic-id", "--generation 2 --out 2.omomi --logic-id"),
