@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     store: PathBuf,
     #[command(flatten)]
     logs: LogArguments,
-    /// Take the day as it is, for this reason, which is recorded. The history begins again with it
+    /// Take the day as it is, for this reason, which is recorded. The bands of the figures that jumped begin again with
+    /// it, and all others keep their history
     #[arg(long, value_name = "REASON")]
     accept: Option<String>,
     /// Settings of the gate [default: gate.toml in --store, or the built-in settings if there is none]

@@ -209,5 +209,16 @@ fn faults_of_a_whole_day_are_noticed_before_anything_is_trained_on_it() {
     world.succeed(&format!("profile --store store --logs 7.csv {time}"));
     let said = world.succeed(&format!("profile --store store --logs fault.csv {time} --accept new_user_ids"));
     assert!(said.contains("Accepted: new_user_ids"), "{said}");
+    // The day remembers which figures had jumped, also if it is compared again. The others keep their history.
+    let remembered = || {
+        let files = fs::read_dir(world.path("store/history")).unwrap().map(|entry| entry.unwrap().path());
+        let days = files.map(|path| serde_json::from_slice::<Value>(&fs::read(path).unwrap()).unwrap());
+        let accepted: Vec<Value> = days.filter(|day| day["accepted"] == "new_user_ids").collect();
+        assert_eq!(accepted.len(), 1);
+        accepted[0]["accepted_figures"].as_array().unwrap().clone()
+    };
+    let figures = remembered();
+    assert!(figures.contains(&"unseen of user".into()) && !figures.contains(&"rows".into()), "{figures:?}");
     world.succeed(&format!("profile --store store --logs fault.csv {time}"));
+    assert_eq!(remembered(), figures);
 }

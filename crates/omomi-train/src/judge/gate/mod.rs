@@ -421,14 +421,17 @@ pub(crate) fn compare_day(
     let history = History::of_store(dir);
     let failed = |source| GateError::History { action: "read", store: dir.to_owned(), source };
     let before = history.before(rows).map_err(failed)?;
-    let accepted = match accept {
-        Some(reason) => Some(reason.to_owned()),
-        None => history.accepted(rows).map_err(failed)?,
-    };
     let mut day = Day::of(rows, served, &before);
     let bands = Bands { factor: settings.history_band, by_figure: &settings.history_bands };
     let jumps = day.jumps(&before, bands);
-    (day.jumped, day.accepted) = (!jumps.is_empty(), accepted);
+    day.jumped = !jumps.is_empty();
+    if let Some(reason) = accept {
+        day.accepted = Some(reason.to_owned());
+        day.accepted_figures = Some(jumps.iter().map(|jump| jump.figure_of_day().to_owned()).collect());
+    } else if let Some(accepted) = history.accepted(rows).map_err(failed)? {
+        // What people looked at is what had jumped then.
+        (day.accepted, day.accepted_figures) = (accepted.accepted, accepted.accepted_figures);
+    }
     let counted_otherwise = counted_otherwise(&day, &before);
     Ok(Profile { days_before: before.len(), day, jumps, counted_otherwise })
 }

@@ -71,15 +71,14 @@ impl Day {
     /// nothing can jump.
     #[must_use]
     pub fn jumps(&self, before: &[Self], bands: Bands<'_>) -> Vec<Jump> {
-        let days: Vec<&Self> = learned_from(before).collect();
         let rises = |name: &str| {
-            let place = self.place(name, &days, bands);
+            let place = self.place(name, before, bands);
             place.is_some_and(|place| place.middle + FELT * place.half < place.found)
         };
         let is_worse = rises("normalized_entropy");
         // A click rate that the served file predicted is that of other rows, not of other labels.
         let is_predicted = self
-            .place("calibration", &days, bands)
+            .place("calibration", before, bands)
             .is_some_and(|place| (place.found - place.middle).abs() < FELT * place.half);
         let jumps = self.figures.keys().filter_map(|name| {
             if name == "ctr" && is_predicted {
@@ -90,7 +89,7 @@ impl Day {
                 return None;
             }
             let is_felt = is_worse || field.is_some_and(|field| rises(&format!("unseen of {field}")));
-            self.place(name, &days, bands)?.jump(name, is_felt)
+            self.place(name, before, bands)?.jump(name, is_felt)
         });
         let mut jumps: Vec<Jump> = jumps.collect();
         for jump in moves(self, before, bands) {
@@ -112,7 +111,8 @@ impl Day {
     }
 
     /// Returns where a figure is in its band; `None` if it is not known, or was not known before.
-    fn place(&self, name: &str, days: &[&Self], bands: Bands<'_>) -> Option<Place> {
+    fn place(&self, name: &str, before: &[Self], bands: Bands<'_>) -> Option<Place> {
+        let days: Vec<&Self> = learned_from(before, name).collect();
         let Kind { is_ratio, floor, action } = kind(name);
         let scaled = |value: f64| if is_ratio { value.max(1e-9).ln() } else { value };
         let found = scaled(*self.figures.get(name)?);
@@ -142,7 +142,7 @@ impl Day {
         let week_ago = values.len().checked_sub(7).filter(|_| is_ratio).map(|index| values[index]);
         let near = [Some(middle), lately, week_ago].into_iter().flatten();
         let middle = near.min_by(|one, other| (found - one).abs().total_cmp(&(found - other).abs()))?;
-        let turnover = name.strip_prefix("distance of ").map_or(0.0, |field| largest_shares(field, days));
+        let turnover = name.strip_prefix("distance of ").map_or(0.0, |field| largest_shares(field, &days));
         Some(Place { found, middle, half, turnover, is_ratio, action })
     }
 }

@@ -1,6 +1,6 @@
 //! The figures of a day: what the served file saw on its rows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
@@ -42,6 +42,10 @@ pub struct Day {
     pub jumped: bool,
     /// Why people accepted the day, although a figure jumped.
     pub accepted: Option<String>,
+    /// The figures that had jumped when people accepted the day: they begin again with it, and all others keep their
+    /// history. `None` in files of earlier versions, of which all begin again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_figures: Option<BTreeSet<String>>,
 }
 
 impl Day {
@@ -80,7 +84,8 @@ impl Day {
             let share = |&count: &u64| (count as f64 / sum.max(1) as f64 * 1e6).round() / 1e6;
             let shares: Vec<f64> = field.distribution.iter().map(share).collect();
             let chance = distance_by_chance(&shares, sum);
-            let distances = learned_from(before).filter_map(|day| distance(day.distributions.get(name)?, &shares));
+            let distances = learned_from(before, &format!("distance of {name}"))
+                .filter_map(|day| distance(day.distributions.get(name)?, &shares));
             let nearest = distances.fold(f64::INFINITY, f64::min);
             if nearest.is_finite() && sum > 0 {
                 figures.insert(format!("distance of {name}"), (nearest - chance).max(0.0));
@@ -100,7 +105,18 @@ impl Day {
             distributions,
             jumped: false,
             accepted: None,
+            accepted_figures: None,
         }
+    }
+
+    /// Whether bands learn from the day: no figure jumped, or people accepted it.
+    pub(super) fn is_known(&self) -> bool {
+        !self.jumped || self.accepted.is_some()
+    }
+
+    /// Whether a figure begins again with this day.
+    pub(super) fn begins_again(&self, figure: &str) -> bool {
+        self.accepted.is_some() && self.accepted_figures.as_ref().is_none_or(|figures| figures.contains(figure))
     }
 
     pub(super) fn file_name(&self) -> String {
@@ -164,11 +180,11 @@ impl Slope {
     }
 }
 
-/// Returns the days that bands are learned from: the last ones that did not jump, from the last accepted one on.
-pub(super) fn learned_from(before: &[Day]) -> impl Iterator<Item = &Day> {
-    let first = before.iter().rposition(|day| day.accepted.is_some()).unwrap_or(0);
-    let days = before[first..].iter().filter(|day| !day.jumped || day.accepted.is_some());
-    let days: Vec<&Day> = days.collect();
+/// Returns the days that the band of a figure is learned from: the last ones that did not jump, from the last one on
+/// with which the figure began again.
+pub(super) fn learned_from<'a>(before: &'a [Day], figure: &str) -> impl Iterator<Item = &'a Day> + use<'a> {
+    let first = before.iter().rposition(|day| day.begins_again(figure)).unwrap_or(0);
+    let days: Vec<&Day> = before[first..].iter().filter(|day| day.is_known()).collect();
     let skipped = days.len().saturating_sub(MAX_DAYS);
     days.into_iter().skip(skipped)
 }

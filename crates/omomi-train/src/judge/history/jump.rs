@@ -24,6 +24,23 @@ pub struct Jump {
     pub action: &'static str,
 }
 
+impl Jump {
+    /// Returns the figure of a day that jumped: that of a jump over two days is the one of its days.
+    #[must_use]
+    pub fn figure_of_day(&self) -> &str {
+        match &*self.figure {
+            ROWS_OF_TWO_DAYS => "rows",
+            SLOPE_OF_TWO_DAYS => "slope",
+            figure => figure,
+        }
+    }
+}
+
+/// Name of a fall of the rows over two days.
+pub(super) const ROWS_OF_TWO_DAYS: &str = "rows of two days";
+/// Name of a fall of the slope over two days.
+pub(super) const SLOPE_OF_TWO_DAYS: &str = "slope of two days";
+
 fn write_owner<S: serde::Serializer>(owner: &Owner, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(owner.word())
 }

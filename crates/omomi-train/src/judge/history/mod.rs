@@ -14,7 +14,8 @@
 //! some by how far they move, alone or in pairs (`moves`).
 //!
 //! One file per day: `STORE/history/<end of the window>-<digest of the logs>.json`. A day that jumped does not widen
-//! the bands of the days after, unless people accept it: then the bands begin again with that day.
+//! the bands of the days after, unless people accept it: then the bands of the figures that jumped begin again with that
+//! day. All others keep their history, for a band that begins again is wide, and would hide a fault of another kind.
 
 mod bands;
 mod day;
@@ -48,7 +49,7 @@ const ASSUMED_CALIBRATION_DEVIATION: f64 = 0.045;
 /// column, or once each.
 #[must_use]
 pub fn counted_otherwise(day: &Day, before: &[Day]) -> Option<String> {
-    let last = learned_from(before).last()?;
+    let last = before.iter().rfind(|day| day.is_known())?;
     let words = |day: &Day| match &day.importance_column {
         Some(column) => format!("by the importance column `{column}`"),
         None => "once each".to_owned(),
@@ -70,7 +71,7 @@ pub(super) struct CalibrationMoves {
 /// click rate wanders, no file that learned the days before can be nearer. A slow drift is no such move: each of its
 /// steps is small.
 pub(super) fn calibration_moves(before: &[Day]) -> Option<CalibrationMoves> {
-    let values = logs_of("calibration", learned_from(before));
+    let values = logs_of("calibration", learned_from(before, "calibration"));
     if (1..MIN_CALIBRATION_DAYS).contains(&values.len()) {
         return Some(CalibrationMoves { deviation: ASSUMED_CALIBRATION_DEVIATION, is_assumed: true });
     }
@@ -104,14 +105,14 @@ impl History {
         Ok(days.collect())
     }
 
-    /// Reads the reason with which people accepted these logs.
+    /// Reads the day of these logs, if people accepted it.
     ///
     /// # Errors
     ///
     /// Returns the error of the operating system.
-    pub fn accepted(&self, rows: &EvaluatedRows) -> io::Result<Option<String>> {
+    pub fn accepted(&self, rows: &EvaluatedRows) -> io::Result<Option<Day>> {
         let of_rows = self.read()?.into_iter().find(|day| day.log_digests == rows.log_digests);
-        Ok(of_rows.and_then(|day| day.accepted))
+        Ok(of_rows.filter(|day| day.accepted.is_some()))
     }
 
     fn read(&self) -> io::Result<Vec<Day>> {
@@ -196,6 +197,46 @@ mod tests {
         history.write(&jumped).unwrap();
         assert_eq!(names(&day(1.5, 0.2, 6), &history.read().unwrap()), [""; 0]);
         assert_eq!(history.read().unwrap().len(), 6, "a day of the same logs is replaced");
+    }
+
+    #[test]
+    fn an_accepted_day_begins_only_the_figures_that_had_jumped() {
+        let with_rows = |calibration: f64, rows: f64, number: i64| {
+            let mut day = day(calibration, 0.2, number);
+            day.figures.insert("rows".to_owned(), rows);
+            day
+        };
+        let accepted = |figures: Option<&[&str]>| Day {
+            jumped: true,
+            accepted: Some("a new kind of ad".to_owned()),
+            accepted_figures: figures.map(|figures| figures.iter().map(|&name| name.to_owned()).collect()),
+            ..with_rows(1.5, 20_000.0, 9)
+        };
+        let before = |figures: Option<&[&str]>| -> Vec<Day> {
+            (0..9).map(|at| with_rows(1.0, 20_000.0, at)).chain([accepted(figures)]).collect()
+        };
+        let half_of_the_rows = with_rows(1.5, 10_000.0, 10);
+        let of_calibration = before(Some(&["calibration"]));
+        assert_eq!(names(&half_of_the_rows, &of_calibration), ["rows"], "their band is as narrow as it was");
+        assert_eq!(names(&with_rows(1.5, 20_000.0, 10), &of_calibration), [""; 0]);
+        assert_eq!(names(&with_rows(1.0, 20_000.0, 10), &of_calibration), ["calibration"], "it has a new level");
+        assert_eq!(learned_from(&of_calibration, "calibration").count(), 1);
+        assert_eq!(learned_from(&of_calibration, "distance of user").count(), 10);
+        assert!(calibration_moves(&of_calibration).unwrap().is_assumed);
+        assert!(!calibration_moves(&before(Some(&["rows"]))).unwrap().is_assumed);
+        // What was taken although nothing had jumped begins nothing again.
+        assert_eq!(learned_from(&before(Some(&[])), "calibration").count(), 10);
+        // Files of earlier versions do not say which figures had jumped, so all begin again.
+        let old = serde_json::to_string(&accepted(None)).unwrap();
+        assert!(!old.contains("accepted_figures"), "{old}");
+        assert_eq!(serde_json::from_str::<Day>(&old).unwrap(), accepted(None));
+        assert_eq!(names(&half_of_the_rows, &before(None)), [""; 0]);
+        assert_eq!(learned_from(&before(None), "distance of user").count(), 1);
+        // The later of two accepted days counts, for each figure by itself.
+        let mut twice = of_calibration;
+        twice.extend([with_rows(1.5, 20_000.0, 10), Day { log_digests: Vec::new(), ..accepted(Some(&["rows"])) }]);
+        let counts = ["calibration", "rows", "distance of user"].map(|name| learned_from(&twice, name).count());
+        assert_eq!(counts, [3, 1, 12]);
     }
 
     #[test]

@@ -22,7 +22,7 @@
 //! both days together say more. This is early enough, for what is served today did not learn yesterday's log.
 
 use super::day::{Day, MAX_DAYS};
-use super::jump::{Bands, CHANGED_LABELS, Jump};
+use super::jump::{Bands, CHANGED_LABELS, Jump, ROWS_OF_TWO_DAYS, SLOPE_OF_TWO_DAYS};
 use super::numbers::{mean, median, root_mean_square};
 use omomi::error::Owner;
 
@@ -127,33 +127,24 @@ pub(super) fn moves(today: &Day, before: &[Day], bands: Bands<'_>) -> Vec<Jump> 
         clicks.jump("ctr", rate),
         entropy.jump("normalized_entropy", rise),
         jump("slope", &machines[0]),
-        jump("rows of two days", &lost[1]),
-        jump("slope of two days", &machines[1]),
+        jump(ROWS_OF_TWO_DAYS, &lost[1]),
+        jump(SLOPE_OF_TWO_DAYS, &machines[1]),
     ];
     jumps.into_iter().flatten().collect()
 }
 
-/// The days that say how far figures move, and today as the last of them. An accepted day begins a new level. The days
-/// before it still say how far figures move.
+/// The days that say how far figures move, and today as the last of them. A figure that people accepted begins a new
+/// level with that day. The days before it still say how far it moves.
 struct Days<'a> {
     days: Vec<&'a Day>,
-    /// The level of each day, counted from 0.
-    levels: Vec<usize>,
 }
 
 impl<'a> Days<'a> {
     fn new(today: &'a Day, before: &'a [Day]) -> Self {
-        let known: Vec<&Day> = before.iter().filter(|day| !day.jumped || day.accepted.is_some()).collect();
+        let known: Vec<&Day> = before.iter().filter(|day| day.is_known()).collect();
         let mut days = known[known.len().saturating_sub(MAX_DAYS)..].to_vec();
-        let mut level = 0;
-        let levels = days.iter().map(|day| {
-            level += usize::from(day.accepted.is_some());
-            level
-        });
-        let mut levels: Vec<usize> = levels.collect();
-        levels.push(level);
         days.push(today);
-        Self { days, levels }
+        Self { days }
     }
 
     /// Returns how far the mean of a figure over `day_count` days that end with the day `end` moved from what the days
@@ -165,7 +156,7 @@ impl<'a> Days<'a> {
             return None;
         }
         let few = 1.0 + FEW_ERRORS / (errors.len() as f64).powi(2);
-        let begin = self.begin(end);
+        let begin = self.begin(figure, end);
         if figure.course == Course::Stays && end + 1 - day_count < begin + MIN_LEVEL_DAYS {
             return None;
         }
@@ -199,15 +190,17 @@ impl<'a> Days<'a> {
         Some(if rise * missed > 0.0 { rise.signum() * rise.abs().min(missed.abs()) } else { 0.0 })
     }
 
-    /// Returns the first day of the level of a day.
-    fn begin(&self, index: usize) -> usize {
-        self.levels.partition_point(|level| *level < self.levels[index])
+    /// Returns the first day of the level that a figure has on a day.
+    fn begin(&self, figure: &Figure, index: usize) -> usize {
+        // Whether today is accepted is not known when it is compared.
+        let days = &self.days[..=index.min(self.days.len().saturating_sub(2))];
+        days.iter().rposition(|day| day.begins_again(figure.name)).unwrap_or(0)
     }
 
     /// Compares the mean of a figure over some days with what the days of the same level before them let expect.
     fn error(&self, figure: &Figure, end: usize, day_count: usize) -> Option<Error> {
         let first = (end + 1).checked_sub(day_count)?;
-        let begin = self.begin(end);
+        let begin = self.begin(figure, end);
         if first <= begin {
             return None;
         }
@@ -410,6 +403,14 @@ mod tests {
         assert!(with_rows(17_900.0, last * 1.06, 1.0, 14).jumps(&before, wider).is_empty(), "people can widen it");
         before[13].accepted = Some("looked at it".to_owned());
         assert_eq!(names(&with_rows(17_900.0, last * 1.06, 1.0, 14), &before), [""; 0], "the level of an accepted day");
+        let mut after = |figure: &str| {
+            before[13].accepted_figures = Some([figure.to_owned()].into());
+            names(&with_rows(17_900.0, last * 1.06, 1.0, 14), &before)
+        };
+        assert_eq!(after("distance of creative"), ["rows of two days"], "of which another figure was accepted");
+        assert_eq!(after("rows"), [""; 0]);
+        assert_eq!(after("ctr"), [""; 0], "the click rate has not risen from its new level");
+        assert_eq!(jump.figure_of_day(), "rows");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub(super) fn day(calibration: f64, unseen: f64, number: i64) -> Day {
         distributions: BTreeMap::new(),
         jumped: false,
         accepted: None,
+        accepted_figures: None,
     }
 }
 

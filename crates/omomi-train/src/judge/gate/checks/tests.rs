@@ -521,6 +521,7 @@ fn calibration_that_drifts_slowly_does_not_walk_through_the_gate() {
                 distributions: std::collections::BTreeMap::new(),
                 jumped: false,
                 accepted: None,
+                accepted_figures: None,
             });
         }
         assert!(worst > 0.05 && worst < 0.14, "steps of {step} and {noise}: {worst}");
