@@ -14,8 +14,9 @@
 //! some by how far they move, alone or in pairs (`moves`).
 //!
 //! One file per day: `STORE/history/<end of the window>-<digest of the logs>.json`. A day that jumped does not widen
-//! the bands of the days after, unless people accept it: then the bands of the figures that jumped begin again with that
-//! day. All others keep their history, for a band that begins again is wide, and would hide a fault of another kind.
+//! the bands of the days after, unless people accept it: then the bands of the figures that jumped begin again with
+//! that day. All others keep their history, for a band that begins again is wide, and would hide a fault of another
+//! kind.
 
 mod bands;
 mod day;
