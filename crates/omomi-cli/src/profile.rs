@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use omomi::store::Store;
 use omomi_train::evaluate::evaluate_files;
 use omomi_train::judge::gate::{Profile, profile_day};
+use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::served::served;
 use serde_json::json;
 
@@ -14,6 +15,7 @@ use crate::evaluate::{EvaluateProgress, LogArguments};
 use crate::gate::settings;
 use crate::output::{one_line, say};
 use crate::refusal::print_json;
+use crate::stores::NamedStore;
 use crate::text::{grouped, table};
 
 /// Compare the logs of a day with those of the days before, by what the served weight file sees in them
@@ -58,8 +60,15 @@ impl fmt::Display for Jumped {
 impl std::error::Error for Jumped {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (settings, _) = settings(arguments.gate.as_deref(), Some(&arguments.store))?;
-    let Some(served) = served(&Store::new(&arguments.store))? else {
+    let needs = Needs { served_file: true, history: true, ..Needs::default() };
+    let named = NamedStore::open(&arguments.store)?;
+    let profile = named.change(needs, |store| profile(arguments, store))?;
+    report(arguments, &profile)
+}
+
+fn profile(arguments: &Arguments, store: &Store) -> Result<Profile, Failure> {
+    let (settings, _) = settings(arguments.gate.as_deref(), Some(store.dir()))?;
+    let Some(served) = served(store)? else {
         let dir = arguments.store.display();
         return Err(
             format!("{dir} serves nothing yet: expected a weight file to read the logs with; publish one").into()
@@ -70,7 +79,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
     progress.finish();
     let model = &evaluation.models[0];
-    let profile = profile_day(&arguments.store, &evaluation.rows, model, &settings, arguments.accept.as_deref())?;
+    Ok(profile_day(store.dir(), &evaluation.rows, model, &settings, arguments.accept.as_deref())?)
+}
+
+fn report(arguments: &Arguments, profile: &Profile) -> Result<(), Failure> {
     if arguments.json {
         print_json(&json!({
             "passed": profile.passed(),
@@ -81,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "accepted": profile.day.accepted,
         }));
     } else {
-        print_profile(&profile);
+        print_profile(profile);
     }
     if profile.passed() { Ok(()) } else { Err(Jumped(profile.jumps.len()).into()) }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use omomi::store::Store;
+use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::publish::servers::{Life, ServerStatus};
 use omomi_train::operate::publish::status::{GenerationStatus, Status};
 use serde_json::Value;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::Failure;
 use crate::output::{one_line, say};
 use crate::refusal::{Refusal, print_json};
+use crate::stores::NamedStore;
 use crate::text::{bytes, grouped, table};
 
 /// Show what is published, served and quarantined in a store, and why
@@ -46,8 +47,10 @@ impl std::fmt::Display for Wrong {
 impl std::error::Error for Wrong {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let status = Status::read(&Store::new(&arguments.dir), arguments.last);
-    let status = status.map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let named = NamedStore::open(&arguments.dir).map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let needs = Needs { served_file: true, last_files: true, ..Needs::default() };
+    let status = named.read(needs).and_then(|store| Ok(Status::read(store, arguments.last)?));
+    let status = status.map_err(|error| named.refuse(error, arguments.json))?;
     if arguments.json {
         print_json(&status.to_json());
     } else {

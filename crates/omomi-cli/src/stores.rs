@@ -1,0 +1,105 @@
+//! Stores as commands name them: directories, or addresses in buckets.
+
+use std::path::{Path, PathBuf};
+
+use omomi::store::Store;
+use omomi_train::bucket::{Bucket, BucketError, Place};
+use omomi_train::operate::bucket_store::{BucketStore, BucketStoreError, Needs};
+use omomi_train::operate::publish::PublishError;
+
+use crate::Failure;
+use crate::refusal::Refusal;
+
+/// A store in a folder, or in a bucket with a copy in the cache of this machine.
+pub(crate) enum NamedStore {
+    Disk(Store),
+    Bucket { store: BucketStore, address: String },
+}
+
+/// Why a store cannot be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error(transparent)]
+    Store(#[from] PublishError),
+    #[error(transparent)]
+    Bucket(#[from] BucketStoreError),
+    #[error(transparent)]
+    Address(#[from] BucketError),
+}
+
+impl NamedStore {
+    /// Opens the store at a path or an address.
+    pub(crate) fn open(named: &Path) -> Result<Self, StoreError> {
+        match Place::of(named)? {
+            Place::Disk(dir) => Ok(Self::Disk(Store::new(dir))),
+            Place::Bucket(address) => {
+                let folder = address.path_in(&cache().join("stores"));
+                let store = BucketStore::open(Bucket::open(&address)?, folder)?;
+                Ok(Self::Bucket { store, address: address.to_string() })
+            }
+        }
+    }
+
+    /// Returns the store, with what reading it needs.
+    pub(crate) fn read(&self, needs: Needs) -> Result<&Store, StoreError> {
+        match self {
+            Self::Disk(store) => Ok(store),
+            Self::Bucket { store, .. } => {
+                store.bring(needs)?;
+                Ok(store.store())
+            }
+        }
+    }
+
+    /// Lets `change` work on the store. If another writer of a bucket was first, it works again on what is there then.
+    pub(crate) fn change<T, E: From<BucketStoreError>>(
+        &self,
+        needs: Needs,
+        mut change: impl FnMut(&Store) -> Result<T, E>,
+    ) -> Result<T, E> {
+        match self {
+            Self::Disk(store) => change(store),
+            Self::Bucket { store, .. } => store.change(needs, change),
+        }
+    }
+
+    /// Changes the store by a function of the library.
+    pub(crate) fn publish<T>(
+        &self,
+        needs: Needs,
+        mut change: impl FnMut(&Store) -> Result<T, PublishError>,
+    ) -> Result<T, StoreError> {
+        self.change(needs, |store| change(store).map_err(StoreError::from))
+    }
+
+    /// Returns a text in which the path of the copy is the address of the store.
+    pub(crate) fn named(&self, text: &str) -> String {
+        match self {
+            Self::Disk(_) => text.to_owned(),
+            Self::Bucket { store, address } => text.replace(&store.store().dir().display().to_string(), address),
+        }
+    }
+
+    /// Prints the refusal and returns the failure, with the address of the store in place of the path of the copy.
+    pub(crate) fn refuse(&self, error: StoreError, json: bool) -> Failure {
+        self.refuse_about(None, error, json)
+    }
+
+    /// Like [`NamedStore::refuse`], about a file.
+    pub(crate) fn refuse_about(&self, file: Option<&Path>, error: StoreError, json: bool) -> Failure {
+        let refusal = Refusal::from(error).with_message(|message| self.named(message));
+        match file {
+            Some(file) => refusal.about(file.display()).report(json),
+            None => refusal.report(json),
+        }
+    }
+}
+
+/// The folder of this machine for what can be brought again: `OMOMI_CACHE`, or `omomi` in the user's cache.
+fn cache() -> PathBuf {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("OMOMI_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|folder| folder.join("omomi")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/omomi")))
+        .unwrap_or_else(|| std::env::temp_dir().join("omomi-cache"))
+}
