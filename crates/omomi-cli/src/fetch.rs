@@ -10,9 +10,9 @@ use omomi_train::operate::publish::gc::{GcOptions, collect};
 use serde_json::json;
 
 use crate::Failure;
-use crate::output::{note, say};
+use crate::output::{json_line, note, print_exactly, say};
 use crate::publish::Verifying;
-use crate::refusal::{Refusal, print_json};
+use crate::refusal::Refusal;
 use crate::sign::SignatureArguments;
 use crate::text::bytes;
 
@@ -117,7 +117,7 @@ fn report(fetched: &Fetched, arguments: &Arguments) {
     if arguments.json {
         if arguments.once || !is_nothing {
             let files = fetched.files.iter().map(|(generation, len)| json!({ "generation": generation, "len_bytes": len }));
-            print_json(&json!({
+            let line = json_line(&json!({
                 "current": fetched.current.map(|current| json!({
                     "generation": current.generation,
                     "digest": current.digest.to_string(),
@@ -127,6 +127,7 @@ fn report(fetched: &Fetched, arguments: &Arguments) {
                 "files": files.collect::<Vec<_>>(),
                 "copied_bytes": fetched.copied_bytes,
             }));
+            print_exactly(line.as_bytes());
         }
         return;
     }

@@ -22,6 +22,12 @@ pub enum BucketError {
         /// What is wrong.
         problem: String,
     },
+    /// There is no such bucket.
+    #[error("{address}: there is no such bucket")]
+    NoBucket {
+        /// The address.
+        address: String,
+    },
     /// There is no such object.
     #[error("{address} does not exist")]
     Missing {
@@ -118,6 +124,7 @@ impl BucketError {
             Self::NoAddress { .. } => ("no_address", Ml, "correct the address"),
             Self::Settings { .. } => ("bucket_settings", Infra, "set the variables that the service reads"),
             Self::Missing { .. } => ("object_missing", Ml, "check the address; nothing was written there"),
+            Self::NoBucket { .. } => ("no_bucket", Infra, "create the bucket, or correct the address"),
             Self::Denied { .. } => {
                 ("bucket_denied", Infra, "give these credentials the permission, and check the clock of this machine")
             }

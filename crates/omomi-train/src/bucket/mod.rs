@@ -154,7 +154,8 @@ impl Bucket {
             let problem = one_line(&error);
             let address = address.clone();
             match error {
-                Error::NotFound { .. } if !problem.contains("NoSuchBucket") => BucketError::Missing { address },
+                Error::NotFound { .. } if is_no_bucket(&problem) => BucketError::NoBucket { address },
+                Error::NotFound { .. } => BucketError::Missing { address },
                 Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                     BucketError::Denied { action, address, problem }
                 }
@@ -261,7 +262,7 @@ impl Bucket {
             Ok(_) => return Ok(Written::Done),
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. }) => {}
             // The version to replace is gone.
-            Err(error @ Error::NotFound { .. }) if is_update && !one_line(&error).contains("NoSuchBucket") => {}
+            Err(error @ Error::NotFound { .. }) if is_update && !is_no_bucket(&one_line(&error)) => {}
             // The answer may have been lost after the work was done.
             Err(error) => {
                 return match self.has(name, &bytes) {
@@ -374,6 +375,11 @@ fn file_bytes(path: &FilePath) -> Result<Bytes, BucketError> {
     Ok(Bytes::from_owner(FileBytes::load(path, LoadMode::Map).map_err(|error| failed(std::io::Error::other(error)))?))
 }
 
+/// Whether a service says that there is no such bucket, or no such container.
+fn is_no_bucket(problem: &str) -> bool {
+    ["NoSuchBucket", "ContainerNotFound", "specified bucket does not exist"].iter().any(|code| problem.contains(code))
+}
+
 /// What the service said, without the layers of the client and the lines of its documents.
 fn one_line(error: &dyn std::error::Error) -> String {
     const MAX_CHARS: usize = 400;
@@ -383,5 +389,13 @@ fn one_line(error: &dyn std::error::Error) -> String {
     }
     let text = innermost.to_string();
     let text = if text.is_empty() { error.to_string() } else { text };
+    let within = |tag: &str| {
+        let (_, rest) = text.split_once(&format!("<{tag}>"))?;
+        rest.split_once(&format!("</{tag}>")).map(|(content, _)| content.to_owned())
+    };
+    let text = match (within("Code"), within("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => text,
+    };
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_CHARS).collect()
 }
