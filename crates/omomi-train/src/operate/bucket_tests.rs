@@ -12,7 +12,7 @@ use super::publish::gc::GcOptions;
 use super::publish::{BlessingPolicy, PublishError, PublishOptions, Published, Verifier, publish, switch};
 use crate::bucket::made_up::{Fault, Service};
 use crate::bucket::{Bucket, BucketError};
-use crate::pack::fixture::write_fixture;
+use crate::pack::write_fixture;
 use crate::toml::parse_contract;
 
 const CONTRACT: &str = r#"
@@ -106,17 +106,17 @@ fn assert_whole(bucket: &Bucket) {
 
 #[test]
 fn of_two_publishers_one_wins_and_the_other_is_told() {
-    let (one, other) = (Machine::new(), Machine::new());
-    let service = Service::default();
+    let (one, other) = (&Machine::new(), &Machine::new());
+    let service = &Service::default();
     let mut winners = [0, 0];
     for generation in 1..=200 {
         let outcomes = std::thread::scope(|scope| {
-            let publish = |machine: &Machine, seed| {
+            let publish = move |machine: &Machine, seed| {
                 let file = machine.file(generation, seed);
                 machine.try_publish(service.bucket(Fault::None), &file).map(|published| published.current)
             };
-            let first = scope.spawn(|| publish(&one, 1));
-            let second = scope.spawn(|| publish(&other, 2));
+            let first = scope.spawn(move || publish(one, 1));
+            let second = scope.spawn(move || publish(other, 2));
             [first.join().unwrap(), second.join().unwrap()]
         });
         let bucket = service.bucket(Fault::None);

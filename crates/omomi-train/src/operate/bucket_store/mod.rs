@@ -45,7 +45,7 @@ const MAX_ATTEMPTS: u32 = 16;
 pub struct BucketStore {
     bucket: Bucket,
     store: Store,
-    _lock: File,
+    lock: File,
 }
 
 /// What a change needs of a store in addition to its texts.
@@ -140,6 +140,13 @@ fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> BucketStor
     move |source| BucketStoreError::File { action, path: path.clone(), source }
 }
 
+impl Drop for BucketStore {
+    fn drop(&mut self) {
+        // Closing the file is not enough while a process that another thread is starting has it open.
+        let _ = self.lock.unlock();
+    }
+}
+
 impl BucketStore {
     /// Prepares work on the store in `bucket`, with a copy in `folder`, which is created and locked.
     ///
@@ -158,7 +165,7 @@ impl BucketStore {
             }
             Err(fs::TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
         }
-        Ok(Self { bucket, store: Store::new(folder), _lock: lock })
+        Ok(Self { bucket, store: Store::new(folder), lock })
     }
 
     /// The copy. It has what the last [`change`](Self::change) or [`bring`](Self::bring) needed.
