@@ -116,7 +116,8 @@ fn report(fetched: &Fetched, arguments: &Arguments) {
     let is_nothing = *fetched == Fetched::default();
     if arguments.json {
         if arguments.once || !is_nothing {
-            let files = fetched.files.iter().map(|(generation, len)| json!({ "generation": generation, "len_bytes": len }));
+            let files =
+                fetched.files.iter().map(|(generation, len)| json!({ "generation": generation, "len_bytes": len }));
             let line = json_line(&json!({
                 "current": fetched.current.map(|current| json!({
                     "generation": current.generation,
@@ -138,7 +139,11 @@ fn report(fetched: &Fetched, arguments: &Arguments) {
         say!("Control of {} says `{control}`", arguments.dir.display());
     }
     for (generation, len_bytes) in &fetched.files {
-        say!("Brought generation {generation}: {}, of which {} were copied now", bytes(*len_bytes), bytes(fetched.copied_bytes));
+        say!(
+            "Brought generation {generation}: {}, of which {} were copied now",
+            bytes(*len_bytes),
+            bytes(fetched.copied_bytes)
+        );
     }
     if let Some(current) = fetched.current {
         say!("Generation {} is published in {}", current.generation, arguments.dir.display());

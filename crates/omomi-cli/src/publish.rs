@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use omomi_train::operate::bucket_store::Needs;
-use omomi_train::operate::publish::{
-    BlessingPolicy, PublishOptions, Published, Verifier, Warning, publish,
-};
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Published, Verifier, Warning, publish};
 use serde_json::json;
 
 use crate::Failure;

@@ -180,8 +180,12 @@ fn a_fetch_that_is_killed_leaves_a_store_that_the_next_one_completes() {
     server.succeed(&["publish", &file, "--to", STORE, "--unblessed"]);
     for wait_ms in [0, 5, 10, 15, 20, 25, 30, 40, 50, 70] {
         let store = format!("store-{wait_ms}");
-        let mut process =
-            server.command("cache", &["fetch", STORE, &store]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = server
+            .command("cache", &["fetch", STORE, &store])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(wait_ms));
         process.kill().unwrap();
         process.wait().unwrap();

@@ -124,10 +124,8 @@ impl Bucket {
                 builder.with_client_options(client.with_allow_http(is_plain)).build().map(|it| Arc::new(it) as _)
             }
         };
-        let objects = objects.map_err(|error| BucketError::Settings {
-            address: address.to_string(),
-            problem: one_line(&error),
-        })?;
+        let objects = objects
+            .map_err(|error| BucketError::Settings { address: address.to_string(), problem: one_line(&error) })?;
         Ok(Self { address: address.clone(), objects })
     }
 
@@ -138,7 +136,8 @@ impl Bucket {
     }
 
     fn path(&self, name: &str) -> Result<Path, BucketError> {
-        let key = if name.is_empty() { self.address.key().to_owned() } else { self.address.join(name).key().to_owned() };
+        let key =
+            if name.is_empty() { self.address.key().to_owned() } else { self.address.join(name).key().to_owned() };
         Path::parse(&key)
             .map_err(|_| BucketError::NoAddress { found: self.named(name), expected: "a key that a bucket can have" })
     }
@@ -209,9 +208,8 @@ impl Bucket {
     /// Returns an error of the service.
     pub fn list(&self, folder: &str) -> Result<Vec<Listed>, BucketError> {
         let path = self.path(folder)?;
-        let found: Vec<ObjectMeta> = runtime()
-            .block_on(self.objects.list(Some(&path)).try_collect())
-            .map_err(self.failed("list", folder))?;
+        let found: Vec<ObjectMeta> =
+            runtime().block_on(self.objects.list(Some(&path)).try_collect()).map_err(self.failed("list", folder))?;
         let before = if self.address.key().is_empty() { 0 } else { self.address.key().len() + 1 };
         let named = found.iter().filter_map(|meta| {
             let name = meta.location.as_ref().get(before..)?;

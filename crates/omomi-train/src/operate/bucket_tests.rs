@@ -175,7 +175,8 @@ fn a_lost_answer_is_neither_a_lost_publication_nor_a_second_one() {
 
 #[test]
 fn a_bucket_that_ignores_conditions_or_lets_nobody_write_is_refused_before_anything_is_written() {
-    for (fault, expected) in [(Fault::IgnoresConditions, "bucket_ignores_conditions"), (Fault::ReadOnly, "bucket_denied")]
+    for (fault, expected) in
+        [(Fault::IgnoresConditions, "bucket_ignores_conditions"), (Fault::ReadOnly, "bucket_denied")]
     {
         let (service, machine) = (Service::default(), Machine::new());
         let refused = machine.try_publish(service.bucket(fault), &machine.file(1, 0)).unwrap_err();
@@ -200,7 +201,12 @@ fn an_order_changes_control_alone_and_gc_keeps_what_is_named() {
     let options = GcOptions::default().with(|it| it.keep_count = 2);
     let (decision, _) = store.collect(options, true).unwrap();
     let removed = |decision: &super::publish::gc::decide::Decision| {
-        decision.generations.iter().filter(|(_, it)| it.is_removed).map(|(generation, _)| *generation).collect::<Vec<_>>()
+        decision
+            .generations
+            .iter()
+            .filter(|(_, it)| it.is_removed)
+            .map(|(generation, _)| *generation)
+            .collect::<Vec<_>>()
     };
     assert_eq!(removed(&decision), [1, 2]);
     assert_eq!(service.bucket(Fault::None).list("generations").unwrap().len(), 4, "a dry run removes nothing");

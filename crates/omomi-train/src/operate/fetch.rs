@@ -20,9 +20,9 @@ use std::path::{Path, PathBuf};
 use omomi::error::{Error, Owner};
 use omomi::new_file::sync_folder_of;
 use omomi::store::{ControlText, Current, Digest, Digester, MAX_TEXT_LEN, Named, Store};
-use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
 use omomi::weight_file::WeightFile;
 use omomi::weight_file::map::{FileBytes, LoadMode};
+use omomi::weight_file::signature::{SignaturePolicy, TrustedKeys, verify_signature};
 use serde::{Deserialize, Serialize};
 
 use super::bucket_store::object_of;
@@ -190,11 +190,7 @@ fn check_direction(address: &str, found: Current, present: Option<Current>) -> R
             present: present.generation,
         }),
         Some(present) if found.generation == present.generation && found.digest != present.digest => {
-            Err(FetchError::OtherBytes {
-                address: address.to_owned(),
-                expected: present.digest,
-                found: found.digest,
-            })
+            Err(FetchError::OtherBytes { address: address.to_owned(), expected: present.digest, found: found.digest })
         }
         _ => Ok(()),
     }
@@ -408,20 +404,10 @@ impl Pass<'_> {
     }
 
     /// Copies an object to `part`, from where an earlier pass stopped, and returns the digest of the whole.
-    fn copy(
-        &mut self,
-        name: &str,
-        version: &crate::bucket::Version,
-        part: &Path,
-    ) -> Result<Digest, FetchError> {
+    fn copy(&mut self, name: &str, version: &crate::bucket::Version, part: &Path) -> Result<Digest, FetchError> {
         let failed = |action| file_error(action, part);
-        let mut file = File::options()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(part)
-            .map_err(failed("open"))?;
+        let mut file =
+            File::options().create(true).truncate(false).read(true).write(true).open(part).map_err(failed("open"))?;
         let mut start = file.metadata().map_err(failed("look at"))?.len();
         if start > version.len_bytes {
             file.set_len(0).map_err(failed("shorten"))?;
@@ -473,7 +459,8 @@ mod tests {
     #[test]
     fn generations_only_go_forward_and_one_number_has_one_content() {
         let current = |generation, bytes: &[u8]| Current { generation, digest: Digest::of(bytes) };
-        let check = |found, present| check_direction("s3://ads/current", found, present).map_err(|it| it.name().to_owned());
+        let check =
+            |found, present| check_direction("s3://ads/current", found, present).map_err(|it| it.name().to_owned());
         assert_eq!(check(current(7, b"a"), None), Ok(()));
         assert_eq!(check(current(8, b"b"), Some(current(7, b"a"))), Ok(()));
         assert_eq!(check(current(7, b"a"), Some(current(7, b"a"))), Ok(()));

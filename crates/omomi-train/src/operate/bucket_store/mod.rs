@@ -123,7 +123,9 @@ impl BucketStoreError {
             Self::Bucket(error) => error.action(),
             Self::Busy { .. } => "wait for the other command to end",
             Self::Contended { .. } => "find out who else writes to the store, then try again",
-            Self::File { .. } => "check the disk and the permissions of the cache, or set OMOMI_CACHE to another folder",
+            Self::File { .. } => {
+                "check the disk and the permissions of the cache, or set OMOMI_CACHE to another folder"
+            }
         }
     }
 }
