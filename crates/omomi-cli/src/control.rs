@@ -101,16 +101,19 @@ pub(crate) fn run_pin(arguments: &PinArguments) -> Result<(), Failure> {
 }
 
 pub(crate) fn run_freeze(arguments: &FreezeArguments) -> Result<(), Failure> {
-    let needs = Needs { served_file: true, file_of: arguments.at, ..Needs::default() };
+    let Some(at) = arguments.at else {
+        return order(&arguments.dir, true, arguments.json, |store| freeze(store, None, &mut |_| ()));
+    };
+    let needs = Needs { served_file: true, file_of: Some(at), ..Needs::default() };
     report(&arguments.dir, needs, arguments.json, |store| freeze(store, arguments.at, &mut |_| ()))
 }
 
 pub(crate) fn run_follow(arguments: &SwitchArguments) -> Result<(), Failure> {
-    report(&arguments.dir, Needs::default(), arguments.json, |store| follow(store, &mut |_| ()))
+    order(&arguments.dir, false, arguments.json, |store| follow(store, &mut |_| ()))
 }
 
 pub(crate) fn run_switch(arguments: &SwitchArguments, scoring: Scoring) -> Result<(), Failure> {
-    report(&arguments.dir, Needs::default(), arguments.json, |store| switch(store, scoring, &mut |_| ()))
+    order(&arguments.dir, false, arguments.json, |store| switch(store, scoring, &mut |_| ()))
 }
 
 pub(crate) fn run_unquarantine(arguments: &UnquarantineArguments) -> Result<(), Failure> {
@@ -136,6 +139,24 @@ fn report(
 ) -> Result<(), Failure> {
     let named = NamedStore::open(dir).map_err(|error| Refusal::from(error).report(json))?;
     let change = named.publish(needs, change).map_err(|error| named.refuse(error, json))?;
+    say_change(&change, dir, json);
+    Ok(())
+}
+
+/// Changes the orders of a store by what needs no weight file, and says what that does.
+fn order(
+    dir: &Path,
+    reads_current: bool,
+    json: bool,
+    change: impl FnMut(&Store) -> Result<ControlChange, PublishError>,
+) -> Result<(), Failure> {
+    let named = NamedStore::open_for_order(dir).map_err(|error| Refusal::from(error).report(json))?;
+    let change = named.order(reads_current, change).map_err(|error| named.refuse(error, json))?;
+    say_change(&change, dir, json);
+    Ok(())
+}
+
+fn say_change(change: &ControlChange, dir: &Path, json: bool) {
     let undo = change.before.map(|before| undo(before, change.after, dir));
     if json {
         let servers = change.effects.iter().map(|(server, effect)| json!({ "name": server, "does": effect }));
@@ -147,7 +168,7 @@ fn report(
             "servers": servers.collect::<Vec<_>>(),
             "undo": undo,
         }));
-        return Ok(());
+        return;
     }
     let before = change.before.map_or("absent or not readable".to_owned(), |before| format!("`{before}`"));
     say!("Control of {} says `{}`; before it was {before}", dir.display(), change.after);
@@ -169,7 +190,6 @@ fn report(
     if let Some(undo) = undo {
         say!("  undo: {undo}");
     }
-    Ok(())
 }
 
 /// Returns the command that restores the previous orders.

@@ -79,11 +79,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut options = FetchOptions::new(arguments.verifying.verifier()?);
     options.pace = Pace(arguments.max_mb_per_second.map(|mb| u64::from(mb) * 1_000_000));
     options.signature = arguments.signature.read().map_err(|error| Refusal::from(error).report(json))?;
+    let mut is_first = true;
     loop {
         let outcome = fetch(&bucket, &store, &options, &mut |_| ());
         let failure = match outcome {
             Ok(fetched) => {
-                report(&fetched, arguments);
+                report(&fetched, arguments, is_first);
+                is_first = false;
                 remove_old(&store, arguments);
                 None
             }
@@ -112,10 +114,12 @@ fn remove_old(store: &Store, arguments: &Arguments) {
     }
 }
 
-fn report(fetched: &Fetched, arguments: &Arguments) {
-    let is_nothing = *fetched == Fetched::default();
+/// Says what a pass brought. That nothing is published yet is said once.
+fn report(fetched: &Fetched, arguments: &Arguments, is_first: bool) {
+    let is_unpublished = fetched.is_unpublished;
+    let is_nothing = Fetched { is_unpublished: false, ..fetched.clone() } == Fetched::default();
     if arguments.json {
-        if arguments.once || !is_nothing {
+        if arguments.once || !is_nothing || (is_unpublished && is_first) {
             let files =
                 fetched.files.iter().map(|(generation, len)| json!({ "generation": generation, "len_bytes": len }));
             let line = json_line(&json!({
@@ -127,12 +131,17 @@ fn report(fetched: &Fetched, arguments: &Arguments) {
                 "pardons_changed": fetched.pardons,
                 "files": files.collect::<Vec<_>>(),
                 "copied_bytes": fetched.copied_bytes,
+                "is_unpublished": is_unpublished,
             }));
             print_exactly(line.as_bytes());
         }
         return;
     }
-    if is_nothing && arguments.once {
+    if is_unpublished {
+        if is_first {
+            say!("Nothing is published in {} yet", arguments.from);
+        }
+    } else if is_nothing && arguments.once {
         say!("Nothing is new in {}", arguments.from);
     }
     if let Some(control) = &fetched.control {

@@ -62,7 +62,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.blessing = arguments.unblessed.then_some(BlessingPolicy::Off);
     let named = NamedStore::open(&arguments.to).map_err(|error| Refusal::from(error).report(json))?;
     let needs = Needs { served_file: true, last_files: true, ..Needs::default() };
-    let published = named.publish(needs, |store| publish(store, &options, &mut |_| ()));
+    let published = named.change(needs, |store| {
+        named.check_keys()?;
+        Ok(publish(store, &options, &mut |_| ())?)
+    });
     let published = published.map_err(|error| named.refuse_about(Some(&arguments.file), error, json))?;
     for warning in &published.warnings {
         note!("warning: {warning}");

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::Failure;
 use crate::output::{one_line, say};
-use crate::refusal::{Refusal, print_json};
+use crate::refusal::Refusal;
 use crate::stores::NamedStore;
 use crate::text::{bytes, grouped, table};
 
@@ -52,10 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let status = named.read(needs).and_then(|store| Ok(Status::read(store, arguments.last)?));
     let status = status.map_err(|error| named.refuse(error, arguments.json))?;
     if arguments.json {
-        print_json(&status.to_json());
+        say!("{}", named.named(&format!("{:#}", status.to_json())));
     } else {
-        say_decisions(&status);
-        say_generations(&status);
+        say_decisions(&status, &named);
+        say_generations(&status, &named);
         say_servers(&status.servers);
         if status.foreign_count > 0 {
             say!(
@@ -64,14 +64,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             );
         }
     }
-    let problems = status.problems();
+    let problems: Vec<String> = status.problems().iter().map(|problem| named.named(problem)).collect();
     if arguments.check && !problems.is_empty() {
         return Err(Box::new(Wrong(problems)));
     }
     Ok(())
 }
 
-fn say_decisions(status: &Status) {
+fn say_decisions(status: &Status, named: &NamedStore) {
     let current = match &status.current {
         Ok(Some(current)) if status.is_current_gone => format!("generation {}, whose file is gone", current.generation),
         Ok(Some(current)) => format!("generation {}", current.generation),
@@ -83,10 +83,10 @@ fn say_decisions(status: &Status) {
         Ok(None) => "absent: servers obey what they heard last".to_owned(),
         Err(error) => format!("not known: {} (for {})", error.full_message(), error.owner().word()),
     };
-    say!("published  {current}\ncontrol    {control}\n");
+    say!("{}", named.named(&format!("published  {current}\ncontrol    {control}\n")));
 }
 
-fn say_generations(status: &Status) {
+fn say_generations(status: &Status, named: &NamedStore) {
     if status.older_count > 0 {
         say!("{} older generations not shown", grouped(status.older_count as u64));
     }
@@ -94,8 +94,11 @@ fn say_generations(status: &Status) {
         return;
     }
     let last = status.generations.len() - 1;
-    let rows = status.generations.iter().enumerate().map(|(index, it)| generation_row(it, index == last)).collect();
-    say!("{}\n", table(&["generation", "size", "weights", "training end", "sha256", ""], rows));
+    let rows = status.generations.iter().enumerate().map(|(index, it)| {
+        // A store in a bucket is not at the path of its copy.
+        generation_row(it, index == last).iter().map(|cell| named.named(cell)).collect()
+    });
+    say!("{}\n", table(&["generation", "size", "weights", "training end", "sha256", ""], rows.collect()));
 }
 
 fn generation_row(generation: &GenerationStatus, is_newest: bool) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Stores as commands name them: directories, or addresses in buckets.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use omomi::store::Store;
 use omomi_train::bucket::{Bucket, BucketError, Place};
@@ -13,7 +14,16 @@ use crate::refusal::Refusal;
 /// A store in a folder, or in a bucket with a copy in the cache of this machine.
 pub(crate) enum NamedStore {
     Disk(Store),
-    Bucket { store: BucketStore, address: String },
+    Bucket { store: BucketStore, address: String, _folder: Option<ShortLived> },
+}
+
+/// A folder that is removed when the command ends.
+pub(crate) struct ShortLived(PathBuf);
+
+impl Drop for ShortLived {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// Why a store cannot be read or changed.
@@ -35,9 +45,26 @@ impl NamedStore {
             Place::Bucket(address) => {
                 let folder = address.path_in(&cache().join("stores"));
                 let store = BucketStore::open(Bucket::open(&address)?, folder)?;
-                Ok(Self::Bucket { store, address: address.to_string() })
+                Ok(Self::Bucket { store, address: address.to_string(), _folder: None })
             }
         }
+    }
+
+    /// Opens the store for an order that needs no weight file. It does not wait for commands that work on the copy: an
+    /// order to switch off must be possible while a publication uploads, and where the cache cannot be written.
+    pub(crate) fn open_for_order(named: &Path) -> Result<Self, StoreError> {
+        let Place::Bucket(address) = Place::of(named)? else { return Self::open(named) };
+        let bucket = Bucket::open(&address)?;
+        let name = format!("order-{}-{:016x}", std::process::id(), rand::random::<u64>());
+        let folders = [cache().join("orders"), std::env::temp_dir().join("omomi-orders")];
+        remove_old_folders(&folders[0]);
+        let opened = folders.map(|folder| {
+            let folder = ShortLived(folder.join(&name));
+            BucketStore::open(bucket.clone(), &folder.0).map(|store| (store, folder))
+        });
+        let [first, second] = opened;
+        let (store, folder) = first.or_else(|error| second.map_err(|_| error))?;
+        Ok(Self::Bucket { store, address: address.to_string(), _folder: Some(folder) })
     }
 
     /// Returns the store, with what reading it needs.
@@ -63,6 +90,27 @@ impl NamedStore {
         }
     }
 
+    /// Gives an order that changes `control` alone, with what `current` says if `reads_current`.
+    pub(crate) fn order<T>(
+        &self,
+        reads_current: bool,
+        mut change: impl FnMut(&Store) -> Result<T, PublishError>,
+    ) -> Result<T, StoreError> {
+        let mut change = |store: &Store| change(store).map_err(StoreError::from);
+        match self {
+            Self::Disk(store) => change(store),
+            Self::Bucket { store, .. } => store.order(reads_current, change),
+        }
+    }
+
+    /// Checks that the keys that the limits of a store in a bucket name are files of this machine.
+    pub(crate) fn check_keys(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Disk(_) => Ok(()),
+            Self::Bucket { store, .. } => Ok(store.check_keys()?),
+        }
+    }
+
     /// Changes the store by a function of the library.
     pub(crate) fn publish<T>(
         &self,
@@ -76,7 +124,7 @@ impl NamedStore {
     pub(crate) fn named(&self, text: &str) -> String {
         match self {
             Self::Disk(_) => text.to_owned(),
-            Self::Bucket { store, address } => text.replace(&store.store().dir().display().to_string(), address),
+            Self::Bucket { store, address, .. } => text.replace(&store.store().dir().display().to_string(), address),
         }
     }
 
@@ -91,6 +139,17 @@ impl NamedStore {
         match file {
             Some(file) => refusal.about(file.display()).report(json),
             None => refusal.report(json),
+        }
+    }
+}
+
+/// Removes folders that processes left which were killed.
+fn remove_old_folders(folder: &Path) {
+    const MAX_AGE: Duration = Duration::from_secs(86_400);
+    for entry in folder.read_dir().into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        if modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age > MAX_AGE) {
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }

@@ -127,7 +127,7 @@ fn a_store_in_a_bucket_is_published_ordered_and_fetched() {
     let Some(server) = Server::start() else { return };
     let (one, two) = (server.file(1, "-1.0"), server.file(2, "-2.0"));
     let fetch = ["fetch", STORE, "store", "--once"];
-    assert_eq!(server.succeed(&fetch), format!("Nothing is new in {STORE}\n"));
+    assert_eq!(server.succeed(&fetch), format!("Nothing is published in {STORE} yet\n"));
     let said = server.succeed(&["publish", &one, "--to", STORE, "--unblessed"]);
     assert!(said.contains("Published generation 1: s3://ads/models/feed-ctr/generations/000001.omomi"), "{said}");
     server.succeed(&["publish", &two, "--to", STORE, "--unblessed"]);

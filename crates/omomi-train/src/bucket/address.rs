@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use omomi::store::Digest;
+
 use super::BucketError;
 
 /// The service that keeps a bucket.
@@ -18,6 +20,23 @@ pub enum Service {
 
 impl Service {
     const ALL: [(Self, &str); 3] = [(Self::S3, "s3"), (Self::Gcs, "gs"), (Self::Azure, "az")];
+
+    /// Variables that name another endpoint than the usual one.
+    pub(super) const fn endpoint_variables(self) -> &'static [&'static str] {
+        match self {
+            Self::S3 => &["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"],
+            Self::Gcs => &["GOOGLE_BASE_URL"],
+            Self::Azure => &["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"],
+        }
+    }
+
+    /// Variables that decide which bucket a name means.
+    const fn meaning_variables(self) -> &'static [&'static str] {
+        match self {
+            Self::S3 | Self::Gcs => &[],
+            Self::Azure => &["AZURE_STORAGE_ACCOUNT_NAME", "AZURE_ACCOUNT_NAME"],
+        }
+    }
 
     /// The scheme of its addresses.
     #[must_use]
@@ -67,6 +86,10 @@ impl Place {
         if bucket.is_empty() {
             return no_address("the name of a bucket after ://");
         }
+        let is_part_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if !bucket.bytes().all(is_part_of_name) || !bucket.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+            return no_address("the name of a bucket after ://, of letters, digits, `.`, `-` and `_`");
+        }
         let key = key.trim_matches('/');
         if key.split('/').any(|part| matches!(part, "." | "..")) || key.contains("//") {
             return no_address("a key without empty parts, `.` and `..`");
@@ -110,10 +133,26 @@ impl Address {
         Self { key, ..self.clone() }
     }
 
-    /// Where copies of what is here are kept in `folder`: a path that no other address has.
+    /// Where copies of what is here are kept in `folder`: a path that no other address has. One address at two endpoints
+    /// has two.
     #[must_use]
     pub fn path_in(&self, folder: &Path) -> PathBuf {
-        folder.join(self.service.scheme()).join(&self.bucket).join(&self.key)
+        let variables = self.service.endpoint_variables().iter().chain(self.service.meaning_variables());
+        let values: Vec<(&str, String)> =
+            variables.filter_map(|&name| Some((name, std::env::var(name).ok()?))).collect();
+        self.path_with(folder, &values)
+    }
+
+    /// Like [`Address::path_in`], where variables have these values.
+    fn path_with(&self, folder: &Path, variables: &[(&str, String)]) -> PathBuf {
+        const MAX_NAME_CHARS: usize = 40;
+        let lines = variables.iter().map(|(name, value)| format!("\n{name}={}", value.trim_end_matches('/')));
+        let digest = Digest::of(format!("{self}{}", lines.collect::<String>()).as_bytes()).to_string();
+        let name = self.key.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(&self.bucket);
+        let is_kept = |char: char| char.is_ascii_alphanumeric() || "-_".contains(char);
+        let name: String =
+            name.chars().take(MAX_NAME_CHARS).map(|char| if is_kept(char) { char } else { '-' }).collect();
+        folder.join(format!("{name}-{}", &digest[..16]))
     }
 }
 
@@ -127,12 +166,15 @@ impl fmt::Display for Address {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_address_is_told_from_a_path() {
-        let bucket = |text: &str| match Place::parse(text).unwrap() {
+    fn bucket(text: &str) -> Address {
+        match Place::parse(text).unwrap() {
             Place::Bucket(address) => address,
             Place::Disk(path) => panic!("{text} is a path: {}", path.display()),
-        };
+        }
+    }
+
+    #[test]
+    fn an_address_is_told_from_a_path() {
         for path in ["logs", "./s3", "/a/b", "-", "s3:/a", "logs/*.csv"] {
             assert_eq!(Place::parse(path).unwrap(), Place::Disk(path.into()));
         }
@@ -142,7 +184,29 @@ mod tests {
         assert_eq!(address.to_string(), "s3://ads/models/feed-ctr");
         assert_eq!(address.join("current").to_string(), "s3://ads/models/feed-ctr/current");
         assert_eq!(bucket("gs://ads").join("current").to_string(), "gs://ads/current");
-        assert_eq!(bucket("az://ads/a").path_in(Path::new("/cache")), Path::new("/cache/az/ads/a"));
+    }
+
+    #[test]
+    fn each_address_at_each_endpoint_has_a_path_of_its_own_and_none_is_in_another() {
+        let at = |text: &str, url: &str| {
+            let variables: Vec<(&str, String)> =
+                if url.is_empty() { Vec::new() } else { vec![("AWS_ENDPOINT_URL", url.to_owned())] };
+            bucket(text).path_with(Path::new("/cache"), &variables)
+        };
+        let paths = [
+            at("s3://ads/a", ""),
+            at("s3://ads/a", "https://one"),
+            at("s3://ads/a", "https://two"),
+            at("s3://ads/a/generations", ""),
+            at("s3://ads/b/a", ""),
+            at("s3://ads", ""),
+            at("gs://ads/a", ""),
+        ];
+        for (index, path) in paths.iter().enumerate() {
+            assert_eq!(path.parent(), Some(Path::new("/cache")), "{}", path.display());
+            assert!(!paths[..index].contains(path), "{}", path.display());
+        }
+        assert_eq!(at("s3://ads/a", "https://one/"), paths[1]);
     }
 
     #[test]
@@ -150,6 +214,10 @@ mod tests {
         for (text, words) in [
             ("s3://", "the name of a bucket"),
             ("s3:///key", "the name of a bucket"),
+            ("s3://user:secret@ads/a", "letters, digits"),
+            ("s3://ads:9000/a", "letters, digits"),
+            ("s3://ads?region=eu/a", "letters, digits"),
+            ("s3://../a", "letters, digits"),
             ("ftp://host/a", "s3://"),
             ("S3://ads/a", "s3://"),
             ("file://a/b", "absolute path"),

@@ -82,6 +82,14 @@ pub enum BucketError {
         /// What it should have refused.
         what: &'static str,
     },
+    /// The bucket does not tell the versions of an object apart.
+    #[error("{address} does not tell versions of an object apart: expected a strong ETag, found {found}")]
+    NoVersions {
+        /// The address.
+        address: String,
+        /// The ETag.
+        found: String,
+    },
     /// A local file cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
     File {
@@ -134,6 +142,11 @@ impl BucketError {
             Self::IgnoresConditions { .. } => {
                 ("bucket_ignores_conditions", Infra, "use a bucket that supports If-None-Match and If-Match")
             }
+            Self::NoVersions { .. } => (
+                "bucket_has_no_versions",
+                Infra,
+                "use a service that gives strong ETags, and no proxy that drops or weakens them",
+            ),
             Self::File { .. } => ("file", Infra, "check the disk and the permissions"),
         }
     }

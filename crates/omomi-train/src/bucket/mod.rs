@@ -41,12 +41,24 @@ pub use read::{ObjectReader, Pace};
 const MAX_OBJECT_LEN: u64 = 5 << 30;
 /// How long requests are repeated after failures of the service or of the network.
 const RETRY_TIME: Duration = Duration::from_secs(60);
+/// Longest body that is sent with the time limits of an answer.
+const MAX_SHORT_LEN: u64 = 64 << 10;
+/// Slowest connection that an upload may have, in bytes per second.
+const MIN_UPLOAD_BYTES_PER_SECOND: u64 = 100_000;
+/// The folder of the objects that [`Bucket::check_conditions`] writes.
+const PROBES: &str = ".omomi-probe";
+/// Age from which a probe belongs to a process that died.
+const MAX_PROBE_AGE_SECONDS: i64 = 3_600;
+/// How often a probe begins again because a write was refused that should not be.
+const MAX_PROBE_COUNT: u32 = 4;
 
 /// What is below an address.
 #[derive(Debug, Clone)]
 pub struct Bucket {
     address: Address,
     objects: Arc<dyn ObjectStore>,
+    /// Whether long bodies are sent by a client of their own. Objects in memory have none.
+    has_uploader: bool,
 }
 
 /// An object as it was read or written: its length, and what tells its versions apart. No digest of the bytes can be
@@ -70,10 +82,23 @@ pub struct Listed {
 /// What a write under a condition came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// It is done.
-    Done,
+    /// It is done, and the object has this version.
+    Done(Version),
     /// Another writer was first: the name is taken, or the version that was to be replaced is gone. Nothing changed.
     OtherWasFirst,
+}
+
+impl Written {
+    /// Whether it is done.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
+/// How long a request may take that sends so many bytes.
+const fn upload_time(len_bytes: u64) -> Duration {
+    Duration::from_secs(60 + len_bytes / MIN_UPLOAD_BYTES_PER_SECOND)
 }
 
 /// The threads that wait for services.
@@ -92,6 +117,33 @@ fn is_plain(variables: &[&str]) -> bool {
     variables.iter().any(|name| std::env::var(name).is_ok_and(|url| url.starts_with("http://")))
 }
 
+/// Prepares access to a bucket. Sends no request.
+fn objects_of(
+    address: &Address,
+    client: ClientOptions,
+    retry_timeout: Duration,
+) -> Result<Arc<dyn ObjectStore>, BucketError> {
+    let _entered = runtime().enter();
+    let url = format!("{}://{}", address.service().scheme(), address.bucket());
+    let retry = RetryConfig { max_retries: 8, retry_timeout, ..RetryConfig::default() };
+    let client = client.with_allow_http(is_plain(address.service().endpoint_variables()));
+    let objects: Result<Arc<dyn ObjectStore>, Error> = match address.service() {
+        Service::S3 => {
+            let builder = AmazonS3Builder::from_env().with_url(url).with_retry(retry);
+            builder.with_client_options(client).build().map(|it| Arc::new(it) as _)
+        }
+        Service::Gcs => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_url(url).with_retry(retry);
+            builder.with_client_options(client).build().map(|it| Arc::new(it) as _)
+        }
+        Service::Azure => {
+            let builder = MicrosoftAzureBuilder::from_env().with_url(url).with_retry(retry);
+            builder.with_client_options(client).build().map(|it| Arc::new(it) as _)
+        }
+    };
+    objects.map_err(|error| BucketError::Settings { address: address.to_string(), problem: one_line(&error) })
+}
+
 impl Bucket {
     /// Prepares access to what is below `address`. Sends no request.
     ///
@@ -99,34 +151,27 @@ impl Bucket {
     ///
     /// Returns [`BucketError::Settings`] if the environment lacks what the service needs.
     pub fn open(address: &Address) -> Result<Self, BucketError> {
-        let _entered = runtime().enter();
-        let url = format!("{}://{}", address.service().scheme(), address.bucket());
         // A large object takes as long as it takes; a connection that is silent is given up.
         let client = ClientOptions::new()
             .with_timeout_disabled()
             .with_read_timeout(Duration::from_secs(30))
             .with_connect_timeout(Duration::from_secs(5));
-        let retry = RetryConfig { max_retries: 8, retry_timeout: RETRY_TIME, ..RetryConfig::default() };
-        let objects: Result<Arc<dyn ObjectStore>, Error> = match address.service() {
-            Service::S3 => {
-                let is_plain = is_plain(&["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"]);
-                let builder = AmazonS3Builder::from_env().with_url(url).with_retry(retry);
-                builder.with_client_options(client.with_allow_http(is_plain)).build().map(|it| Arc::new(it) as _)
-            }
-            Service::Gcs => {
-                let builder = GoogleCloudStorageBuilder::from_env().with_url(url).with_retry(retry);
-                let is_plain = is_plain(&["GOOGLE_BASE_URL"]);
-                builder.with_client_options(client.with_allow_http(is_plain)).build().map(|it| Arc::new(it) as _)
-            }
-            Service::Azure => {
-                let builder = MicrosoftAzureBuilder::from_env().with_url(url).with_retry(retry);
-                let is_plain = is_plain(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]);
-                builder.with_client_options(client.with_allow_http(is_plain)).build().map(|it| Arc::new(it) as _)
-            }
-        };
-        let objects = objects
-            .map_err(|error| BucketError::Settings { address: address.to_string(), problem: one_line(&error) })?;
-        Ok(Self { address: address.clone(), objects })
+        let objects = objects_of(address, client, RETRY_TIME)?;
+        Ok(Self { address: address.clone(), objects, has_uploader: true })
+    }
+
+    /// What sends a body of this length. The time limit of an answer also runs while a body is sent, so a long body
+    /// needs another client.
+    fn uploader(&self, len_bytes: u64) -> Result<Arc<dyn ObjectStore>, BucketError> {
+        if !self.has_uploader || len_bytes <= MAX_SHORT_LEN {
+            return Ok(Arc::clone(&self.objects));
+        }
+        let time = upload_time(len_bytes);
+        let client = ClientOptions::new()
+            .with_timeout(time)
+            .with_read_timeout_disabled()
+            .with_connect_timeout(Duration::from_secs(5));
+        objects_of(&self.address, client, time + RETRY_TIME)
     }
 
     /// The address that names are below.
@@ -158,6 +203,8 @@ impl Bucket {
                 Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                     BucketError::Denied { action, address, problem }
                 }
+                // The client does not tell the reasons of listings apart.
+                _ if is_denied(&layers(&error)) => BucketError::Denied { action, address, problem },
                 _ => BucketError::Failed { action, address, problem },
             }
         }
@@ -255,40 +302,43 @@ impl Bucket {
         }
         let is_update = matches!(mode, PutMode::Update(_));
         let options = PutOptions { mode, ..PutOptions::default() };
-        let put = runtime().block_on(self.objects.put_opts(&path, bytes.clone().into(), options));
+        let put = runtime().block_on(self.uploader(found)?.put_opts(&path, bytes.clone().into(), options));
         match put {
-            Ok(_) => return Ok(Written::Done),
+            Ok(put) => {
+                let update = UpdateVersion { e_tag: put.e_tag, version: put.version };
+                return Ok(Written::Done(Version { len_bytes: found, update }));
+            }
             Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotModified { .. }) => {}
             // The version to replace is gone.
             Err(error @ Error::NotFound { .. }) if is_update && !is_no_bucket(&one_line(&error)) => {}
             // The answer may have been lost after the work was done.
             Err(error) => {
-                return match self.has(name, &bytes) {
-                    Ok(true) => Ok(Written::Done),
+                return match self.find(name, &bytes) {
+                    Ok(Some(version)) => Ok(Written::Done(version)),
                     _ => Err(self.failed("write", name)(error)),
                 };
             }
         }
         // A request whose answer was lost is repeated, and then finds its own work.
-        Ok(if self.has(name, &bytes)? { Written::Done } else { Written::OtherWasFirst })
+        Ok(self.find(name, &bytes)?.map_or(Written::OtherWasFirst, Written::Done))
     }
 
-    /// Whether an object has exactly these bytes.
-    fn has(&self, name: &str, bytes: &[u8]) -> Result<bool, BucketError> {
-        let Some(version) = self.look_at(name)? else { return Ok(false) };
+    /// The version of an object, if it has exactly these bytes.
+    fn find(&self, name: &str, bytes: &[u8]) -> Result<Option<Version>, BucketError> {
+        let Some(version) = self.look_at(name)? else { return Ok(None) };
         if version.len_bytes != bytes.len() as u64 {
-            return Ok(false);
+            return Ok(None);
         }
         let mut reader = self.reader(name, &version, 0, Pace::default())?;
         for expected in bytes.chunks(1 << 20) {
             let mut found = vec![0; expected.len()];
             match reader.read_exact(&mut found) {
                 Ok(()) if found == expected => {}
-                Ok(()) => return Ok(false),
+                Ok(()) => return Ok(None),
                 Err(error) => return Err(BucketError::of(error, self.named(name))),
             }
         }
-        Ok(true)
+        Ok(Some(version))
     }
 
     /// Gives a name to the bytes of a file, unless it is taken. The file must not be written meanwhile.
@@ -322,38 +372,91 @@ impl Bucket {
         }
     }
 
-    /// Checks that the service refuses to give one name twice, and to replace a version that is gone.
+    /// Checks that the service refuses to give one name twice, and to replace a version that is gone. Writes an object
+    /// below `.omomi-probe/` for that, and removes it. Those of processes that died are removed too, where that is
+    /// possible.
     ///
     /// # Errors
     ///
-    /// Returns [`BucketError::IgnoresConditions`] if it does not refuse, and other errors of the service.
+    /// Returns [`BucketError::IgnoresConditions`] if it does not refuse, [`BucketError::NoVersions`] if it does not tell
+    /// versions apart, and other errors of the service.
     pub fn check_conditions(&self) -> Result<(), BucketError> {
-        let name = format!(".omomi-probe-{:032x}", rand::random::<u128>());
-        let checked = self.try_conditions(&name);
-        let removed = self.remove(&name);
-        checked.and(removed)
+        let mut outcome = Ok(false);
+        for _ in 0..MAX_PROBE_COUNT {
+            let name = format!("{PROBES}/{:032x}", rand::random::<u128>());
+            outcome = self.try_conditions(&name);
+            // A probe that cannot be removed does no harm.
+            let _ = self.remove(&name);
+            match outcome {
+                Ok(true) => {
+                    self.remove_old_probes();
+                    return Ok(());
+                }
+                Ok(false) => {}
+                Err(_) => break,
+            }
+        }
+        outcome.and_then(|_| {
+            let problem =
+                format!("each of {MAX_PROBE_COUNT} writes was refused although nothing else wrote to the same name");
+            Err(BucketError::Failed { action: "write", address: self.named(PROBES), problem })
+        })
     }
 
-    fn try_conditions(&self, name: &str) -> Result<(), BucketError> {
+    /// Tries the conditions with an object of a name that nobody else has. Returns whether a conclusion was possible:
+    /// a write that should succeed may be refused because of other requests.
+    fn try_conditions(&self, name: &str) -> Result<bool, BucketError> {
         let ignores = |what| Err(BucketError::IgnoresConditions { address: self.address.to_string(), what });
-        self.create(name, Bytes::from_static(b"first"))?;
-        if self.create(name, Bytes::from_static(b"second"))? == Written::Done {
+        if !self.create(name, Bytes::from_static(b"first"))?.is_done() {
+            return Ok(false);
+        }
+        if self.create(name, Bytes::from_static(b"second"))?.is_done() {
             return ignores("a second object under one name (If-None-Match)");
         }
         let Some((_, first)) = self.read(name, 64)? else {
             return ignores("to hide what was just written");
         };
-        if self.replace(name, Bytes::from_static(b"third"), &first)? != Written::Done {
-            return ignores("nothing when the version is the present one (If-Match)");
+        if first.identity().is_none() {
+            let found = first.update.e_tag.unwrap_or_else(|| "none".to_owned());
+            return Err(BucketError::NoVersions { address: self.address.to_string(), found });
         }
-        if self.replace(name, Bytes::from_static(b"fourth"), &first)? == Written::Done {
+        if !self.replace(name, Bytes::from_static(b"third"), &first)?.is_done() {
+            return Ok(false);
+        }
+        if self.replace(name, Bytes::from_static(b"fourth"), &first)?.is_done() {
             return ignores("to replace a version that is gone (If-Match)");
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Removes the probes of processes that died. They do no harm, so no failure matters.
+    fn remove_old_probes(&self) {
+        let Ok(path) = self.path(PROBES) else { return };
+        let found: Result<Vec<ObjectMeta>, Error> = runtime().block_on(self.objects.list(Some(&path)).try_collect());
+        let Ok(now) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) else { return };
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        for meta in found.unwrap_or_default() {
+            if now.saturating_sub(meta.last_modified.timestamp()) > MAX_PROBE_AGE_SECONDS {
+                let _ = runtime().block_on(self.objects.delete(&meta.location));
+            }
+        }
     }
 }
 
 impl Version {
+    /// What tells this version from all others of the object, if the service says it: the ETag, unless it is weak, or
+    /// else the number of the version.
+    #[must_use]
+    pub fn identity(&self) -> Option<String> {
+        let tag = self.strong_tag().map(|tag| format!("etag {}", tag.trim_matches('"')));
+        tag.or_else(|| self.update.version.as_ref().map(|version| format!("version {version}")))
+    }
+
+    /// The ETag, if it can be a condition.
+    fn strong_tag(&self) -> Option<&str> {
+        self.update.e_tag.as_deref().filter(|tag| !tag.is_empty() && !tag.starts_with("W/"))
+    }
+
     fn of(meta: &ObjectMeta) -> Self {
         Self {
             len_bytes: meta.size,
@@ -363,7 +466,7 @@ impl Version {
 }
 
 /// The bytes of a file, mapped.
-fn file_bytes(path: &FilePath) -> Result<Bytes, BucketError> {
+pub(crate) fn file_bytes(path: &FilePath) -> Result<Bytes, BucketError> {
     let failed = |source| BucketError::File { action: "read", path: path.display().to_string(), source };
     let file = std::fs::File::open(path).map_err(failed)?;
     let len = file.metadata().map_err(failed)?.len();
@@ -376,6 +479,31 @@ fn file_bytes(path: &FilePath) -> Result<Bytes, BucketError> {
 /// Whether a service says that there is no such bucket, or no such container.
 fn is_no_bucket(problem: &str) -> bool {
     ["NoSuchBucket", "ContainerNotFound", "specified bucket does not exist"].iter().any(|code| problem.contains(code))
+}
+
+/// The texts of an error and of all its causes.
+fn layers(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut layer = error;
+    while let Some(source) = layer.source() {
+        layer = source;
+        text.push('\n');
+        text.push_str(&layer.to_string());
+    }
+    text
+}
+
+/// Whether the layers of an error say that the credentials do not allow something.
+fn is_denied(layers: &str) -> bool {
+    const SAID: [&str; 6] = [
+        "status code: 401",
+        "status code: 403",
+        "<Code>AccessDenied</Code>",
+        "<Code>SignatureDoesNotMatch</Code>",
+        "<Code>InvalidAccessKeyId</Code>",
+        "<Code>RequestTimeTooSkewed</Code>",
+    ];
+    SAID.iter().any(|words| layers.contains(words))
 }
 
 /// What the service said, without the layers of the client and the lines of its documents.
@@ -396,4 +524,55 @@ fn one_line(error: &dyn std::error::Error) -> String {
         _ => text,
     };
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::made_up::{Fault, Service};
+    use super::*;
+
+    #[test]
+    fn an_upload_has_the_time_that_a_slow_connection_needs() {
+        assert_eq!(upload_time(0), Duration::from_secs(60));
+        assert_eq!(upload_time(1_000_000_000), Duration::from_secs(10_060));
+    }
+
+    #[test]
+    fn what_a_service_refuses_for_want_of_permission_is_told_from_other_failures() {
+        let denied = "Error performing list\nServer returned non-2xx status code: 403 Forbidden: <Error/>";
+        assert!(is_denied(denied));
+        assert!(is_denied("<Error><Code>AccessDenied</Code></Error>"));
+        assert!(!is_denied("Server returned non-2xx status code: 503 Slow Down"));
+        let bucket = Service::default().bucket(Fault::Denies("list"));
+        assert_eq!(bucket.list("generations").unwrap_err().name(), "bucket_denied");
+    }
+
+    #[test]
+    fn weak_or_absent_tags_are_no_versions() {
+        let version = |e_tag: Option<&str>, version: Option<&str>| Version {
+            len_bytes: 1,
+            update: UpdateVersion { e_tag: e_tag.map(str::to_owned), version: version.map(str::to_owned) },
+        };
+        assert_eq!(version(Some("\"a\""), None).identity(), Some("etag a".to_owned()));
+        assert_eq!(version(Some("W/\"a\""), None).identity(), None);
+        assert_eq!(version(Some(""), None).identity(), None);
+        assert_eq!(version(None, None).identity(), None);
+        assert_eq!(version(None, Some("7")).identity(), Some("version 7".to_owned()));
+        for (fault, found) in [(Fault::NoTags, "none"), (Fault::WeakTags, "W/")] {
+            let error = Service::default().bucket(fault).check_conditions().unwrap_err();
+            assert_eq!((error.name(), error.owner().word()), ("bucket_has_no_versions", "infra"), "{error}");
+            assert!(error.to_string().contains(found), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_for_other_reasons_is_not_taken_for_a_fault_of_the_service() {
+        for request in 0..8 {
+            let service = Service::default();
+            service.bucket(Fault::ConflictsAt(request)).check_conditions().unwrap();
+            assert_eq!(service.bucket(Fault::None).list("").unwrap(), []);
+        }
+        let error = Service::default().bucket(Fault::Conflicts).check_conditions().unwrap_err();
+        assert_eq!(error.name(), "bucket_failed", "{error}");
+    }
 }

@@ -32,8 +32,8 @@ pub struct ObjectReader {
     piece: Bytes,
     next: Option<JoinHandle<Result<Bytes, object_store::Error>>>,
     pace: Pace,
-    began: Instant,
-    read_len: u64,
+    /// When the next piece may be asked for.
+    next_at: Instant,
 }
 
 impl Bucket {
@@ -54,8 +54,7 @@ impl Bucket {
             piece: Bytes::new(),
             next: None,
             pace,
-            began: Instant::now(),
-            read_len: 0,
+            next_at: Instant::now(),
         };
         reader.ask();
         Ok(reader)
@@ -90,7 +89,7 @@ async fn get_range(
 ) -> Result<Bytes, object_store::Error> {
     let wanted_len = range.end - range.start;
     let options = GetOptions {
-        if_match: version.update.e_tag.clone(),
+        if_match: version.strong_tag().map(str::to_owned),
         range: Some(GetRange::Bounded(range)),
         ..GetOptions::default()
     };
@@ -104,23 +103,42 @@ async fn get_range(
     Ok(bytes)
 }
 
-impl ObjectReader {
-    /// Asks for the next piece, if there is one.
-    fn ask(&mut self) {
-        let end = self.version.len_bytes.min(self.position + PIECE_LEN_BYTES);
-        if self.position >= end {
-            return;
-        }
-        let get = get_range(Arc::clone(&self.objects), self.path.clone(), self.version.clone(), self.position..end);
-        self.position = end;
-        self.next = Some(runtime().spawn(get));
+impl Pace {
+    /// The length of a piece: at most what half a second brings, so that the pace holds from the first byte.
+    fn piece_len_bytes(self) -> u64 {
+        self.0.map_or(PIECE_LEN_BYTES, |per_second| (per_second / 2).clamp(1, PIECE_LEN_BYTES))
     }
 
-    /// Waits until the pace allows more.
-    fn keep_pace(&self) {
-        let Some(per_second) = self.pace.0 else { return };
-        let due = Duration::from_secs_f64(self.read_len as f64 / per_second.max(1) as f64);
-        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    /// How long so many bytes take.
+    fn time_of(self, len_bytes: u64) -> Duration {
+        self.0.map_or(Duration::ZERO, |per_second| Duration::from_secs_f64(len_bytes as f64 / per_second.max(1) as f64))
+    }
+}
+
+impl ObjectReader {
+    /// Asks for the next piece, if there is one, when the pace allows it. A pause is not made up for later.
+    fn ask(&mut self) {
+        let start = self.position;
+        let end = self.version.len_bytes.min(start + self.pace.piece_len_bytes());
+        if start >= end {
+            return;
+        }
+        let at = self.next_at.max(Instant::now());
+        self.next_at = at + self.pace.time_of(end - start);
+        let get = get_range(Arc::clone(&self.objects), self.path.clone(), self.version.clone(), start..end);
+        self.position = end;
+        self.next = Some(runtime().spawn(async move {
+            tokio::time::sleep_until(at.into()).await;
+            get.await
+        }));
+    }
+}
+
+impl Drop for ObjectReader {
+    fn drop(&mut self) {
+        if let Some(next) = &self.next {
+            next.abort();
+        }
     }
 }
 
@@ -128,14 +146,40 @@ impl Read for ObjectReader {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if self.piece.is_empty() {
             let Some(next) = self.next.take() else { return Ok(0) };
-            self.keep_pace();
             let piece = runtime().block_on(next).map_err(io::Error::other)?;
             self.piece = piece.map_err(|error| io::Error::other(self.bucket.read_error(&self.name, error)))?;
-            self.read_len += self.piece.len() as u64;
             self.ask();
         }
         let len = to.len().min(self.piece.len());
         to[..len].copy_from_slice(&self.piece.split_to(len));
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::{Fault, Service};
+    use super::*;
+
+    #[test]
+    fn the_pace_holds_from_the_first_byte() {
+        let bucket = Service::default().bucket(Fault::None);
+        let bytes: Vec<u8> = (0..600_u32).map(|byte| byte as u8).collect();
+        bucket.create("a", bytes.clone().into()).unwrap();
+        let version = bucket.look_at("a").unwrap().unwrap();
+        let mut reader = bucket.reader("a", &version, 0, Pace(Some(400))).unwrap();
+        let (start, mut found) = (Instant::now(), Vec::new());
+        let mut buffer = [0; 1_000];
+        loop {
+            let len = reader.read(&mut buffer).unwrap();
+            found.extend_from_slice(&buffer[..len]);
+            // Half a second's bytes may come at once.
+            assert!(found.len() as f64 <= 200.0 + 400.0 * start.elapsed().as_secs_f64() + 1.0, "{}", found.len());
+            if len == 0 {
+                break;
+            }
+        }
+        assert_eq!(found, bytes);
+        assert!(start.elapsed() >= Duration::from_millis(990), "{:?}", start.elapsed());
     }
 }

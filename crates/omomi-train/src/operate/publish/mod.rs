@@ -30,7 +30,7 @@
 //! ```
 
 mod blessing;
-mod control;
+pub(super) mod control;
 mod error;
 mod fresh_process;
 pub mod gc;
