@@ -161,7 +161,8 @@ impl ObjectStore for Faulty {
         match self.check("remove", None) {
             Ok(()) => {
                 if let Fault::OrdersAtRemoval(text) = self.fault {
-                    let put = self.objects.put_opts(&CONTROL.into(), text.into(), PutOptions::default());
+                    let path = Path::from(CONTROL);
+                    let put = self.objects.put_opts(&path, text.into(), PutOptions::default());
                     // Objects in memory never wait.
                     let _ = put.now_or_never();
                 }

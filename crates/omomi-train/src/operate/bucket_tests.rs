@@ -182,7 +182,7 @@ fn a_bucket_that_ignores_conditions_or_lets_nobody_write_is_refused_before_anyth
         let (service, machine) = (Service::default(), Machine::new());
         let refused = machine.try_publish(service.bucket(fault), &machine.file(1, 0)).unwrap_err();
         let Refused::Bucket(error) = &refused else { panic!("{refused}") };
-        assert_eq!((error.name(), error.owner()), (expected, omomi::error::Owner::Infra), "{error}");
+        assert_eq!((error.name(), error.owner()), (expected, Owner::Infra), "{error}");
         assert_eq!(service.bucket(Fault::None).list("").unwrap(), [], "{expected}");
     }
 }
@@ -713,7 +713,7 @@ fn an_object_that_was_refused_is_not_copied_in_each_pass() {
     publisher.try_publish(service.bucket(Fault::None), &one).unwrap();
     let bucket = service.bucket(Fault::None);
     overwrite(&service, "generations/000001.omomi", &other);
-    let mut copies = |store: &Store| {
+    let copies = |store: &Store| {
         let mut is_copied = false;
         let options = FetchOptions::new(verifier());
         let outcome = fetch(&bucket, store, &options, &mut |step| is_copied |= step == FetchStep::Copy);
