@@ -67,12 +67,29 @@ impl Server {
     }
 
     fn make_bucket(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
-        let request = "PUT /ads HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        self.try_put("", "").is_some_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    }
+
+    /// Writes an object, whatever is there.
+    #[track_caller]
+    fn put(&self, key: &str, body: &str) {
+        let answer = self.try_put(&format!("/{key}"), body).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    fn try_put(&self, path: &str, body: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        // moto takes the name of a service from the credentials, and does not check them.
+        let of = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=b";
+        let request = format!(
+            "PUT /ads{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nContent-Type: text/plain\r\n\
+             Authorization: {of}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).ok()?;
         let mut answer = String::new();
-        stream.write_all(request.as_bytes()).is_ok()
-            && std::io::Read::read_to_string(&mut stream, &mut answer).is_ok()
-            && answer.starts_with("HTTP/1.1 200")
+        std::io::Read::read_to_string(&mut stream, &mut answer).ok()?;
+        Some(answer)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -210,4 +227,54 @@ fn what_cannot_be_reached_says_so_and_who_must_act() {
     assert!(said.contains("expected a path, or s3://"), "{said}");
     let said = server.fail(&["publish", "absent.omomi", "--to", STORE, "--unblessed"]);
     assert!(said.contains("absent.omomi"), "{said}");
+}
+
+#[test]
+fn an_order_does_not_wait_for_a_command_that_works_on_the_copy() {
+    let Some(server) = Server::start() else { return };
+    let file = server.file(1, "-1.0");
+    server.succeed(&["publish", &file, "--to", STORE, "--unblessed"]);
+    let folder = server.path("cache/stores").read_dir().unwrap().next().unwrap().unwrap().path();
+    let lock = std::fs::File::open(folder.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(server.fail(&["status", STORE]).contains("another command of this machine works on"));
+    assert!(server.succeed(&["off", STORE]).contains("says `off follow`"));
+    assert!(server.succeed(&["freeze", STORE]).contains("in force: freeze 1"));
+    assert!(server.succeed(&["follow", STORE]).contains("says `off follow`"));
+    server.succeed(&["on", STORE]);
+    assert_eq!(server.path("cache/orders").read_dir().unwrap().count(), 0, "orders leave nothing");
+    // Nor is a cache that cannot be written in the way.
+    std::fs::remove_dir(server.path("cache/orders")).unwrap();
+    std::fs::write(server.path("cache/orders"), "a file").unwrap();
+    server.succeed(&["off", STORE]);
+}
+
+#[test]
+fn what_is_wrong_in_a_bucket_is_named_by_its_address() {
+    let Some(server) = Server::start() else { return };
+    let (one, two) = (server.file(1, "-1.0"), server.file(2, "-2.0"));
+    server.succeed(&["publish", &one, "--to", STORE, "--unblessed"]);
+    server.put("models/feed-ctr/limits.toml", "keys = [\"keys/2026.pub\"]\n");
+    let said = server.fail(&["publish", &two, "--to", STORE, "--unblessed"]);
+    assert!(said.contains("limits.toml names the key `keys/2026.pub`: expected the absolute path"), "{said}");
+    server.put("models/feed-ctr/generations/000001.omomi", "damaged");
+    server.put("models/feed-ctr/current", "nonsense");
+    for arguments in [&["status", STORE][..], &["status", STORE, "--json"]] {
+        let said = server.succeed(arguments);
+        assert!(said.contains("s3://ads/models/feed-ctr/current"), "{said}");
+        assert!(!said.contains(&server.path("cache").display().to_string()), "{said}");
+    }
+    let said = server.fail(&["status", "s3://user:secret@ads/a"]);
+    assert!(said.contains("of letters, digits"), "{said}");
+}
+
+#[test]
+fn that_nothing_is_published_is_said_once() {
+    let Some(server) = Server::start() else { return };
+    let mut command = server.command("cache", &["fetch", STORE, "store", "--every", "1"]);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    process.kill().unwrap();
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("Nothing is published in {STORE} yet\n"));
 }
