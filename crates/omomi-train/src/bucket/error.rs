@@ -91,7 +91,7 @@ pub enum BucketError {
         found: String,
     },
     /// A local file cannot be read or written.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}")]
     File {
         /// What was tried.
         action: &'static str,

@@ -108,7 +108,7 @@ pub enum BucketStoreError {
         found: String,
     },
     /// The folder of the copy cannot be used.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}")]
     File {
         /// What was tried.
         action: &'static str,
@@ -409,7 +409,12 @@ impl BucketStore {
                 new_file.make_read_only()?;
                 new_file.commit()
             });
-            written.map_err(failed("copy an object to", &path))?;
+            written.map_err(|error| match error.get_ref() {
+                Some(inner) if inner.is::<BucketError>() => {
+                    BucketError::of(error, self.bucket.address().join(&name).to_string()).into()
+                }
+                _ => failed("copy an object to", &path)(error),
+            })?;
             self.record(generation, &version)?;
         }
         Ok(Some(version.len_bytes))
@@ -489,7 +494,8 @@ impl BucketStore {
         let made = self.made(brought)?;
         for (generation, bytes) in made.files {
             match self.bucket.create(&object_of(generation, &self.store), bytes)? {
-                Written::Done(version) => self.record(generation, &version)?,
+                // Without the record, the file is only brought again.
+                Written::Done(version) => drop(self.record(generation, &version)),
                 Written::OtherWasFirst => {
                     known.insert(generation);
                     return Ok(false);
