@@ -58,12 +58,11 @@ impl NamedStore {
         let name = format!("order-{}-{:016x}", std::process::id(), rand::random::<u64>());
         let folders = [cache().join("orders"), std::env::temp_dir().join("omomi-orders")];
         remove_old_folders(&folders[0]);
-        let opened = folders.map(|folder| {
+        let open = |folder: &Path| {
             let folder = ShortLived(folder.join(&name));
             BucketStore::open(bucket.clone(), &folder.0).map(|store| (store, folder))
-        });
-        let [first, second] = opened;
-        let (store, folder) = first.or_else(|error| second.map_err(|_| error))?;
+        };
+        let (store, folder) = open(&folders[0]).or_else(|error| open(&folders[1]).map_err(|_| error))?;
         Ok(Self::Bucket { store, address: address.to_string(), _folder: Some(folder) })
     }
 

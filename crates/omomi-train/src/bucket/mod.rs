@@ -389,7 +389,7 @@ impl Bucket {
             let _ = self.remove(&name);
             match outcome {
                 Ok(true) => {
-                    self.remove_old_probes();
+                    self.remove_probes_before(unix_seconds() - MAX_PROBE_AGE_SECONDS);
                     return Ok(());
                 }
                 Ok(false) => {}
@@ -429,18 +429,23 @@ impl Bucket {
         Ok(true)
     }
 
-    /// Removes the probes of processes that died. They do no harm, so no failure matters.
-    fn remove_old_probes(&self) {
+    /// Removes the probes that were written before a time, in seconds since 1970. They do no harm, so no failure
+    /// matters.
+    fn remove_probes_before(&self, unix_seconds: i64) {
         let Ok(path) = self.path(PROBES) else { return };
         let found: Result<Vec<ObjectMeta>, Error> = runtime().block_on(self.objects.list(Some(&path)).try_collect());
-        let Ok(now) = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH) else { return };
-        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         for meta in found.unwrap_or_default() {
-            if now.saturating_sub(meta.last_modified.timestamp()) > MAX_PROBE_AGE_SECONDS {
+            if meta.last_modified.timestamp() < unix_seconds {
                 let _ = runtime().block_on(self.objects.delete(&meta.location));
             }
         }
     }
+}
+
+/// The present time, in seconds since 1970.
+fn unix_seconds() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl Version {
@@ -574,5 +579,17 @@ mod tests {
         }
         let error = Service::default().bucket(Fault::Conflicts).check_conditions().unwrap_err();
         assert_eq!(error.name(), "bucket_failed", "{error}");
+    }
+
+    #[test]
+    fn probes_of_processes_that_died_are_removed_when_they_are_old() {
+        let bucket = Service::default().bucket(Fault::None);
+        bucket.create(&format!("{PROBES}/left"), Bytes::from_static(b"first")).unwrap();
+        bucket.create("current", Bytes::from_static(b"a")).unwrap();
+        let names = || bucket.list("").unwrap().into_iter().map(|listed| listed.name).collect::<Vec<String>>();
+        bucket.check_conditions().unwrap();
+        assert_eq!(names(), [".omomi-probe/left", "current"], "its process may still run");
+        bucket.remove_probes_before(unix_seconds() + 60);
+        assert_eq!(names(), ["current"]);
     }
 }

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_pace_holds_from_the_first_byte() {
         let bucket = Service::default().bucket(Fault::None);
-        let bytes: Vec<u8> = (0..600_u32).map(|byte| byte as u8).collect();
+        let bytes: Vec<u8> = (0..3).flat_map(|_| 0..200_u8).collect();
         bucket.create("a", bytes.clone().into()).unwrap();
         let version = bucket.look_at("a").unwrap().unwrap();
         let mut reader = bucket.reader("a", &version, 0, Pace(Some(400))).unwrap();
