@@ -10,7 +10,6 @@ use omomi_train::operate::publish::PublishError;
 use serde_json::{Value, json};
 
 use crate::output::say;
-use crate::stores::StoreError;
 use crate::{Failure, message_with_causes};
 
 /// A rejected input: what is wrong, who must act, and what to do.
@@ -42,16 +41,6 @@ impl From<BucketError> for Refusal {
 impl From<BucketStoreError> for Refusal {
     fn from(error: BucketStoreError) -> Self {
         Self::new(error.name().to_owned(), error.owner(), &error, error.action().to_owned())
-    }
-}
-
-impl From<StoreError> for Refusal {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Store(error) => error.into(),
-            StoreError::Bucket(error) => error.into(),
-            StoreError::Address(error) => error.into(),
-        }
     }
 }
 

@@ -37,6 +37,16 @@ pub(crate) enum StoreError {
     Address(#[from] BucketError),
 }
 
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Store(error) => error.into(),
+            StoreError::Bucket(error) => error.into(),
+            StoreError::Address(error) => error.into(),
+        }
+    }
+}
+
 impl NamedStore {
     /// Opens the store at a path or an address.
     pub(crate) fn open(named: &Path) -> Result<Self, StoreError> {

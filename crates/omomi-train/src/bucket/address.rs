@@ -133,8 +133,8 @@ impl Address {
         Self { key, ..self.clone() }
     }
 
-    /// Where copies of what is here are kept in `folder`: a path that no other address has. One address at two endpoints
-    /// has two.
+    /// Where copies of what is here are kept in `folder`: a path that no other address has. One address at two
+    /// endpoints has two.
     #[must_use]
     pub fn path_in(&self, folder: &Path) -> PathBuf {
         let variables = self.service.endpoint_variables().iter().chain(self.service.meaning_variables());

@@ -378,8 +378,8 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// Returns [`BucketError::IgnoresConditions`] if it does not refuse, [`BucketError::NoVersions`] if it does not tell
-    /// versions apart, and other errors of the service.
+    /// Returns [`BucketError::IgnoresConditions`] if it does not refuse, [`BucketError::NoVersions`] if it does not
+    /// tell versions apart, and other errors of the service.
     pub fn check_conditions(&self) -> Result<(), BucketError> {
         let mut outcome = Ok(false);
         for _ in 0..MAX_PROBE_COUNT {

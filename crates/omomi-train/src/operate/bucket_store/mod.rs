@@ -14,8 +14,8 @@
 //! the same bytes again completes the publication, and `omomi gc` removes what nobody needs.
 //!
 //! The folder is a cache. It is locked while it is in use; its weight files are kept, so that the next publication does
-//! not bring them again. Beside each is the version of the object that it has the bytes of; without it, or if the object
-//! has another version now, the file is brought again.
+//! not bring them again. Beside each is the version of the object that it has the bytes of; without it, or if the
+//! object has another version now, the file is brought again.
 //!
 //! [`BucketStore::order`] changes `control` alone. It needs nothing but to read and write that object, so that nothing
 //! else can be in the way of an order to switch off.
@@ -245,8 +245,8 @@ impl BucketStore {
     }
 
     /// Lets `change` change `control`, and nothing else. Reads and writes only that object, and `current` if
-    /// `reads_current`. Conditions are not checked first: a service that ignores them obeys the later of two orders that
-    /// are given at one time, and an order to switch off must be possible without more permissions.
+    /// `reads_current`. Conditions are not checked first: a service that ignores them obeys the later of two orders
+    /// that are given at one time, and an order to switch off must be possible without more permissions.
     ///
     /// # Errors
     ///
