@@ -3,8 +3,8 @@
 //! One pass takes these steps. The process may die during any of them without harm, and the next pass goes on:
 //!
 //! 1. Read `control` of the bucket and write it, if people changed it there since the last pass. Orders that people
-//!    gave on the server itself stay until then. An absent text is no order. This is done again every few seconds until the
-//!    pass ends, so that an order to switch off does not wait for anything.
+//!    gave on the server itself stay until then. An absent text is no order. This is done again every few seconds until
+//!    the pass ends, so that an order to switch off does not wait for anything.
 //! 2. Read and write `pardons` likewise, and read `current`.
 //! 3. Copy the weight files that `current` and `control` name into `incoming/`, from where the last pass stopped, and
 //!    check their digests.
