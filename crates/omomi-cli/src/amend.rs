@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use omomi::Error;
-use omomi::store::{Digest, Store};
+use omomi::store::Digest;
 use omomi_train::adopt::amend::{AmendError, AmendOptions, AmendReport, ChangedWeight, NewWeight, amend};
+use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::served::served;
 use serde_json::json;
 
 use crate::Failure;
 use crate::output::{note, one_line, say};
 use crate::refusal::print_json;
+use crate::stores::NamedStore;
 use crate::text::{grouped, table};
 
 /// Change single weights of a weight file that is served, in seconds and without its state
@@ -110,9 +112,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Fails unless the store serves the file, as publishing would.
-fn check_served(arguments: &Arguments, dir: &Path) -> Result<(), AmendError> {
+fn check_served(arguments: &Arguments, dir: &Path) -> Result<(), Failure> {
     let of_store = |source| AmendError::WeightFile { path: dir.to_owned(), source };
-    let served = served(&Store::new(dir)).map_err(of_store)?;
+    let named = NamedStore::open(dir)?;
+    let store = named.read(Needs { served_file: true, ..Needs::default() })?;
+    let served = served(store).map_err(of_store)?;
     let file = &arguments.file;
     let found = Digest::of_file(file).map_err(|source| AmendError::WeightFile {
         path: file.clone(),
@@ -123,9 +127,10 @@ fn check_served(arguments: &Arguments, dir: &Path) -> Result<(), AmendError> {
         Some(served) if served.digest == found => Ok(()),
         Some(served) => Err(AmendError::Change(format!(
             "{file}: expected the file that the store {dir} serves, which is {}, found another one",
-            served.path.display()
-        ))),
-        None => Err(AmendError::Change(format!("the store {dir} serves no file that could be amended"))),
+            named.named(&served.path.display().to_string())
+        ))
+        .into()),
+        None => Err(AmendError::Change(format!("the store {dir} serves no file that could be amended")).into()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use omomi::store::{Control, Scoring, Store, Target};
+use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::publish::{ControlChange, PublishError, follow, freeze, pin, rollback, switch, unquarantine};
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use crate::Failure;
 use crate::output::say;
 use crate::publish::Verifying;
 use crate::refusal::{Refusal, print_json};
+use crate::stores::NamedStore;
 
 /// Send servers back to the generation before the one that they serve
 ///
@@ -86,32 +88,39 @@ pub(crate) struct SwitchArguments {
 }
 
 pub(crate) fn run_rollback(arguments: &RollbackArguments) -> Result<(), Failure> {
-    let change = rollback(&Store::new(&arguments.dir), arguments.to, &arguments.verifying.verifier()?, &mut |_| ());
-    report(change, &arguments.dir, arguments.json)
+    let verifier = arguments.verifying.verifier()?;
+    // The file to go back to is one of the last ones, if it is not named.
+    let needs = Needs { last_files: arguments.to.is_none(), file_of: arguments.to, ..Needs::default() };
+    report(&arguments.dir, needs, arguments.json, |store| rollback(store, arguments.to, &verifier, &mut |_| ()))
 }
 
 pub(crate) fn run_pin(arguments: &PinArguments) -> Result<(), Failure> {
-    let store = Store::new(&arguments.dir);
-    let change = pin(&store, arguments.generation, &arguments.verifying.verifier()?, &mut |_| ());
-    report(change, &arguments.dir, arguments.json)
+    let verifier = arguments.verifying.verifier()?;
+    let needs = Needs { file_of: Some(arguments.generation), ..Needs::default() };
+    report(&arguments.dir, needs, arguments.json, |store| pin(store, arguments.generation, &verifier, &mut |_| ()))
 }
 
 pub(crate) fn run_freeze(arguments: &FreezeArguments) -> Result<(), Failure> {
-    let change = freeze(&Store::new(&arguments.dir), arguments.at, &mut |_| ());
-    report(change, &arguments.dir, arguments.json)
+    let Some(at) = arguments.at else {
+        return order(&arguments.dir, true, arguments.json, |store| freeze(store, None, &mut |_| ()));
+    };
+    let needs = Needs { served_file: true, file_of: Some(at), ..Needs::default() };
+    report(&arguments.dir, needs, arguments.json, |store| freeze(store, arguments.at, &mut |_| ()))
 }
 
 pub(crate) fn run_follow(arguments: &SwitchArguments) -> Result<(), Failure> {
-    report(follow(&Store::new(&arguments.dir), &mut |_| ()), &arguments.dir, arguments.json)
+    order(&arguments.dir, false, arguments.json, |store| follow(store, &mut |_| ()))
 }
 
 pub(crate) fn run_switch(arguments: &SwitchArguments, scoring: Scoring) -> Result<(), Failure> {
-    report(switch(&Store::new(&arguments.dir), scoring, &mut |_| ()), &arguments.dir, arguments.json)
+    order(&arguments.dir, false, arguments.json, |store| switch(store, scoring, &mut |_| ()))
 }
 
 pub(crate) fn run_unquarantine(arguments: &UnquarantineArguments) -> Result<(), Failure> {
-    let content = unquarantine(&Store::new(&arguments.dir), arguments.generation);
-    let content = content.map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let named = NamedStore::open(&arguments.dir).map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let needs = Needs { file_of: Some(arguments.generation), ..Needs::default() };
+    let content = named.publish(needs, |store| unquarantine(store, arguments.generation));
+    let content = content.map_err(|error| named.refuse(error, arguments.json))?;
     if arguments.json {
         print_json(&json!({ "generation": content.generation, "digest": content.digest.to_string() }));
     } else {
@@ -121,8 +130,33 @@ pub(crate) fn run_unquarantine(arguments: &UnquarantineArguments) -> Result<(), 
     Ok(())
 }
 
-fn report(change: Result<ControlChange, PublishError>, dir: &Path, json: bool) -> Result<(), Failure> {
-    let change = change.map_err(|error| Refusal::from(error).report(json))?;
+/// Changes the orders of a store, and says what that does.
+fn report(
+    dir: &Path,
+    needs: Needs,
+    json: bool,
+    change: impl FnMut(&Store) -> Result<ControlChange, PublishError>,
+) -> Result<(), Failure> {
+    let named = NamedStore::open(dir).map_err(|error| Refusal::from(error).report(json))?;
+    let change = named.publish(needs, change).map_err(|error| named.refuse(error, json))?;
+    say_change(&change, dir, json);
+    Ok(())
+}
+
+/// Changes the orders of a store by what needs no weight file, and says what that does.
+fn order(
+    dir: &Path,
+    reads_current: bool,
+    json: bool,
+    change: impl FnMut(&Store) -> Result<ControlChange, PublishError>,
+) -> Result<(), Failure> {
+    let named = NamedStore::open_for_order(dir).map_err(|error| Refusal::from(error).report(json))?;
+    let change = named.order(reads_current, change).map_err(|error| named.refuse(error, json))?;
+    say_change(&change, dir, json);
+    Ok(())
+}
+
+fn say_change(change: &ControlChange, dir: &Path, json: bool) {
     let undo = change.before.map(|before| undo(before, change.after, dir));
     if json {
         let servers = change.effects.iter().map(|(server, effect)| json!({ "name": server, "does": effect }));
@@ -134,7 +168,7 @@ fn report(change: Result<ControlChange, PublishError>, dir: &Path, json: bool) -
             "servers": servers.collect::<Vec<_>>(),
             "undo": undo,
         }));
-        return Ok(());
+        return;
     }
     let before = change.before.map_or("absent or not readable".to_owned(), |before| format!("`{before}`"));
     say!("Control of {} says `{}`; before it was {before}", dir.display(), change.after);
@@ -156,7 +190,6 @@ fn report(change: Result<ControlChange, PublishError>, dir: &Path, json: bool) -
     if let Some(undo) = undo {
         say!("  undo: {undo}");
     }
-    Ok(())
 }
 
 /// Returns the command that restores the previous orders.

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use omomi::store::Store;
 use omomi_train::judge::gate::{
     Answer, Check, Declared, Figures, GateOptions, GateSettings, SliceFigure, Verdict, gate,
 };
+use omomi_train::operate::bucket_store::Needs;
 use serde_json::json;
 
 use crate::Failure;
 use crate::evaluate::{EvaluateProgress, LogArguments};
 use crate::output::{note, one_line, say};
 use crate::refusal::print_json;
+use crate::stores::NamedStore;
 use crate::text::{grouped, table};
 
 /// Name of the settings, in the directory of a store.
@@ -98,7 +101,19 @@ impl fmt::Display for NotPassed {
 impl std::error::Error for NotPassed {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (settings, settings_source) = settings(arguments.gate.as_deref(), arguments.store.as_deref())?;
+    let needs = Needs { served_file: true, last_files: true, history: true, ..Needs::default() };
+    let named = arguments.store.as_deref().map(NamedStore::open).transpose()?;
+    let judge = |store: Option<&Store>| judge(arguments, store.map(Store::dir));
+    let (verdict, settings_source) = match &named {
+        None => judge(None)?,
+        Some(named) => named.change(needs, |store| judge(Some(store)))?,
+    };
+    report(arguments, &verdict, &settings_source)
+}
+
+/// Judges the file. A store in a bucket has its copy in `store`.
+fn judge(arguments: &Arguments, store: Option<&Path>) -> Result<(Verdict, String), Failure> {
+    let (settings, settings_source) = settings(arguments.gate.as_deref(), store)?;
     let figures = match &arguments.evaluation {
         Some(path) => Figures::Evaluation(path.clone()),
         None => {
@@ -114,10 +129,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None if arguments.first => Declared::First,
         None => Declared::Replacement,
     };
-    options.store = arguments.store.clone();
+    options.store = store.map(Path::to_owned);
     let mut progress = EvaluateProgress::new(arguments.logs.quiet);
     let verdict = gate(&options, &mut |reader| progress.watch(reader))?;
     progress.finish();
+    Ok((verdict, options.settings_source))
+}
+
+fn report(arguments: &Arguments, verdict: &Verdict, settings_source: &str) -> Result<(), Failure> {
     if arguments.json {
         let more_clicks = match verdict.answer() {
             Answer::CannotTell { more_clicks } => Some(more_clicks),
@@ -127,13 +146,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             "answer": verdict.answer().words().replace(' ', "_"),
             "passed": verdict.passed(),
             "more_clicks": more_clicks,
-            "settings_source": options.settings_source,
+            "settings_source": settings_source,
             "checks": verdict.checks,
             "slices": verdict.slices,
             "blessing": verdict.blessing.as_ref().map(|path| path.display().to_string()),
         }));
     } else {
-        print_verdict(&verdict, &options.settings_source);
+        print_verdict(verdict, settings_source);
     }
     if verdict.passed() {
         return Ok(());

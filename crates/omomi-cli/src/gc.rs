@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use omomi::store::Store;
+use omomi_train::operate::bucket_store::BucketStore;
 use omomi_train::operate::publish::gc::{Collected, GcOptions, Verdict, collect};
 use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::output::say;
 use crate::refusal::{Refusal, print_json};
+use crate::stores::{NamedStore, StoreError};
 use crate::text::{bytes, table};
 
 /// Remove old generations that nobody needs, and states of servers that are gone
@@ -41,8 +42,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         it.keep_count = usize::try_from(arguments.keep).unwrap_or(usize::MAX);
         it.older_than = Duration::from_secs(86_400) * arguments.older_than;
     });
-    let collected = collect(&Store::new(&arguments.dir), options, arguments.dry_run);
-    let collected = collected.map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let named = NamedStore::open(&arguments.dir).map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let collected = match &named {
+        NamedStore::Disk(store) => collect(store, options, arguments.dry_run).map_err(StoreError::from),
+        NamedStore::Bucket { store, .. } => collect_bucket(store, options, arguments.dry_run),
+    };
+    let collected = collected.map_err(|error| named.refuse(error, arguments.json))?;
     if arguments.json {
         print_outcome(&collected, arguments.dry_run);
     } else {
@@ -52,6 +57,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         [] => Ok(()),
         failures => Err(format!("not everything could be removed: {}", failures.join("; ")).into()),
     }
+}
+
+fn collect_bucket(store: &BucketStore, options: GcOptions, is_dry_run: bool) -> Result<Collected, StoreError> {
+    let (decision, lens_bytes) = store.collect(options, is_dry_run)?;
+    Ok(Collected { decision, lens_bytes, failures: Vec::new() })
 }
 
 fn print_outcome(collected: &Collected, is_dry_run: bool) {

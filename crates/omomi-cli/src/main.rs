@@ -18,6 +18,7 @@ mod demo;
 mod drill;
 mod evaluate;
 mod explain;
+mod fetch;
 mod fixture;
 mod gate;
 mod gc;
@@ -41,6 +42,7 @@ mod report;
 mod sign;
 mod simulate;
 mod status;
+mod stores;
 mod text;
 mod train;
 mod train_shards;
@@ -96,6 +98,7 @@ enum Command {
     DrillServer(drill::ServerArguments),
     #[command(hide = true)]
     Simulate(simulate::Arguments),
+    Fetch(fetch::Arguments),
     Status(status::Arguments),
     Log(Box<log::Arguments>),
     Rollback(control::RollbackArguments),
@@ -161,6 +164,7 @@ fn run(command: Command) -> u8 {
         Command::DrillServer(arguments) => drill::run_server(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Fetch(arguments) => fetch::run(&arguments),
         Command::Fixture(arguments) => fixture::run(&arguments),
         Command::Follow(arguments) => control::run_follow(&arguments),
         Command::Freeze(arguments) => control::run_freeze(&arguments),

@@ -6,6 +6,7 @@ use omomi::error::{Error as ServingError, Owner};
 use omomi_train::adopt::amend::AmendError;
 use omomi_train::adopt::baseline::BaselineError;
 use omomi_train::adopt::import::ImportError;
+use omomi_train::bucket::BucketError;
 use omomi_train::evaluate::{CompareError, EvaluateError};
 use omomi_train::judge::gate::GateError;
 use omomi_train::learn::average::AverageError;
@@ -15,11 +16,13 @@ use omomi_train::learn::state::StateError;
 use omomi_train::learn::tune::TuneError;
 use omomi_train::learn::{QuantileError, TrainError};
 use omomi_train::log::LogError;
+use omomi_train::operate::bucket_store::BucketStoreError;
 use omomi_train::pack::PackError;
 use omomi_train::prune::PruneError;
 use omomi_train::serving_logs::ServingLogError;
 
 use crate::contract::NoContract;
+use crate::stores::StoreError;
 
 /// Returns who must act on an error, from the first of its causes that says so.
 pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
@@ -63,6 +66,13 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
     if error.is::<NoContract>() {
         return Some(Owner::Ml);
     }
+    if let Some(error) = error.downcast_ref::<StoreError>() {
+        return match error {
+            StoreError::Store(error) => Some(error.owner()),
+            StoreError::Bucket(error) => Some(error.owner()),
+            StoreError::Address(error) => Some(error.owner()),
+        };
+    }
     let log = error.downcast_ref::<LogError>().map(LogError::owner);
     log.or_else(|| error.downcast_ref::<TrainError>().map(TrainError::owner))
         .or_else(|| error.downcast_ref::<TrainShardsError>().map(TrainShardsError::owner))
@@ -75,6 +85,8 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         .or_else(|| error.downcast_ref::<AmendError>().map(AmendError::owner))
         .or_else(|| error.downcast_ref::<BaselineError>().map(BaselineError::owner))
         .or_else(|| error.downcast_ref::<ImportError>().map(ImportError::owner))
+        .or_else(|| error.downcast_ref::<BucketError>().map(BucketError::owner))
+        .or_else(|| error.downcast_ref::<BucketStoreError>().map(BucketStoreError::owner))
         .or_else(|| error.downcast_ref::<ServingLogError>().map(ServingLogError::owner))
         .or_else(|| error.downcast_ref::<ServingError>().map(ServingError::owner))
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use omomi::store::Store;
 use omomi_train::evaluate::{EvaluatedRows, evaluate_files};
 use omomi_train::judge::gate::{Profile, profile_day};
+use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::served::served;
 use serde_json::json;
 
@@ -14,6 +15,7 @@ use crate::evaluate::{EvaluateProgress, LogArguments};
 use crate::gate::settings;
 use crate::output::{one_line, say};
 use crate::refusal::print_json;
+use crate::stores::NamedStore;
 use crate::text::{grouped, table};
 
 /// Compare the logs of a day with those of the days before, by what the served weight file sees in them
@@ -59,8 +61,15 @@ impl fmt::Display for Jumped {
 impl std::error::Error for Jumped {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (settings, _) = settings(arguments.gate.as_deref(), Some(&arguments.store))?;
-    let Some(served) = served(&Store::new(&arguments.store))? else {
+    let needs = Needs { served_file: true, history: true, ..Needs::default() };
+    let named = NamedStore::open(&arguments.store)?;
+    let (profile, rows) = named.change(needs, |store| profile(arguments, store))?;
+    report(arguments, &profile, &rows)
+}
+
+fn profile(arguments: &Arguments, store: &Store) -> Result<(Profile, EvaluatedRows), Failure> {
+    let (settings, _) = settings(arguments.gate.as_deref(), Some(store.dir()))?;
+    let Some(served) = served(store)? else {
         let dir = arguments.store.display();
         return Err(
             format!("{dir} serves nothing yet: expected a weight file to read the logs with; publish one").into()
@@ -71,19 +80,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let evaluation = evaluate_files(&options, &mut |reader| progress.watch(reader))?;
     progress.finish();
     let model = &evaluation.models[0];
-    let profile = profile_day(&arguments.store, &evaluation.rows, model, &settings, arguments.accept.as_deref())?;
+    let profile = profile_day(store.dir(), &evaluation.rows, model, &settings, arguments.accept.as_deref())?;
+    Ok((profile, evaluation.rows))
+}
+
+fn report(arguments: &Arguments, profile: &Profile, rows: &EvaluatedRows) -> Result<(), Failure> {
     if arguments.json {
         print_json(&json!({
             "passed": profile.passed(),
             "days_before": profile.days_before,
             "figures": profile.day.figures,
-            "unweighted_ctr": unweighted_ctr(&evaluation.rows),
+            "unweighted_ctr": unweighted_ctr(rows),
             "jumps": profile.jumps,
             "counted_otherwise": profile.counted_otherwise,
             "accepted": profile.day.accepted,
         }));
     } else {
-        print_profile(&profile, &evaluation.rows);
+        print_profile(profile, rows);
     }
     if profile.passed() { Ok(()) } else { Err(Jumped(profile.jumps.len()).into()) }
 }

@@ -8,8 +8,10 @@ use crate::hold_out_flags::{HoldOutFlags, TimeFlags};
 use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, say};
 use crate::progress::ReadProgress;
+use crate::stores::NamedStore;
 use indicatif::ProgressBar;
 use omomi_train::log::{KeptRows, ReadOptions};
+use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::publish::limits::duration_of;
 use omomi_train::prune::{
     Bill, BudgetBill, ByField, Change, DEFAULT_MAX_DROPPED_SHARE, DEFAULT_SAMPLE_ROW_COUNT, Event, HeldOutChange,
@@ -119,7 +121,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         KeptRows::HeldOut,
     );
     options.sample_row_count = arguments.sample_rows;
-    options.store = arguments.store.clone();
+    // The limits and the sizes of the last files.
+    let named = arguments.store.as_deref().map(NamedStore::open).transpose()?;
+    let needs = Needs { last_files: true, ..Needs::default() };
+    options.store = named.as_ref().map(|named| named.read(needs)).transpose()?.map(|store| store.dir().to_owned());
     let mut watcher = Watcher::new(arguments.quiet);
     let pruned = prune(&options, &mut |event| watcher.watch(&event));
     watcher.working.finish_and_clear();

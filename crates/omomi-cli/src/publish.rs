@@ -3,16 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use omomi::store::Store;
-use omomi_train::operate::publish::{
-    BlessingPolicy, PublishError, PublishOptions, Published, Verifier, Warning, publish,
-};
+use omomi_train::operate::bucket_store::Needs;
+use omomi_train::operate::publish::{BlessingPolicy, PublishOptions, Published, Verifier, Warning, publish};
 use serde_json::json;
 
 use crate::Failure;
 use crate::output::{note, say};
 use crate::refusal::{Refusal, print_json};
 use crate::sign::SignatureArguments;
+use crate::stores::NamedStore;
 use crate::text::bytes;
 
 /// Publish a weight file to a store, the directory from which servers take their models
@@ -26,7 +25,7 @@ use crate::text::bytes;
 pub(crate) struct Arguments {
     /// Weight file to publish
     file: PathBuf,
-    /// Directory of the store; it is created if it does not exist
+    /// Directory of the store, or its address in a bucket: s3://bucket/key. It is created if it does not exist
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     #[command(flatten)]
@@ -57,29 +56,35 @@ impl Verifying {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let refuse = |error: PublishError| Refusal::from(error).about(arguments.file.display()).report(arguments.json);
+    let json = arguments.json;
     let mut options = PublishOptions::new(&arguments.file, arguments.verifying.verifier()?);
-    options.signature = arguments.signature.read().map_err(|error| refuse(error.into()))?;
+    options.signature = arguments.signature.read().map_err(|error| Refusal::from(error).report(json))?;
     options.blessing = arguments.unblessed.then_some(BlessingPolicy::Off);
-    let published = publish(&Store::new(&arguments.to), &options, &mut |_| ()).map_err(refuse)?;
+    let named = NamedStore::open(&arguments.to).map_err(|error| Refusal::from(error).report(json))?;
+    let needs = Needs { served_file: true, last_files: true, ..Needs::default() };
+    let published = named.change(needs, |store| {
+        named.check_keys()?;
+        Ok(publish(store, &options, &mut |_| ())?)
+    });
+    let published = published.map_err(|error| named.refuse_about(Some(&arguments.file), error, json))?;
     for warning in &published.warnings {
         note!("warning: {warning}");
     }
     if arguments.json {
-        print_outcome(&published)
+        print_outcome(&published, &named)
     } else {
-        say_outcome(&published, arguments)
+        say_outcome(&published, &named, arguments)
     }
     Ok(())
 }
 
-fn print_outcome(published: &Published) {
+fn print_outcome(published: &Published, named: &NamedStore) {
     let warnings: Vec<String> = published.warnings.iter().map(ToString::to_string).collect();
     print_json(&json!({
         "published": {
             "generation": published.current.generation,
             "digest": published.current.digest.to_string(),
-            "path": published.path.display().to_string(),
+            "path": named.named(&published.path.display().to_string()),
             "len_bytes": published.len_bytes,
         },
         "before": published.before.map(|before| before.generation),
@@ -87,9 +92,9 @@ fn print_outcome(published: &Published) {
     }));
 }
 
-fn say_outcome(published: &Published, arguments: &Arguments) {
+fn say_outcome(published: &Published, named: &NamedStore, arguments: &Arguments) {
     let current = published.current;
-    say!("Published generation {}: {}", current.generation, published.path.display());
+    say!("Published generation {}: {}", current.generation, named.named(&published.path.display().to_string()));
     say!("  {}, sha256 {}", bytes(published.len_bytes), current.digest);
     match published.before {
         None => say!("  nothing was published before"),

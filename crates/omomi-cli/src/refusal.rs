@@ -3,6 +3,9 @@
 //! Both say who must act and what to do.
 
 use omomi::Error;
+use omomi::error::Owner;
+use omomi_train::bucket::BucketError;
+use omomi_train::operate::bucket_store::BucketStoreError;
 use omomi_train::operate::publish::PublishError;
 use serde_json::{Value, json};
 
@@ -25,16 +28,32 @@ impl From<Error> for Refusal {
 
 impl From<PublishError> for Refusal {
     fn from(error: PublishError) -> Self {
-        Self {
-            code: error.name().to_owned(),
-            owner: error.owner().word(),
-            message: message_with_causes(&error),
-            action: error.action().to_owned(),
-        }
+        Self::new(error.name().to_owned(), error.owner(), &error, error.action().to_owned())
+    }
+}
+
+impl From<BucketError> for Refusal {
+    fn from(error: BucketError) -> Self {
+        Self::new(error.name().to_owned(), error.owner(), &error, error.action().to_owned())
+    }
+}
+
+impl From<BucketStoreError> for Refusal {
+    fn from(error: BucketStoreError) -> Self {
+        Self::new(error.name().to_owned(), error.owner(), &error, error.action().to_owned())
     }
 }
 
 impl Refusal {
+    pub(crate) fn new(code: String, owner: Owner, error: &(dyn std::error::Error + 'static), action: String) -> Self {
+        Self { code, owner: owner.word(), message: message_with_causes(error), action }
+    }
+
+    /// Changes the message.
+    pub(crate) fn with_message(self, change: impl FnOnce(&str) -> String) -> Self {
+        Self { message: change(&self.message), ..self }
+    }
+
     /// Prints the JSON if `json` is true, and returns the text, which `main` prints.
     pub(crate) fn report(self, json: bool) -> Failure {
         let Self { code, owner, message, action } = self;

@@ -1,12 +1,15 @@
 //! `omomi report`: writes an evaluation as an HTML page.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use omomi::store::Store;
 use omomi_train::judge::report::{ReportInputs, write};
+use omomi_train::operate::bucket_store::Needs;
 
 use crate::Failure;
 use crate::gate::settings;
 use crate::output::say;
+use crate::stores::NamedStore;
 
 /// Write an evaluation as one self-contained HTML page with plots, to read and to mail
 ///
@@ -52,6 +55,9 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let needs = Needs { last_files: true, history: true, ..Needs::default() };
+    let named = arguments.store.as_deref().map(NamedStore::open).transpose()?;
+    let store = named.as_ref().map(|named| named.read(needs)).transpose()?.map(Store::dir);
     let inputs = ReportInputs {
         evaluation: arguments.evaluation.clone(),
         bill: arguments.bill.clone(),
@@ -59,9 +65,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         baseline_state: arguments.baseline_state.clone(),
         provenance: arguments.provenance.clone(),
         served: arguments.served.clone(),
-        store: arguments.store.clone(),
+        store: store.map(Path::to_owned),
         blessing: arguments.blessing.clone(),
-        gate: settings(arguments.gate.as_deref(), arguments.store.as_deref())?.0,
+        gate: settings(arguments.gate.as_deref(), store)?.0,
         replace: arguments.force,
     };
     write(&inputs, &arguments.out)?;

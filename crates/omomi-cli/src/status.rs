@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use omomi::store::Store;
+use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::publish::servers::{Life, ServerStatus};
 use omomi_train::operate::publish::status::{GenerationStatus, Status};
 use omomi_train::serving_logs::{LogStatus, WriterStatus};
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::Failure;
 use crate::output::{one_line, say};
 use crate::refusal::{Refusal, print_json};
+use crate::stores::NamedStore;
 use crate::text::{bytes, grouped, table};
 
 /// Show what is published, served and quarantined in a store, and why
@@ -51,13 +52,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     if LogStatus::is_log(&arguments.dir) {
         return run_log(arguments);
     }
-    let status = Status::read(&Store::new(&arguments.dir), arguments.last);
-    let status = status.map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let named = NamedStore::open(&arguments.dir).map_err(|error| Refusal::from(error).report(arguments.json))?;
+    let needs = Needs { served_file: true, last_files: true, ..Needs::default() };
+    let status = named.read(needs).and_then(|store| Ok(Status::read(store, arguments.last)?));
+    let status = status.map_err(|error| named.refuse(error, arguments.json))?;
     if arguments.json {
-        print_json(&status.to_json());
+        say!("{}", named.named(&format!("{:#}", status.to_json())));
     } else {
-        say_decisions(&status);
-        say_generations(&status);
+        say_decisions(&status, &named);
+        say_generations(&status, &named);
         say_servers(&status.servers);
         if status.foreign_count > 0 {
             say!(
@@ -66,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             );
         }
     }
-    let problems = status.problems();
+    let problems: Vec<String> = status.problems().iter().map(|problem| named.named(problem)).collect();
     if arguments.check && !problems.is_empty() {
         return Err(Box::new(Wrong(problems)));
     }
@@ -117,7 +120,7 @@ fn writer_row(writer: &WriterStatus) -> Vec<String> {
     ]
 }
 
-fn say_decisions(status: &Status) {
+fn say_decisions(status: &Status, named: &NamedStore) {
     let current = match &status.current {
         Ok(Some(current)) if status.is_current_gone => format!("generation {}, whose file is gone", current.generation),
         Ok(Some(current)) => format!("generation {}", current.generation),
@@ -129,10 +132,10 @@ fn say_decisions(status: &Status) {
         Ok(None) => "absent: servers obey what they heard last".to_owned(),
         Err(error) => format!("not known: {} (for {})", error.full_message(), error.owner().word()),
     };
-    say!("published  {current}\ncontrol    {control}\n");
+    say!("{}", named.named(&format!("published  {current}\ncontrol    {control}\n")));
 }
 
-fn say_generations(status: &Status) {
+fn say_generations(status: &Status, named: &NamedStore) {
     if status.older_count > 0 {
         say!("{} older generations not shown", grouped(status.older_count as u64));
     }
@@ -140,8 +143,11 @@ fn say_generations(status: &Status) {
         return;
     }
     let last = status.generations.len() - 1;
-    let rows = status.generations.iter().enumerate().map(|(index, it)| generation_row(it, index == last)).collect();
-    say!("{}\n", table(&["generation", "size", "weights", "training end", "sha256", ""], rows));
+    let rows = status.generations.iter().enumerate().map(|(index, it)| {
+        // A store in a bucket is not at the path of its copy.
+        generation_row(it, index == last).iter().map(|cell| named.named(cell)).collect()
+    });
+    say!("{}\n", table(&["generation", "size", "weights", "training end", "sha256", ""], rows.collect()));
 }
 
 fn generation_row(generation: &GenerationStatus, is_newest: bool) -> Vec<String> {

@@ -11,6 +11,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
+//! | [`bucket`] | reads and writes objects in buckets: S3, Google Cloud Storage, Azure |
 //! | [`agreement`] | turns a contract into a server's declaration, and says what a new contract changes for the server |
 //! | [`log`] | reads rows from logs, and generates logs whose true probabilities are known |
 //! | [`draft`] | drafts a contract from logs: surveys columns, and guesses their fields |
@@ -34,7 +35,7 @@
 //!
 //! ```text
 //! layers, from low to high
-//!     parent_process  readable  toml  settings  agreement
+//!     parent_process  readable  toml  settings  agreement  bucket
 //!     log
 //!     lineage
 //!     evaluate
@@ -50,6 +51,7 @@
 
 pub mod adopt;
 pub mod agreement;
+pub mod bucket;
 pub mod draft;
 pub mod evaluate;
 pub mod judge;

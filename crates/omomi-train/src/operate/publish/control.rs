@@ -189,7 +189,11 @@ fn heard_last(servers: &[ServerStatus]) -> Option<Control> {
 
 /// Replaces the text. On a full disk, writes over the text that is there, which needs no space: an order to switch off
 /// must be possible then.
-fn replace_text(path: &Path, text: &str, watch: &mut dyn FnMut(Step)) -> Result<(), PublishError> {
+pub(in crate::operate) fn replace_text(
+    path: &Path,
+    text: &str,
+    watch: &mut dyn FnMut(Step),
+) -> Result<(), PublishError> {
     let error = match write_text(path, text) {
         Ok(new_file) => {
             watch(Step::ReplaceText);

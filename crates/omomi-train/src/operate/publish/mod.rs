@@ -30,7 +30,7 @@
 //! ```
 
 mod blessing;
-mod control;
+pub(super) mod control;
 mod error;
 mod fresh_process;
 pub mod gc;
@@ -39,7 +39,7 @@ mod planned;
 pub mod servers;
 pub mod status;
 mod step;
-mod store_writer;
+pub(super) mod store_writer;
 mod warning;
 
 use std::fs::{self, File, Permissions};
@@ -72,7 +72,7 @@ pub use warning::Warning;
 pub const PIECE_LEN_BYTES: usize = 256 << 10;
 
 /// Every user can read the file; none can write it.
-const MODE_OF_WEIGHT_FILE: u32 = 0o444;
+pub(super) const MODE_OF_WEIGHT_FILE: u32 = 0o444;
 /// Readable for all users, because servers may run as other users than the publisher.
 const MODE_OF_TEXT: u32 = 0o644;
 

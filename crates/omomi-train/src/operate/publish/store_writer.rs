@@ -12,14 +12,14 @@ use omomi::store::Store;
 use super::{MODE_OF_TEXT, PublishError, failed};
 
 /// Exclusive write access to a store. The operating system releases the lock when the process ends, no matter how.
-pub(super) struct StoreWriter {
+pub(in crate::operate) struct StoreWriter {
     _lock: Lock,
     /// The folders that were created, outer ones first.
     created: Vec<PathBuf>,
 }
 
 /// A lock on a folder, until it is dropped.
-pub(super) struct Lock(File);
+pub(in crate::operate) struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -30,7 +30,7 @@ impl Drop for Lock {
 }
 
 impl StoreWriter {
-    pub(super) fn lock(store: &Store) -> Result<Self, PublishError> {
+    pub(in crate::operate) fn lock(store: &Store) -> Result<Self, PublishError> {
         let mut created = Vec::new();
         for folder in [store.dir().to_owned(), store.generations_path(), store.state_path()] {
             // Who may write a folder of the store may replace what servers load: only the owner, even without a umask.
@@ -55,7 +55,7 @@ impl StoreWriter {
     }
 
     /// Removes the folders that were created, if they are empty.
-    pub(super) fn remove_new_folders(self) {
+    pub(in crate::operate) fn remove_new_folders(self) {
         for folder in self.created.iter().rev() {
             let _ = fs::remove_dir(folder);
         }
@@ -64,7 +64,7 @@ impl StoreWriter {
 
 /// Waits briefly while another process changes `control`. Returns `None` if that process does not finish in time. The
 /// caller goes on even then, so that scoring can be switched off while another process hangs.
-pub(super) fn lock_control(store: &Store) -> Result<Option<Lock>, PublishError> {
+pub(in crate::operate) fn lock_control(store: &Store) -> Result<Option<Lock>, PublishError> {
     const MAX_WAIT: Duration = Duration::from_secs(2);
     let lock = File::open(store.dir()).map_err(failed("open", store.dir()))?;
     let start = Instant::now();
@@ -97,7 +97,7 @@ pub(super) fn remove_leftovers(folder: &Path, name: &str) -> Result<(), PublishE
 }
 
 /// Writes and syncs a text that will replace the one at `path`; only the rename is left to do.
-pub(super) fn write_text(path: &Path, text: &str) -> Result<NewFile, PublishError> {
+pub(in crate::operate) fn write_text(path: &Path, text: &str) -> Result<NewFile, PublishError> {
     write(path, text, true)
 }
 
