@@ -196,7 +196,7 @@ fn file(generation: u64, worse: f64) -> FileFacts {
     }
 }
 
-fn calibration(clicks: u64, ratio: f64) -> Option<Calibration> {
+pub fn calibration(clicks: u64, ratio: f64) -> Option<Calibration> {
     let factor = (1.96 / (clicks as f64).sqrt()).exp();
     Some(Calibration { ratio, low: ratio / factor, high: ratio * factor })
 }
@@ -217,7 +217,7 @@ fn reliability_bin(bin: usize, worse: f64) -> ReliabilityBin {
 
 fn slice(value: String, seed: usize, worse: f64) -> Slice {
     let clicks = 24_000 / (seed as u64 % 20 + 1);
-    let ratio = 1.0 + (noise(seed) - 0.5) * (0.08 + 0.12 * worse) + if seed == 3 { 0.7 * (1.0 - worse) } else { 0.0 };
+    let ratio = 1.0 + (noise(seed) - 0.5) * (0.08 + 0.12 * worse) + if seed == 3 { 0.25 * (1.0 - worse) } else { 0.0 };
     let metrics = SliceMetrics {
         impressions: clicks * 10,
         clicks,
