@@ -23,7 +23,7 @@ const CONTROL: &str = "models/feed-ctr/control";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
-    /// Writes whatever the condition says.
+    /// Writes even against the condition.
     IgnoresConditions,
     /// Fails the request of this number, and all later ones.
     FailsFrom(u64),

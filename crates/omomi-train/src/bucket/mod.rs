@@ -285,7 +285,7 @@ impl Bucket {
         self.put(name, bytes, PutMode::Update(version.update.clone()))
     }
 
-    /// Writes an object, whatever is there.
+    /// Writes an object, and replaces one that is there.
     ///
     /// # Errors
     ///
@@ -350,7 +350,7 @@ impl Bucket {
         self.create(name, file_bytes(path)?)
     }
 
-    /// Writes the bytes of a file, whatever is at the name.
+    /// Writes the bytes of a file, and replaces an object that is there.
     ///
     /// # Errors
     ///

@@ -235,7 +235,7 @@ impl FetchError {
             Self::OtherBytes { .. } | Self::RefusedBefore { .. } => {
                 "publish a new generation; never write to the bucket by hand"
             }
-            Self::GoesBack { .. } => "if the bucket was made anew, fetch it into a new directory",
+            Self::GoesBack { .. } => "if the bucket was made again, fetch it into a new directory",
             Self::OtherBucket { .. } => "fetch into another directory",
             Self::OtherFile { .. } => "move the file away; the next pass brings it again",
             Self::CurrentMissing { .. } => "find out who removed it, and publish again; servers go on meanwhile",
