@@ -137,7 +137,7 @@ impl BucketError {
                 ("bucket_denied", Infra, "give these credentials the permission, and check the clock of this machine")
             }
             Self::Failed { .. } => ("bucket_failed", Infra, "check the network and the service, then try again"),
-            Self::Replaced { .. } => ("object_replaced", Ml, "read it again, when nobody is writing it"),
+            Self::Replaced { .. } => ("object_replaced", Ml, "wait until no process writes it, then read it again"),
             Self::TooLong { .. } => ("object_too_long", Ml, "check the address"),
             Self::IgnoresConditions { .. } => {
                 ("bucket_ignores_conditions", Infra, "use a bucket that supports If-None-Match and If-Match")
