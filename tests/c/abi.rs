@@ -63,7 +63,8 @@ fn abi_of(header: &str) -> Vec<String> {
             continue;
         }
         if let Some(constants) = statement.strip_prefix("enum { ").and_then(|rest| rest.strip_suffix('}')) {
-            lines.extend(constants.split(',').map(|it| format!("constant {}", it.trim())).filter(|it| it.contains('=')));
+            lines
+                .extend(constants.split(',').map(|it| format!("constant {}", it.trim())).filter(|it| it.contains('=')));
         } else {
             lines.push(statement.trim_start_matches("OMOMI_MUST_USE ").to_owned());
         }
@@ -89,7 +90,9 @@ fn broken<'a>(old: &[&'a str], new: &[&str]) -> Vec<&'a str> {
         new.contains(&line)
             || grown.is_some_and(|(members, name)| {
                 let end = format!("; }} {name}");
-                new.iter().any(|new| new.strip_prefix(members).is_some_and(|rest| rest.starts_with("; ") && rest.ends_with(&end)))
+                new.iter().any(|new| {
+                    new.strip_prefix(members).is_some_and(|rest| rest.starts_with("; ") && rest.ends_with(&end))
+                })
             })
     };
     old.iter().copied().filter(|line| !stays(line)).collect()
@@ -102,9 +105,8 @@ fn header() -> String {
 #[test]
 fn the_abi_is_the_committed_one() {
     let found = abi_of(&header());
-    assert!(found.iter().filter(|line| line.contains(" omomi_")).count() > 120, "{found:#?}");
-    assert!(found.iter().any(|line| line == "OmomiText omomi_text_of(const char *text, size_t len_bytes)"
-        || line == "static inline OmomiText omomi_text_of(const char *text, size_t len_bytes)"));
+    assert!(found.iter().filter(|line| line.contains("omomi_")).count() > 100, "{found:#?}");
+    assert!(found.contains(&"static inline OmomiText omomi_c_text(const char *text)".to_owned()), "{found:#?}");
     let path = folder().join("current.txt");
     if std::env::var_os("OMOMI_BLESS").is_some() {
         std::fs::write(&path, found.join("\n") + "\n").unwrap();
