@@ -11,7 +11,8 @@ public final class LibraryCheck {
     public static void main(String[] arguments) {
         try {
             NativeLibrary.load();
-            System.out.println("the native library loads on " + Platform.name() + " (libc: " + Platform.libc() + ")");
+            System.out.println("the native library loads on " + Platform.name() + " (libc: " + Platform.libc() + ", omomi "
+                    + Release.version() + ")");
         } catch (OmomiException refused) {
             System.err.println(refused.getMessage().replace('\n', ' ') + "; " + refused.action());
             System.exit(1);
