@@ -7,6 +7,7 @@
 mod constants;
 #[path = "../c/library.rs"]
 mod library;
+mod packaging;
 mod weight_files;
 
 use std::path::{Path, PathBuf};
