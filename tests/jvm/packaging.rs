@@ -18,7 +18,8 @@ fn each_platform_that_the_loader_knows_has_a_thin_jar() {
     let list = between(&platform, "RELEASED = ", ";").next().unwrap();
     let known: BTreeSet<_> = list.split('"').skip(1).step_by(2).collect();
     let pom = text("jvm-bindings/core/pom.xml");
-    for (start, end) in [("<id>thin-", "</id>"), ("${omomi.natives}/", "/libomomi"), ("<include>io/omomi/native/", "/*")]
+    for (start, end) in
+        [("<id>thin-", "</id>"), ("<exists>${omomi.natives}/", "/libomomi"), ("<include>io/omomi/native/", "/*")]
     {
         assert_eq!(between(&pom, start, end).collect::<BTreeSet<_>>(), known, "{start}");
     }
