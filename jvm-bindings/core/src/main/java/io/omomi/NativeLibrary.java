@@ -153,7 +153,7 @@ final class NativeLibrary {
             }
             throw notLoaded(
                     "cannot load " + file + ", which the property " + PATH_PROPERTY + " names"
-                            + remedyOf(cause, file.getParent()),
+                            + remedyOf(cause, file.getParent(), "put the file into another folder"),
                     cause);
         }
     }
@@ -242,7 +242,9 @@ final class NativeLibrary {
             }
             System.load(copy.toAbsolutePath().toString());
         } catch (UnsatisfiedLinkError cause) {
-            throw notLoaded("cannot load the copy in " + folderName + remedyOf(cause, folder), cause);
+            String elsewhere = "name another folder by the property " + FOLDER_PROPERTY + ", or an installed library by"
+                    + " the property " + PATH_PROPERTY;
+            throw notLoaded("cannot load the copy in " + folderName + remedyOf(cause, folder, elsewhere), cause);
         } catch (IOException cause) {
             throw notLoaded(
                     "cannot copy the library to the folder " + folderName + "; make room there, or name another folder"
@@ -271,12 +273,11 @@ final class NativeLibrary {
         return "cannot write to the folder " + folder + "; " + another;
     }
 
-    /** Returns what to do after the system's linker refused a file in {@code folder}. */
-    private static String remedyOf(UnsatisfiedLinkError cause, Path folder) {
+    /** Returns why the system's linker refused a file in {@code folder}, and what to do. */
+    private static String remedyOf(UnsatisfiedLinkError cause, Path folder, String elsewhere) {
         String said = String.valueOf(cause.getMessage());
         if (Mounts.optionsOf(folder).contains("noexec")) {
-            return ", because the folder is mounted noexec; name one that is not by the property " + FOLDER_PROPERTY
-                    + ", or name an installed library by the property " + PATH_PROPERTY;
+            return ", because the folder is mounted noexec; " + elsewhere;
         }
         if (said.contains("GLIBC_")) {
             return ", because it needs a newer glibc than this machine has; name a library that was built on a machine"
@@ -284,7 +285,7 @@ final class NativeLibrary {
         }
         if (said.contains("Permission denied") || said.contains("Operation not permitted")) {
             return ", because the system does not let this process run code from there (SELinux or the like?); allow"
-                    + " it, or name another folder by the property " + FOLDER_PROPERTY;
+                    + " it, or " + elsewhere;
         }
         return "; if it was built for another processor or C library, name one for this machine by the property "
                 + PATH_PROPERTY;

@@ -82,7 +82,7 @@ final class NativeLibraryTest {
         assertContains(
                 said,
                 "library_not_loaded",
-                "cannot load the copy in " + folder + ", because the folder is mounted noexec; name one that is not",
+                "cannot load the copy in " + mount() + ", because the folder is mounted noexec; name another folder",
                 NativeLibrary.FOLDER_PROPERTY,
                 NativeLibrary.PATH_PROPERTY);
     }
@@ -93,7 +93,7 @@ final class NativeLibraryTest {
         assertContains(
                 said,
                 "library_not_loaded",
-                "the folder " + folder + " is on a read-only file system; mount a writable one",
+                "the folder " + mount() + " is on a read-only file system; mount a writable one",
                 NativeLibrary.FOLDER_PROPERTY,
                 NativeLibrary.PATH_PROPERTY);
     }
@@ -104,22 +104,51 @@ final class NativeLibraryTest {
         assertContains(
                 said,
                 "library_not_loaded",
-                "cannot copy the library to the folder " + folder + "; make room there",
+                "cannot copy the library to the folder " + mount() + "; make room there",
                 "No space left on device");
     }
 
-    /** Loads the library in a JVM whose temporary folder is a file system with these options. */
+    @Test
+    void a_library_for_a_newer_glibc_is_refused_with_the_way_to_get_another() throws Exception {
+        String bytes = Files.readString(extract(), StandardCharsets.ISO_8859_1);
+        assumeTrue(bytes.contains("GLIBC_2."), "the library needs no glibc");
+        Path newer = folder.resolve("libnewer.so");
+        Files.writeString(newer, bytes.replace("GLIBC_2.", "GLIBC_9."), StandardCharsets.ISO_8859_1);
+        String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, newer.toString()));
+        assertContains(refusal, "library_not_loaded", "because it needs a newer glibc than this machine has", "GLIBC_9.");
+    }
+
+    /** The remedy once was to name another temporary folder, which has no effect on a file that has a name. */
+    @Test
+    void a_file_on_a_noexec_mount_is_refused_with_its_own_remedy() throws Exception {
+        Path library = extract();
+        String said = mounting("noexec", "cp '" + library + "' \"$0\"")
+                .option("-D" + NativeLibrary.PATH_PROPERTY + "=" + mount().resolve(library.getFileName()))
+                .run("model", "any.omomi");
+        assertContains(said, "because the folder is mounted noexec; put the file into another folder");
+    }
+
+    /** Loads the library from the jar where the temporary folder is a file system with these options. */
     private String mounted(String options) throws Exception {
+        return mounting(options, "true")
+                .option("-D" + NativeLibrary.FOLDER_PROPERTY + "=" + mount())
+                .run("model", "any.omomi");
+    }
+
+    /** A JVM that sees a file system with these options at {@link #mount}, after a command of the shell. */
+    private ChildJvm mounting(String options, String command) throws Exception {
+        Files.createDirectories(mount());
+        String script = "mount -t tmpfs -o " + options + " tmpfs \"$0\" && " + command + " && exec \"$@\"";
         List<String> launcher = List.of(
-                "unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
-                "mount -t tmpfs -o " + options + " tmpfs \"$0\" && exec \"$@\"", folder.toString());
+                "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, mount().toString());
         List<String> probe = new ArrayList<>(launcher);
         probe.add("true");
         assumeTrue(succeeds(probe), "this machine lets no process mount a file system of its own");
-        return new ChildJvm()
-                .launcher(launcher)
-                .option("-D" + NativeLibrary.FOLDER_PROPERTY + "=" + folder)
-                .run("model", "any.omomi");
+        return new ChildJvm().launcher(launcher);
+    }
+
+    private Path mount() {
+        return folder.resolve("mount");
     }
 
     private static boolean succeeds(List<String> command) throws InterruptedException {
