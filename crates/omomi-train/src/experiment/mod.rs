@@ -16,6 +16,7 @@
 //! for each value of a slice that a unit has. Each interval holds by itself: with many metrics or arms, some will miss.
 
 mod comparison;
+mod counterfactual;
 #[cfg(test)]
 mod coverage_tests;
 mod error;
@@ -30,6 +31,10 @@ mod sample_ratio;
 mod survey;
 mod units;
 
+pub use counterfactual::{
+    Counterfactual, CounterfactualOptions, ExplorationNeed, JudgedFile, MethodEstimate, Reward, TargetPolicy,
+    counterfactual,
+};
 pub use error::ExperimentError;
 pub use interval::{Estimate, Validity};
 pub use metric::Metric;

@@ -52,8 +52,18 @@ pub(super) struct Named<'a> {
     /// Numeric columns, then columns of slices.
     pub(super) numbers: Vec<&'a str>,
     pub(super) slices: Vec<&'a str>,
-    /// Whether rows need an experiment, an arm and a prediction id.
-    pub(super) is_of_experiment: bool,
+    pub(super) purpose: Purpose,
+}
+
+/// What rows are read for: which columns they need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To compare arms.
+    Arms,
+    /// To learn what units did before an experiment.
+    Past,
+    /// To judge choices.
+    Choices,
 }
 
 /// The columns that are read, and the place of each among them.
@@ -67,8 +77,10 @@ pub(super) struct Columns {
     arm: Option<usize>,
     id: Option<usize>,
     bucket: Option<usize>,
+    request: Option<usize>,
+    candidate: Option<usize>,
+    propensity: Option<usize>,
     late: Option<usize>,
-    shadow: Option<usize>,
     shown: Option<usize>,
     won: Option<usize>,
     converted: Option<usize>,
@@ -93,14 +105,23 @@ impl Columns {
         let any = "a value that says to which unit a row belongs";
         columns.unit = columns.need(named.unit, any, "`omomi log join`, if the contract has this field,")?;
         columns.time = columns.need("timestamp", "when the prediction was served", JOIN)?;
-        if named.is_of_experiment {
-            columns.experiment = Some(columns.need("experiment", "the name of the experiment", JOIN)?);
-            columns.arm = Some(columns.need("arm", "the arm that answered", JOIN)?);
+        match named.purpose {
+            Purpose::Arms => {
+                columns.experiment = Some(columns.need("experiment", "the name of the experiment", JOIN)?);
+                columns.arm = Some(columns.need("arm", "the arm that answered", JOIN)?);
+                columns.bucket = columns.add("bucket");
+            }
+            Purpose::Choices => {
+                columns.request = Some(columns.need("request_id", "the request of a row", JOIN)?);
+                columns.candidate = Some(columns.need("candidate", "which candidate was chosen", JOIN)?);
+                columns.propensity = Some(columns.need("propensity", "how likely the choice was", JOIN)?);
+            }
+            Purpose::Past => {}
+        }
+        if named.purpose != Purpose::Past {
             columns.id = Some(columns.need("prediction_id", "the id of the row, to find repeated ones", JOIN)?);
-            columns.bucket = columns.add("bucket");
         }
         columns.late = columns.add("late");
-        columns.shadow = columns.add("shadow");
         columns.shown = columns.add("shown");
         columns.won = columns.add("won");
         columns.converted = columns.add("converted");
@@ -167,6 +188,11 @@ pub(super) struct Row<'a> {
     pub(super) arm: Option<&'a str>,
     pub(super) id: &'a str,
     pub(super) bucket: Option<u32>,
+    /// Hash of the request id.
+    pub(super) request: Option<u64>,
+    pub(super) candidate: Option<u32>,
+    /// The probability with which the server chose the candidate.
+    pub(super) propensity: Option<f64>,
     /// Hash of the unit.
     pub(super) unit: Option<u64>,
     pub(super) time_us: i64,
@@ -205,7 +231,8 @@ impl<'a> More<'a> {
     }
 }
 
-/// Reads every row that was served. A shadow's answers were not: they never count.
+/// Reads every row: each is a prediction that a server used. Answers of shadows are records of another kind, which no
+/// join writes as a row.
 pub(super) fn each_row(
     patterns: &[String],
     columns: &Columns,
@@ -219,9 +246,6 @@ pub(super) fn each_row(
             number += 1;
             let more = More { batch: &batch, row, columns };
             let read = columns.row(&batch, row, number)?;
-            if is_set(&batch, columns.shadow, row) {
-                continue;
-            }
             visit(&read, &more)?;
         }
     }
@@ -263,6 +287,10 @@ impl Columns {
         if let Some((place, _)) = self.probability.zip(probability.filter(|it| !(*it > 0.0 && *it < 1.0))) {
             return Err(bad(place, "a probability in (0, 1)"));
         }
+        let propensity = number_of(self.propensity, "a probability")?;
+        if let Some((place, _)) = self.propensity.zip(propensity.filter(|it| !(*it > 0.0 && *it <= 1.0))) {
+            return Err(bad(place, "a propensity in (0, 1]"));
+        }
         let price = number_of(self.price, "an integer of millionths")?;
         let revenue_micros = price.map(|micros| match given(self.basis) {
             Some("thousand_impressions") => micros / 1_000.0,
@@ -276,6 +304,9 @@ impl Columns {
             arm: given(self.arm),
             id: given(self.id).unwrap_or_default(),
             bucket: given(self.bucket).and_then(|bucket| bucket.parse().ok()),
+            request: given(self.request).map(|request| text_value(request.as_bytes())),
+            candidate: given(self.candidate).and_then(|candidate| candidate.parse().ok()),
+            propensity,
             unit: text(self.unit).map(|unit| text_value(unit.as_bytes())),
             time_us,
             is_late: is_set(batch, self.late, row),

@@ -15,7 +15,7 @@ use super::read_out::{
     ArmDifference, ArmUnits, Block, BlockKind, Look, LookMetric, MetricReadOut, ReadOut, SharesFrom, SliceDifference,
     SliceReadOut,
 };
-use super::rows::{Columns, More, Named, Revenue, Row, each_row};
+use super::rows::{Columns, More, Named, Purpose, Revenue, Row, each_row};
 use super::sample_ratio::{SAMPLE_RATIO_ALPHA, sample_ratio};
 use super::survey::{REPLACED, Selection, Survey};
 use super::units::Units;
@@ -102,16 +102,16 @@ impl ReadOutOptions {
         self
     }
 
-    fn named(&self, is_of_experiment: bool) -> Named<'_> {
-        let covariate = self.covariate.iter().filter(|_| is_of_experiment);
-        let slices = if is_of_experiment { &self.by[..] } else { &[] };
+    fn named(&self, purpose: Purpose) -> Named<'_> {
+        let covariate = self.covariate.iter().filter(|_| purpose == Purpose::Arms);
+        let slices = if purpose == Purpose::Arms { &self.by[..] } else { &[] };
         Named {
             unit: &self.unit,
             label: self.label.as_deref(),
             revenue: self.revenue,
             numbers: self.metrics.iter().chain(covariate).map(String::as_str).collect(),
             slices: slices.iter().map(String::as_str).collect(),
-            is_of_experiment,
+            purpose,
         }
     }
 
@@ -259,7 +259,7 @@ impl Reading<'_> {
 ///
 /// Returns [`ExperimentError`] if the logs cannot be read, or are not those of one experiment with two arms.
 pub fn read_out(options: &ReadOutOptions) -> Result<ReadOut, ExperimentError> {
-    let columns = Columns::of(&options.logs, &options.named(true))?;
+    let columns = Columns::of(&options.logs, &options.named(Purpose::Arms))?;
     let selection = Selection {
         experiment: options.experiment.as_deref(),
         since_us: options.since_us,
@@ -427,7 +427,7 @@ fn look_step_us(first_us: i64, last_us: i64) -> i64 {
 
 /// Reads what units did before the experiment.
 fn read_past(options: &ReadOutOptions, started_us: i64) -> Result<Units, ExperimentError> {
-    let columns = Columns::of(&options.covariate_logs, &options.named(false))?;
+    let columns = Columns::of(&options.covariate_logs, &options.named(Purpose::Past))?;
     let without = ReadOutOptions { covariate: None, ..options.clone() };
     // The same rule of what an impression is needs the same log: here, it follows from the earlier one.
     let mut of_impressions = false;
