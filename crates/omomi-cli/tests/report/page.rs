@@ -203,11 +203,12 @@ fn missing_plots_are_listed_with_what_they_need() {
     assert_eq!(page.matches("<figure ").count(), 2);
     let (_, absent) = page.split_once("id=\"absent\"").unwrap();
     for flag in
-        ["--time-column", "--by", "--bill", "--state", "--baseline-state", "--provenance", "--store", "log calibration"]
+        ["--time-column", "--by", "--bill", "--state", "--baseline-state", "--provenance", "--store", "log calibration",
+         "--ab", "--counterfactual"]
     {
         assert!(absent.contains(flag), "{flag}");
     }
-    assert_eq!(absent.matches("<li>").count(), 7);
+    assert_eq!(absent.matches("<li>").count(), 9);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::interval::{Validity, Width, holm};
 use super::metric::{CLICKS, FIXED_COUNT, IMPRESSIONS, LOSS, Metric, PROBABILITY, REVENUE, SCORED, SCORED_CLICKS};
 use super::moments::Moments;
 use super::sample_ratio::sample_ratio;
-use crate::evaluate::{entropy, log_loss};
+use crate::evaluate::{entropy, probability_log_loss};
 
 const SEEDS: u64 = 1_000;
 const RATE: f64 = 0.1;
@@ -40,7 +40,7 @@ impl Unit {
                 (REVENUE, click * price),
                 (SCORED, 1.0),
                 (SCORED_CLICKS, click),
-                (LOSS, log_loss(self.probability, is_clicked)),
+                (LOSS, probability_log_loss(self.probability, is_clicked)),
                 (PROBABILITY, self.probability),
             ] {
                 self.sums[place] += added;

@@ -19,7 +19,7 @@ use super::rows::{Columns, More, Named, Purpose, Revenue, Row, each_row};
 use super::sample_ratio::{SAMPLE_RATIO_ALPHA, sample_ratio};
 use super::survey::{REPLACED, Selection, Survey};
 use super::units::Units;
-use crate::evaluate::log_loss;
+use crate::evaluate::probability_log_loss;
 use crate::readable::grouped;
 
 /// Largest share of units in several arms that does not block the read-out.
@@ -144,7 +144,7 @@ impl Adder<'_> {
             if let Some(probability) = row.probability {
                 sums[SCORED] += 1.0;
                 sums[SCORED_CLICKS] += click;
-                sums[LOSS] += log_loss(probability, row.is_clicked);
+                sums[LOSS] += probability_log_loss(probability, row.is_clicked);
                 sums[PROBABILITY] += probability;
             }
         }

@@ -180,7 +180,7 @@ mod tests {
         let mut widths = [0.0; 3];
         let mut outside = 0;
         for seed in 0..SEEDS {
-            let (requests, truth) = served(seed, 1_000);
+            let (requests, truth) = served(seed, 4_000);
             let found = estimates(&requests, None, 0.05).unwrap();
             for (index, (_, estimate, _)) in found.methods.iter().enumerate() {
                 covered[index] += u64::from(!estimate.excludes(truth));
