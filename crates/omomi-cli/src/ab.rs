@@ -206,11 +206,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Prints a value as JSON if `path` is `-`, or writes it to a file. Returns whether text is to be printed, too.
-pub(crate) fn print_or_write(
-    path: Option<&Path>,
-    replace: bool,
-    value: &serde_json::Value,
-) -> Result<bool, Failure> {
+pub(crate) fn print_or_write(path: Option<&Path>, replace: bool, value: &serde_json::Value) -> Result<bool, Failure> {
     let Some(path) = path else { return Ok(true) };
     if path.as_os_str() == "-" {
         crate::refusal::print_json(value);
@@ -275,8 +271,10 @@ fn print_read_out(found: &ReadOut) {
         return;
     }
     let validity = match found.validity {
-        Validity::Always { .. } => "hold at all times together",
-        Validity::Once { .. } => "hold once, now that the horizon is reached",
+        Validity::Always { narrowest_at_units } => {
+            format!("hold at all times together, and are narrowest at {} units", grouped(narrowest_at_units))
+        }
+        Validity::Once { .. } => "hold once, now that the horizon is reached".to_owned(),
     };
     say!("{:.0} % intervals {validity}\n", (1.0 - found.alpha) * 100.0);
     say!("{}", metric_table(found));
@@ -350,7 +348,13 @@ pub(crate) fn interval(estimate: Option<Estimate>, factor: f64, has_sign: bool, 
     let figure = |value: f64| {
         let value = value * factor;
         // Five significant digits of what is small.
-        let decimals = if value.abs() >= 100.0 { 2 } else if value.abs() >= 1.0 || factor > 1.0 { 3 } else { 6 };
+        let decimals = if value.abs() >= 100.0 {
+            2
+        } else if value.abs() >= 1.0 || factor > 1.0 {
+            3
+        } else {
+            6
+        };
         if has_sign { format!("{value:+.decimals$}") } else { format!("{value:.decimals$}") }
     };
     match (estimate.low, estimate.high) {
@@ -385,7 +389,8 @@ fn control_first(shares: &[(String, u64)], control: Option<&str>) -> Result<Vec<
     let wanted = control.unwrap_or("control");
     let mut shares = shares.to_vec();
     let place = shares.iter().position(|(arm, _)| arm == wanted);
-    let place = place.ok_or_else(|| format!("--shares: expected the control arm `{wanted}`, found none; name it with --control"))?;
+    let place = place
+        .ok_or_else(|| format!("--shares: expected the control arm `{wanted}`, found none; name it with --control"))?;
     let control = shares.remove(place);
     shares.insert(0, control);
     Ok(shares)
@@ -398,7 +403,14 @@ fn print_plan(found: &Plan, metric: &str) {
         vec![
             vec!["metric".to_owned(), format!("{metric} = {:.6}{source}", found.baseline.value)],
             vec!["deviation of a unit".to_owned(), format!("{:.6}", found.baseline.unit_deviation)],
-            vec!["smallest effect".to_owned(), format!("{:+.2} %, found with a probability of {:.0} %", found.options.effect * 100.0, found.options.power * 100.0)],
+            vec![
+                "smallest effect".to_owned(),
+                format!(
+                    "{:+.2} %, found with a probability of {:.0} %",
+                    found.options.effect * 100.0,
+                    found.options.power * 100.0
+                ),
+            ],
             vec!["units together".to_owned(), grouped(found.units)],
         ],
     );

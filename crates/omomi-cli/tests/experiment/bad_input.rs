@@ -45,8 +45,8 @@ fn filled(csv: &str, column: &str, value: &str) -> String {
 #[test]
 fn a_wrong_sample_ratio_blocks_every_figure_and_names_causes() {
     let csv = Users::two(4_000, 1.0).csv();
-    // One arm loses every tenth user.
-    let is_kept = |line: &&str| !(line.contains(",b,") && line.split(',').nth(5).unwrap().ends_with('7'));
+    // One arm loses every fifth user.
+    let is_kept = |line: &&str| !(line.contains(",b,") && line.split(',').nth(5).unwrap().ends_with(['3', '7']));
     let lost = csv.lines().filter(is_kept).collect::<Vec<_>>().join("\n") + "\n";
     let said = said(&[("joined.csv", lost.clone())], EVEN, 3);
     assert!(said.contains("the sample ratio is wrong: expected control 50.00 %, b 50.00 %"), "{said}");
@@ -71,7 +71,8 @@ fn unknown_shares_cannot_be_told() {
 #[test]
 fn arms_and_experiments_must_be_told_apart() {
     let csv = Users::two(400, 1.0).csv();
-    let only = |arm: &str| csv.lines().filter(|line| !line.contains(&format!(",{arm},"))).collect::<Vec<_>>().join("\n");
+    let only =
+        |arm: &str| csv.lines().filter(|line| !line.contains(&format!(",{arm},"))).collect::<Vec<_>>().join("\n");
     let log = |text: String| vec![("joined.csv", text)];
     let one = said(&log(only("b")), EVEN, 1);
     assert!(one.contains("expected two arms or more, found only `control`"), "{one}");
@@ -98,7 +99,8 @@ fn units_that_change_their_arm_are_counted_and_many_of_them_block() {
     let moved = |every: usize| {
         let second = csv.lines().skip(1).filter(|line| line.split(',').nth(1).unwrap().ends_with("00000000"));
         let rows = second.step_by(every).map(|line| {
-            let arm = if line.contains(",b,") { line.replace(",b,", ",control,") } else { line.replace(",control,", ",b,") };
+            let arm =
+                if line.contains(",b,") { line.replace(",b,", ",control,") } else { line.replace(",control,", ",b,") };
             arm.replacen(",00000001", ",00000009", 1)
         });
         csv.lines().next().unwrap().to_owned() + "\n" + &rows.collect::<Vec<_>>().join("\n") + "\n"
@@ -114,10 +116,13 @@ fn units_that_change_their_arm_are_counted_and_many_of_them_block() {
 fn an_arm_that_appears_midway_is_named_as_the_cause() {
     let early = Users::two(2_000, 1.0).with(|it| it.arms = vec![("control", 10_000, 1.0)]).csv();
     let late = Users::two(2_000, 1.0).with(|it| (it.seed, it.first_hour) = (4, 48)).csv();
-    let late = late.replace(",u", ",v");
+    let late = late.replace(",u", ",v").replacen(",vser", ",user", 1);
     let both = [("a.csv", early), ("b.csv", late)];
     let whole = said(&both, EVEN, 3);
-    assert!(whole.contains("arm `b` appears 48.0 hours after the first row: read from then on with --since"), "{whole}");
+    assert!(
+        whole.contains("arm `b` appears 48.0 hours after the first row: read from then on with --since"),
+        "{whole}"
+    );
     let since = said(&both, &format!("{EVEN} --since 2026-10-03T00:00:00Z"), 0);
     assert!(since.contains("rows outside of the time range"), "{since}");
 }
@@ -201,4 +206,21 @@ fn values_that_cannot_be_meant_name_their_row() {
     let euros = csv.replacen(",2500000,JPY", ",2500000,EUR", 1);
     let currencies = said(&[("joined.csv", euros)], EVEN, 1);
     assert!(currencies.contains("expected prices in one currency, found EUR and JPY"), "{currencies}");
+}
+
+#[test]
+fn answers_of_shadows_never_count() {
+    let csv = Users::two(400, 1.0).csv();
+    let served = csv.replacen("\n", ",shadow\n", 1).replace("false\n", "false,false\n");
+    let shadows = Users::two(400, 9.0).with(|it| it.seed = 3).csv();
+    let shadows = shadows.replacen("\n", ",shadow\n", 1).replace("false\n", "false,true\n");
+    let found = |logs: &[(&str, &str)]| {
+        let folder = tempfile::tempdir().unwrap();
+        logs.iter().for_each(|(name, text)| fs::write(folder.path().join(name), text).unwrap());
+        let names: Vec<&str> = logs.iter().map(|(name, _)| *name).collect();
+        json_of(folder.path(), &format!("--logs {} {EVEN}", names.join(" ")))
+    };
+    let (alone, both) = (found(&[("a.csv", &served)]), found(&[("a.csv", &served), ("b.csv", &shadows)]));
+    assert_eq!((&alone["metrics"], &alone["arms"]), (&both["metrics"], &both["arms"]));
+    assert_eq!(both["left_out"]["of a shadow"], 1_000);
 }

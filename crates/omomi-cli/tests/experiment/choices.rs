@@ -92,8 +92,7 @@ fn estimates_cover_the_truth_and_are_those_of_the_definitions_in_python() {
     assert!(served < truth - 0.1 && judged["logged"]["high"].as_f64().unwrap() < truth, "{served} {truth}");
     assert!((judged["mean_weight"].as_f64().unwrap() - 1.0).abs() < 0.15, "{judged}");
 
-    let segments: Vec<String> =
-        world.segments("served").iter().map(|path| path.to_str().unwrap().to_owned()).collect();
+    let segments: Vec<String> = world.segments("served").iter().map(|path| path.to_str().unwrap().to_owned()).collect();
     if let Some(expected) = reference(world.folder.path(), &format!("counterfactual 8.omomi {}", segments.join(" "))) {
         assert_eq!(judged["requests"], expected["requests"]);
         for figure in ["effective_sample_size", "mean_weight"] {
@@ -196,18 +195,18 @@ fn what_a_file_would_choose_must_be_known() {
     serve(&world, 20, EXPLORED, 1_000_000);
     let never = said(&world, "8.omomi", 1);
     assert!(never.contains("its field `floor` is never logged, so what it would choose cannot be known"), "{never}");
+    let other = World::new(&[]);
+    serve(&other, 20, EXPLORED, 1_000_000);
     // A file with a field that the log does not have.
     let field = "[[field]]\nname = \"age\"\nside = \"candidate\"\ntype = \"id\"\nmeaning = \"days\"\n\n[[cross]]";
     let wider = omomi_train::toml::parse_contract(&contract_with(&[]).replace("[[cross]]", field)).unwrap();
-    write_fixture(&wider, "bias = -1.0\n", 9, "ctr-c", world.path("9.omomi")).unwrap();
-    let wider = said(&world, "9.omomi", 1);
+    write_fixture(&wider, "bias = -1.0\n", 9, "ctr-c", other.path("9.omomi")).unwrap();
+    let wider = said(&other, "9.omomi", 1);
     assert!(wider.contains("has the field `age`, which the logged requests do not have"), "{wider}");
     // Other buckets of a number: the log's mean nothing under them.
-    let other = World::new(&[]);
-    serve(&other, 20, EXPLORED, 1_000_000);
     let buckets = contract_with(&[]).replace("[10.0, 50.0, 100.0]", "[20.0]");
     let buckets = omomi_train::toml::parse_contract(&buckets).unwrap();
-    write_fixture(&buckets, "bias = -1.0\n", 9, "ctr-c", other.path("9.omomi")).unwrap();
-    let refused = said(&other, "9.omomi", 1);
+    write_fixture(&buckets, "bias = -1.0\n", 9, "ctr-c", other.path("10.omomi")).unwrap();
+    let refused = said(&other, "10.omomi", 1);
     assert!(refused.contains("the log has only the buckets of the number `floor`"), "{refused}");
 }

@@ -18,7 +18,7 @@ use serde_json::Value;
 fn reference(folder: &Path, words: &str) -> Option<Value> {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/reference");
     let output = Command::new("python3")
-        .arg(reference.join("experiment.py"))
+        .arg(reference.join("read_out.py"))
         .args(words.split(' '))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(folder)

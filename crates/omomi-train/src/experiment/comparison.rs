@@ -17,6 +17,9 @@ use super::moments::Moments;
 /// Fewest clicks of an arm for an interval of a metric that needs clicks: below, the normal approximation means little.
 pub(super) const MIN_CLICKS: f64 = 5.0;
 
+/// A standard error below this share of the value is a rounding error: all units are alike.
+const ROUNDING: f64 = 1e-7;
+
 /// What is known of units from before the experiment. Its sums are behind those of the experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Past {
@@ -119,7 +122,8 @@ fn gradient_at(metric: &Metric, arm: &Moments, own_width: usize) -> Option<(f64,
 /// Returns the value with its variance, if the units tell it.
 fn value_of(metric: &Metric, value: f64, gradient: &[f64], arm: &Moments) -> Option<Value> {
     let has_clicks = !metric.needs_clicks() || arm.total(super::metric::CLICKS) + 1e-6 >= MIN_CLICKS;
-    let variance = arm.variance_of_value(gradient).filter(|variance| *variance > 0.0 && has_clicks)?;
+    let rounding = (ROUNDING * value).powi(2);
+    let variance = arm.variance_of_value(gradient).filter(|variance| *variance > rounding && has_clicks)?;
     Some(Value { value, variance, unit_count: arm.unit_count() })
 }
 
@@ -155,8 +159,7 @@ fn adjusted(
     let past_of = |arm: &Moments| past_gradient.iter().zip(arm.means()).map(|(one, other)| one * other).sum::<f64>();
     let values = arms.each_ref().map(|(arm, (value, gradient))| {
         let value = value - factor * (past_of(arm) - past_of(&total));
-        let gradient: Vec<f64> =
-            gradient.iter().zip(&past_gradient).map(|(own, past)| own - factor * past).collect();
+        let gradient: Vec<f64> = gradient.iter().zip(&past_gradient).map(|(own, past)| own - factor * past).collect();
         value_of(metric, value, &gradient, arm)
     });
     let [Some(one), Some(other)] = values else { return None };

@@ -85,7 +85,8 @@ fn intervals_cover_the_truth_at_the_horizon() {
             let own = estimate(metric, &arms[0], FIXED_COUNT, &width).unwrap();
             let layout = (FIXED_COUNT, Past::Nothing);
             let found = difference(metric, (&arms[0], &arms[1]), layout, &arms, &width).unwrap();
-            let ends = [(own, *truth), (found.absolute, truth * (factor - 1.0)), (found.relative.unwrap(), factor - 1.0)];
+            let ends =
+                [(own, *truth), (found.absolute, truth * (factor - 1.0)), (found.relative.unwrap(), factor - 1.0)];
             for ((interval, truth), covered) in ends.into_iter().zip(covered) {
                 *covered += u64::from(!interval.excludes(truth));
             }

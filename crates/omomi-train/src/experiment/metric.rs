@@ -41,14 +41,7 @@ impl Metric {
     /// The metrics that are there without being named, in the order of the output.
     #[must_use]
     pub const fn standard() -> [Self; 6] {
-        [
-            Self::Ctr,
-            Self::Revenue,
-            Self::WinRate,
-            Self::ImpressionsPerUnit,
-            Self::NormalizedLogLoss,
-            Self::Calibration,
-        ]
+        [Self::Ctr, Self::Revenue, Self::WinRate, Self::ImpressionsPerUnit, Self::NormalizedLogLoss, Self::Calibration]
     }
 
     /// Returns the name in JSON and in flags.

@@ -126,13 +126,7 @@ pub fn plan(baseline: Baseline, options: PlanOptions) -> Result<Plan, Experiment
     let width = Width::new(Validity::Always { narrowest_at_units: whole(units) }, options.alpha);
     let factor = width.standard_errors(whole(units)) / normal_quantile(1.0 - options.alpha / 2.0);
     let by_arm = options.shares.iter().zip(&shares).map(|((arm, _), share)| (arm.clone(), whole(units * share)));
-    Ok(Plan {
-        baseline,
-        units: whole(units),
-        units_by_arm: by_arm.collect(),
-        always_valid_factor: factor,
-        options,
-    })
+    Ok(Plan { baseline, units: whole(units), units_by_arm: by_arm.collect(), always_valid_factor: factor, options })
 }
 
 #[cfg(test)]
@@ -162,7 +156,8 @@ mod tests {
 
     #[test]
     fn impossible_figures_are_refused() {
-        for (ctr, impressions, effect) in [(2.0, 1.0, 1.0), (0.1, 0.0, 1.0), (0.1, 1.0, f64::NAN), (f64::NAN, 1.0, 1.0)] {
+        for (ctr, impressions, effect) in [(2.0, 1.0, 1.0), (0.1, 0.0, 1.0), (0.1, 1.0, f64::NAN), (f64::NAN, 1.0, 1.0)]
+        {
             assert!(Baseline::of_ctr(ctr, impressions, effect).is_err());
         }
         let baseline = Baseline::of_ctr(0.1, 1.0, 1.0).unwrap();

@@ -81,6 +81,7 @@ pub(super) struct Columns {
     candidate: Option<usize>,
     propensity: Option<usize>,
     late: Option<usize>,
+    shadow: Option<usize>,
     shown: Option<usize>,
     won: Option<usize>,
     converted: Option<usize>,
@@ -122,6 +123,7 @@ impl Columns {
             columns.id = Some(columns.need("prediction_id", "the id of the row, to find repeated ones", JOIN)?);
         }
         columns.late = columns.add("late");
+        columns.shadow = columns.add("shadow");
         columns.shown = columns.add("shown");
         columns.won = columns.add("won");
         columns.converted = columns.add("converted");
@@ -158,12 +160,8 @@ impl Columns {
     }
 
     fn need(&mut self, name: &str, purpose: &'static str, writer: &'static str) -> Result<usize, ExperimentError> {
-        let no_column = || ExperimentError::NoColumn {
-            column: name.to_owned(),
-            purpose,
-            writer,
-            found: self.found.clone(),
-        };
+        let no_column =
+            || ExperimentError::NoColumn { column: name.to_owned(), purpose, writer, found: self.found.clone() };
         let error = no_column();
         self.add(name).ok_or(error)
     }
@@ -231,25 +229,30 @@ impl<'a> More<'a> {
     }
 }
 
-/// Reads every row: each is a prediction that a server used. Answers of shadows are records of another kind, which no
-/// join writes as a row.
+/// Reads every row of a prediction that a server used. A shadow's answers were not: they never count. Returns how many
+/// there are.
 pub(super) fn each_row(
     patterns: &[String],
     columns: &Columns,
     visit: &mut dyn FnMut(&Row<'_>, &More<'_>) -> Result<(), ExperimentError>,
-) -> Result<(), ExperimentError> {
+) -> Result<u64, ExperimentError> {
+    let mut shadow_count = 0;
     let options = ReadOptions::default().with(|it| it.extra_columns.clone_from(&columns.names));
     let mut reader = LogReader::open_lists(&BTreeMap::new(), patterns, options)?;
     let mut number = 0;
     while let Some(batch) = reader.next_batch()? {
         for row in 0..batch.row_count() {
             number += 1;
+            if is_set(&batch, columns.shadow, row) {
+                shadow_count += 1;
+                continue;
+            }
             let more = More { batch: &batch, row, columns };
             let read = columns.row(&batch, row, number)?;
             visit(&read, &more)?;
         }
     }
-    Ok(())
+    Ok(shadow_count)
 }
 
 fn is_set(batch: &RowBatch, column: Option<usize>, row: usize) -> bool {

@@ -245,9 +245,8 @@ impl Reading<'_> {
         Look {
             until_us,
             sample_ratio_p_value: shares.and_then(|shares| sample_ratio(&units, shares)).map(|test| test.p_value),
-            metrics: width.map_or_else(Vec::new, |width| {
-                self.metrics.iter().map(|metric| of_metric(metric, width)).collect()
-            }),
+            metrics: width
+                .map_or_else(Vec::new, |width| self.metrics.iter().map(|metric| of_metric(metric, width)).collect()),
             units,
         }
     }
@@ -260,21 +259,13 @@ impl Reading<'_> {
 /// Returns [`ExperimentError`] if the logs cannot be read, or are not those of one experiment with two arms.
 pub fn read_out(options: &ReadOutOptions) -> Result<ReadOut, ExperimentError> {
     let columns = Columns::of(&options.logs, &options.named(Purpose::Arms))?;
-    let selection = Selection {
-        experiment: options.experiment.as_deref(),
-        since_us: options.since_us,
-        until_us: options.until_us,
-    };
+    let selection =
+        Selection { experiment: options.experiment.as_deref(), since_us: options.since_us, until_us: options.until_us };
     let survey = Survey::of(&options.logs, &columns, selection)?;
     let arms = arms_of(&survey, options.control.as_deref())?;
     let (shares, shares_from) = given_shares(options, &arms)?;
-    let mut reading = Reading {
-        options,
-        units: Units::new(options.width()),
-        past: None,
-        metrics: options.all_metrics(),
-        arms,
-    };
+    let mut reading =
+        Reading { options, units: Units::new(options.width()), past: None, metrics: options.all_metrics(), arms };
     let width = Width::new(options.validity, options.alpha);
     // Intervals that hold once must not be looked at before.
     let look_width = matches!(options.validity, Validity::Always { .. }).then_some(width);
@@ -388,10 +379,7 @@ fn arms_of(survey: &Survey, control: Option<&str>) -> Result<Vec<String>, Experi
 
 /// Returns the shares that the options give, in the order of the arms. An arm may have a share and no row: then the test
 /// fails, as it should.
-fn given_shares(
-    options: &ReadOutOptions,
-    arms: &[String],
-) -> Result<(Option<Vec<f64>>, SharesFrom), ExperimentError> {
+fn given_shares(options: &ReadOutOptions, arms: &[String]) -> Result<(Option<Vec<f64>>, SharesFrom), ExperimentError> {
     if options.shares.is_empty() {
         return Ok((None, SharesFrom::Nothing));
     }
@@ -562,9 +550,8 @@ fn ratio_block(read_out: &ReadOut, survey: &Survey, p_value: f64) -> Block {
     let of = |text: &dyn Fn(&ArmUnits) -> String| read_out.arms.iter().map(text).collect::<Vec<_>>().join(", ");
     let expected = of(&|arm| format!("{} {:.2} %", arm.arm, arm.planned_share.unwrap_or(0.0) * 100.0));
     let counted = read_out.unit_count().max(1) as f64;
-    let found = of(&|arm| {
-        format!("{} {:.2} % ({} units)", arm.arm, arm.units as f64 / counted * 100.0, grouped(arm.units))
-    });
+    let found =
+        of(&|arm| format!("{} {:.2} % ({} units)", arm.arm, arm.units as f64 / counted * 100.0, grouped(arm.units)));
     let mut block = Block::new(
         BlockKind::Broken,
         Owner::Delivery,
@@ -674,9 +661,10 @@ fn slice_read_out(reading: &Reading<'_>, slices: &[Slices], width: Width) -> Sli
             .collect();
         let units = |moments: &[Moments]| moments.iter().map(Moments::unit_count).sum::<u64>();
         of_column.sort_by(|one, other| units(&other.2).cmp(&units(&one.2)).then_with(|| one.1.cmp(&other.1)));
-        let further = slices.further.iter().map(|units| {
-            (column, Some("(further values)".to_owned()), reading.slice_moments(units))
-        });
+        let further = slices
+            .further
+            .iter()
+            .map(|units| (column, Some("(further values)".to_owned()), reading.slice_moments(units)));
         all.extend(of_column.into_iter().chain(further));
     }
     let without_past = (reading.options.width(), Past::Nothing);
@@ -690,7 +678,8 @@ fn slice_read_out(reading: &Reading<'_>, slices: &[Slices], width: Width) -> Sli
     let known: Vec<f64> = raw.iter().copied().flatten().collect();
     let width = width.shared_by(known.len());
     let mut adjusted = holm(&known).into_iter();
-    let mut adjusted = raw.into_iter().map(|p_value| p_value.and_then(|_| adjusted.next())).collect::<Vec<_>>().into_iter();
+    let mut adjusted =
+        raw.into_iter().map(|p_value| p_value.and_then(|_| adjusted.next())).collect::<Vec<_>>().into_iter();
     let mut found = Vec::new();
     for (column, value, moments) in &all {
         for arm in 1..arm_count {

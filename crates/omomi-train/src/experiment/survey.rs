@@ -28,6 +28,7 @@ pub(super) const NO_EXPERIMENT: &str = "without an experiment or an arm";
 pub(super) const OTHER_EXPERIMENT: &str = "of another experiment";
 pub(super) const NO_UNIT: &str = "without a unit";
 pub(super) const OTHER_TIME: &str = "outside of the time range";
+pub(super) const SHADOW: &str = "of a shadow";
 pub(super) const REPLACED: &str = "replaced by a late row";
 
 impl Selection<'_> {
@@ -108,8 +109,7 @@ impl Ids {
 impl Survey {
     /// Returns whether a late row, which has the events that came late, replaces this one.
     pub(super) fn is_replaced(&self, row: &Row<'_>) -> bool {
-        !self.late.is_empty()
-            && self.late.get(&text_value(row.id.as_bytes())).is_some_and(|last| *last != row.number)
+        !self.late.is_empty() && self.late.get(&text_value(row.id.as_bytes())).is_some_and(|last| *last != row.number)
     }
 
     pub(super) fn of(
@@ -119,7 +119,7 @@ impl Survey {
     ) -> Result<Self, ExperimentError> {
         let mut survey = Self { is_in_order: true, first_us: i64::MAX, last_us: i64::MIN, ..Self::default() };
         let (mut ids, mut experiments, mut before_us) = (Ids::default(), BTreeSet::new(), i64::MIN);
-        each_row(patterns, columns, &mut |row, _| {
+        let shadow_count = each_row(patterns, columns, &mut |row, _| {
             survey.row_count += 1;
             if row.is_late {
                 survey.late.insert(text_value(row.id.as_bytes()), row.number);
@@ -147,6 +147,9 @@ impl Survey {
             survey.last_us = survey.last_us.max(row.time_us);
             survey.add_to_arm(arm, row)
         })?;
+        if shadow_count > 0 {
+            survey.left_out.insert(SHADOW, shadow_count);
+        }
         if experiments.len() > 1 {
             return Err(ExperimentError::SeveralExperiments { found: experiments.into_iter().collect() });
         }

@@ -144,4 +144,14 @@ mod tests {
         let moments = units.moments(2, |_, arm| Some(arm), None);
         assert_eq!(moments.iter().map(Moments::unit_count).collect::<Vec<_>>(), [1, 1]);
     }
+
+    #[test]
+    fn a_unit_takes_few_bytes() {
+        let mut units = Units::new(super::super::metric::FIXED_COUNT);
+        for unit in 0..1_000_000_u64 {
+            units.sums_of(unit.wrapping_mul(0x9e37_79b9_7f4a_7c15), 0)[0] += 1.0;
+        }
+        let per_unit = units.len_bytes() / units.len() as u64;
+        assert!((72..=150).contains(&per_unit), "{per_unit}");
+    }
 }

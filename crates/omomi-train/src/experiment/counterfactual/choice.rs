@@ -118,14 +118,16 @@ impl Chooser {
     /// Checks that the log has every field of the file, in the same form.
     fn check(&self, logged: &LoggedModel<'_>) -> Result<(), ExperimentError> {
         let contract = self.model.contract();
+        let logged_field = |name: &str| logged.fields.iter().find(|known| known.name == name);
+        if let Some(field) = contract.fields().iter().find(|field| logged_field(&field.name).is_none()) {
+            return Err(self.unknown(format!(
+                "its contract has the field `{}`, which the logged requests do not have: what it would choose cannot \
+                 be known; log requests under a contract that has the field",
+                field.name
+            )));
+        }
         for field in contract.fields() {
-            let Some(known) = logged.fields.iter().find(|known| known.name == field.name) else {
-                return Err(self.unknown(format!(
-                    "its contract has the field `{}`, which the logged requests do not have: what it would choose \
-                     cannot be known; log requests under a contract that has the field",
-                    field.name
-                )));
-            };
+            let Some(known) = logged_field(&field.name) else { continue };
             if known.policy == LogPolicy::Never {
                 return Err(self.unknown(format!(
                     "its field `{}` is never logged, so what it would choose cannot be known; let the contract log it \

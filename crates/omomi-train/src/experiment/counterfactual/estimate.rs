@@ -200,7 +200,8 @@ mod tests {
         requests.iter_mut().for_each(|request| request.propensity = (request.propensity * 1.5).min(1.0));
         assert!(estimates(&requests, None, 0.05).unwrap().mean_weight_distance < -4.0);
         let (requests, _) = served(7, 4_000);
-        let (free, clipped) = (estimates(&requests, None, 0.05).unwrap(), estimates(&requests, Some(5.0), 0.05).unwrap());
+        let (free, clipped) =
+            (estimates(&requests, None, 0.05).unwrap(), estimates(&requests, Some(5.0), 0.05).unwrap());
         assert_eq!((free.clipped_count, free.clipped_weight_share), (0, 0.0));
         assert!(free.largest_weight > 20.0 && clipped.largest_weight <= 5.0);
         assert!(clipped.clipped_count > 0 && clipped.clipped_weight_share > 0.1);

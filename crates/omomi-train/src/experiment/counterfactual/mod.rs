@@ -32,8 +32,8 @@ use super::units::ByUnit;
 use crate::evaluate::file_facts;
 use crate::readable::grouped;
 use crate::serving_logs::Segments;
-pub use choice::TargetPolicy;
 use choice::Chooser;
+pub use choice::TargetPolicy;
 use estimate::{Chosen, Estimates, estimates};
 
 /// Fewest clicks on candidates that the policy would choose, too.
@@ -506,7 +506,9 @@ fn fill(result: &mut Counterfactual, found: Option<Estimates>, options: &Counter
              none, and what other choices earn cannot be known from its log",
             grouped(result.detailed_requests)
         );
-        result.blocked.push(cannot_tell(message, &format!("let the server explore on a share of its requests; {take}")));
+        result
+            .blocked
+            .push(cannot_tell(message, &format!("let the server explore on a share of its requests; {take}")));
         return;
     };
     result.clipped_requests = found.clipped_count;

@@ -57,7 +57,10 @@ fn arms(read_out: &ReadOut) -> Result<Panel, ReportError> {
         return Ok(Panel::Figure(Figure {
             id: "experiment-arms",
             title,
-            caption: format!("{}: blocked. {}. For {}: {}.", read_out.experiment, block.message, block.owner, block.action),
+            caption: format!(
+                "{}: blocked. {}. For {}: {}.",
+                read_out.experiment, block.message, block.owner, block.action
+            ),
             legend: vec![Key::new("chosen", "units of each arm")],
             svg,
             table: Table::new(["arm", "units", "planned"], rows),
@@ -166,7 +169,12 @@ fn over_time(read_out: &ReadOut) -> Result<Vec<Panel>, ReportError> {
         let rows = of_looks.iter().flat_map(|(look, it)| {
             it.relative.iter().zip(&read_out.arms[1..]).map(|(relative, arm)| {
                 let [value, interval] = texts(*relative, 100.0);
-                [format!("{}, {}", moment(look), arm.arm), value, interval, or_dash(look.sample_ratio_p_value, |p| format!("{p:.3}"))]
+                [
+                    format!("{}, {}", moment(look), arm.arm),
+                    value,
+                    interval,
+                    or_dash(look.sample_ratio_p_value, |p| format!("{p:.3}")),
+                ]
             })
         });
         let table = Table::new(["all rows before, arm", "relative, %", "interval, %", "p of the sample ratio"], rows);
@@ -186,11 +194,7 @@ fn over_time(read_out: &ReadOut) -> Result<Vec<Panel>, ReportError> {
     Ok(panels)
 }
 
-fn draw_over_time(
-    title: &str,
-    read_out: &ReadOut,
-    looks: &[(&Look, &LookMetric)],
-) -> Result<String, PlotError> {
+fn draw_over_time(title: &str, read_out: &ReadOut, looks: &[(&Look, &LookMetric)]) -> Result<String, PlotError> {
     let with_interval = |arm: usize| {
         looks.iter().filter_map(move |(look, it)| {
             let estimate = it.relative.get(arm).copied().flatten()?;
@@ -260,7 +264,8 @@ fn units(read_out: &ReadOut) -> Result<Panel, ReportError> {
         },
     )?;
     let rows = read_out.looks.iter().map(|look| {
-        let units = read_out.arms.iter().zip(&look.units).map(|(arm, units)| format!("{} {}", arm.arm, grouped(*units)));
+        let units =
+            read_out.arms.iter().zip(&look.units).map(|(arm, units)| format!("{} {}", arm.arm, grouped(*units)));
         [moment(look), units.collect::<Vec<_>>().join(", "), or_dash(look.sample_ratio_p_value, |p| format!("{p:.4}"))]
     });
     let verdict = match read_out.sample_ratio {
@@ -271,7 +276,9 @@ fn units(read_out: &ReadOut) -> Result<Panel, ReportError> {
     Ok(Panel::Figure(Figure {
         id: "experiment-units",
         title,
-        caption: format!("Each arm's share of the units up to each moment; planned shares are dashed. The ratio is {verdict}."),
+        caption: format!(
+            "Each arm's share of the units up to each moment; planned shares are dashed. The ratio is {verdict}."
+        ),
         legend: legend(read_out, 0),
         svg,
         table: Table::new(["all rows before", "units", "p of the sample ratio"], rows),
@@ -285,7 +292,10 @@ pub(in crate::judge::report) fn counterfactual(found: Option<&Counterfactual>) -
         return Ok(Panel::Absent(Absent { title, how: "--counterfactual FILE, of omomi counterfactual --json" }));
     };
     let Some(logged) = found.logged.filter(|_| found.blocked.is_empty()) else {
-        return Ok(Panel::Absent(Absent { title, how: "a log that can tell; omomi counterfactual says what it takes" }));
+        return Ok(Panel::Absent(Absent {
+            title,
+            how: "a log that can tell; omomi counterfactual says what it takes",
+        }));
     };
     let mut estimates = vec![("as served".to_owned(), logged, None)];
     let name = |method: &str| match method {

@@ -1,7 +1,7 @@
 """Computes experiments from their definitions (docs/experiments.md), without any code of the crate.
 
-    experiment.py counterfactual MODEL.omomi SEGMENT...   estimates of what the file would have earned in clicks
-    experiment.py ab LOG.csv UNIT CONTROL NARROWEST_AT    differences of the click-through rate, by arm
+    read_out.py counterfactual MODEL.omomi SEGMENT...   estimates of what the file would have earned in clicks
+    read_out.py ab LOG.csv UNIT CONTROL NARROWEST_AT    differences of the click-through rate, by arm
 
 Prints one JSON object. Events count whenever they happened.
 """
