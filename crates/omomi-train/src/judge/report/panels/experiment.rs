@@ -3,8 +3,8 @@
 
 use super::{Absent, Figure, Key, MAX_PLOT_ROWS, Panel, Table, or_dash};
 use crate::experiment::{Counterfactual, Estimate, Look, LookMetric, ReadOut};
-use crate::judge::report::ReportError;
 use crate::judge::report::plot::{Axis, Frame, Ink, Plane, PlotError, Rows};
+use crate::judge::report::{ReportError, visible};
 use crate::learn::utc;
 use crate::readable::{grouped, significant, with_decimals_of};
 
@@ -46,7 +46,7 @@ fn arms(read_out: &ReadOut) -> Result<Panel, ReportError> {
         let rows = read_out.arms.iter().map(|arm| [arm.arm.clone(), grouped(arm.units), planned(arm.planned_share)]);
         let axis = Axis::linear(read_out.arms.iter().map(|arm| arm.units as f64), true, with_decimals_of);
         let names: Vec<(String, String)> =
-            read_out.arms.iter().map(|arm| (arm.arm.clone(), grouped(arm.units))).collect();
+            read_out.arms.iter().map(|arm| (visible(arm.arm.clone()), grouped(arm.units))).collect();
         let plot = Rows { title, x: (&axis, "units"), reference: None, names: &names };
         let svg = plot.draw(
             |_| Ok(()),
@@ -77,7 +77,7 @@ fn arms(read_out: &ReadOut) -> Result<Panel, ReportError> {
         .take(MAX_PLOT_ROWS)
         .map(|(metric, difference, relative)| {
             let [value, interval] = texts(Some(*relative), 100.0);
-            (format!("{metric}, {}", difference.arm), format!("{value} % ({interval})"))
+            (visible(format!("{metric}, {}", difference.arm)), format!("{value} % ({interval})"))
         })
         .collect();
     let plot = Rows { title, x: (&axis, "relative difference, %"), reference: Some(0.0), names: &names };
