@@ -102,7 +102,7 @@ pub fn experiment() -> Value {
         let reach = 0.2 / (index as f64 + 1.0).sqrt();
         let relative = [0.015 + 0.02 * noise(index), -0.01 - 0.02 * noise(index + 50)].map(|it| estimate(it, reach));
         let metric = json!({ "arms": [null, null, null], "differences": [null, null], "relative": relative });
-        let units = [1.0, 1.01, 0.99].map(|share| (share * 3_000.0 * (index + 1) as f64) as u64);
+        let units = [100, 101, 99].map(|percent| percent * 30 * (index + 1));
         json!({ "until_us": MIDNIGHT_US + (index as i64 + 1) * 24 * HOUR_US, "units": units,
                 "sample_ratio_p_value": 0.4, "metrics": [metric, metric] })
     };

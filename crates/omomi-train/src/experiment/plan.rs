@@ -111,14 +111,14 @@ pub fn plan(baseline: Baseline, options: PlanOptions) -> Result<Plan, Experiment
     }
     let all = options.shares.iter().map(|(_, share)| *share as f64).sum::<f64>();
     let shares: Vec<f64> = options.shares.iter().map(|(_, share)| *share as f64 / all).collect();
-    if shares.len() < 2 || shares.iter().any(|share| !(*share > 0.0)) {
+    if shares.len() < 2 || shares.contains(&0.0) {
         return no_plan("two arms or more, each with a share above 0", format!("{:?}", options.shares));
     }
     let quantiles = normal_quantile(1.0 - options.alpha / 2.0) + normal_quantile(options.power);
     let per_effect = quantiles * baseline.unit_deviation / (options.effect * baseline.value);
     let smallest = shares[1..].iter().copied().fold(f64::INFINITY, f64::min);
     let units = (per_effect.powi(2) * (1.0 / shares[0] + 1.0 / smallest)).ceil();
-    if !(units < 1e15) {
+    if units.is_nan() || units >= 1e15 {
         return no_plan("figures for which some number of units is enough", format!("{units:e} units"));
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1e15")]
