@@ -2,10 +2,11 @@
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
 //! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
-//! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi status --check` exits with 5 if
-//! something is wrong. A command whose output cannot be written has failed. If the reader of a pipe closed it, as
+//! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi ab` and `omomi counterfactual` have
+//! 3 (the data are broken) and 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A command whose output cannot be written has failed. If the reader of a pipe closed it, as
 //! `head` does, there is no message, and the exit code is 141.
 
+mod ab;
 mod amend;
 mod average;
 mod baseline;
@@ -13,6 +14,7 @@ mod bench;
 mod compare;
 mod contract;
 mod control;
+mod counterfactual;
 mod csv_flags;
 mod demo;
 mod drill;
@@ -101,6 +103,8 @@ enum Command {
     Fetch(fetch::Arguments),
     Status(status::Arguments),
     Log(Box<log::Arguments>),
+    Ab(Box<ab::Arguments>),
+    Counterfactual(Box<counterfactual::Arguments>),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
     Freeze(control::FreezeArguments),
@@ -153,12 +157,14 @@ fn with_negative_values(command: clap::Command) -> clap::Command {
 /// Runs a command, and returns its exit code.
 fn run(command: Command) -> u8 {
     let outcome = match command {
+        Command::Ab(arguments) => ab::run(&arguments),
         Command::Amend(arguments) => amend::run(&arguments),
         Command::Average(arguments) => average::run(&arguments),
         Command::Baseline(arguments) => baseline::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
+        Command::Counterfactual(arguments) => counterfactual::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::DrillServer(arguments) => drill::run_server(&arguments),
@@ -203,7 +209,11 @@ fn run(command: Command) -> u8 {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
         () if failure.is::<compare::Different>() || failure.is::<log::Drifted>() => 3,
         () if failure.is::<status::Wrong>() => 5,
-        () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
+        () => failure
+            .downcast_ref::<gate::NotPassed>()
+            .map(gate::NotPassed::exit_code)
+            .or_else(|| failure.downcast_ref::<ab::Blocked>().map(ab::Blocked::exit_code))
+            .unwrap_or(1),
     }
 }
 

@@ -21,6 +21,7 @@
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
 //! | [`adopt`] | imports weights that were trained elsewhere, makes baselines, and repairs a served file |
 //! | [`serving_logs`] | prints and checks what servers logged, joins it with wins and clicks, and computes it again |
+//! | [`experiment`] | reads experiments out of joined logs, and says what another weight file would have earned |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
@@ -43,6 +44,7 @@
 //!     learn
 //!     pack
 //!     operate  serving_logs
+//!     experiment
 //!     adopt
 //!     prune
 //!     judge
@@ -54,6 +56,7 @@ pub mod agreement;
 pub mod bucket;
 pub mod draft;
 pub mod evaluate;
+pub mod experiment;
 pub mod judge;
 pub mod learn;
 pub mod lineage;
