@@ -3,7 +3,7 @@
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
 //! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
 //! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi status --check` exits with 5 if
-//! something is wrong. A command whose output cannot be written has failed. If the reader of a pipe closed it, as
+//! something is wrong. 75 means that a bucket could not be reached, so that trying again may help. A command whose output cannot be written has failed. If the reader of a pipe closed it, as
 //! `head` does, there is no message, and the exit code is 141.
 
 mod amend;
@@ -31,6 +31,7 @@ mod log;
 mod output;
 mod owner;
 mod pack;
+mod places;
 mod predict;
 mod profile;
 mod progress;
@@ -117,11 +118,14 @@ enum Command {
 /// Exit code of a command whose reader closed the pipe: that of a program that the signal SIGPIPE ended, in a shell.
 const CLOSED_PIPE: u8 = 141;
 
+/// Exit code of a command that a service or the network failed, so that it may be tried again: that of `EX_TEMPFAIL`.
+const TEMPORARY: u8 = 75;
+
 /// The error that ends a command. `main` prints its message.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let matches = with_negative_values(Cli::command()).try_get_matches();
+    let matches = places::with_places(with_negative_values(Cli::command())).try_get_matches();
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli.command),
         Err(misuse) => answer(&misuse),
@@ -203,6 +207,7 @@ fn run(command: Command) -> u8 {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
         () if failure.is::<compare::Different>() || failure.is::<log::Drifted>() => 3,
         () if failure.is::<status::Wrong>() => 5,
+        () if owner::is_temporary(failure.as_ref()) => TEMPORARY,
         () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
     }
 }

@@ -67,6 +67,7 @@
 //! calling thread. A folder of logs has at most 64 folders within each other. A time in text is within the years 1678
 //! to 2261. A guess about the unit of times holds for all files of a log.
 
+mod addresses;
 mod batch;
 mod builder;
 mod columns;
