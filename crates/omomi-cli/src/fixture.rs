@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use omomi_train::bucket::read_to_string;
-use omomi_train::pack::write_fixture;
+use omomi_train::pack::{FixtureError, write_fixture};
 
 use crate::Failure;
 use crate::contract::read_either;
@@ -35,12 +35,20 @@ pub(crate) struct Arguments {
     out: PathBuf,
 }
 
+/// A weight file that cannot be made of a file with weights.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", weights.display())]
+struct NoFixture {
+    weights: PathBuf,
+    source: FixtureError,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { contract, weights, logic_id, generation, out } = arguments;
     let contract = read_either(contract)?;
     let text = read_to_string(weights).map_err(FileFailure::reading(weights))?;
     let model = write_fixture(&contract, &text, *generation, logic_id, out)
-        .map_err(|error| format!("{}: {error}", weights.display()))?;
+        .map_err(|source| NoFixture { weights: weights.clone(), source })?;
     let len = model.header().total_len_bytes;
     say!("{}: {} weights, {}, verified", out.display(), grouped(model.weight_count()), bytes(len));
     Ok(())

@@ -55,12 +55,20 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use omomi::store::Scoring;
+use omomi_train::bucket::BucketError;
 
 use crate::output::note;
 
 /// Train click-through-rate models from ad logs and pack them into weight files that a server maps and scores.
 #[derive(Parser)]
-#[command(name = "omomi", version, arg_required_else_help = true, propagate_version = true)]
+#[command(
+    name = "omomi",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = "A path may be an address: s3://bucket/key, gs://bucket/key, az://container/key or file:///path. Caches, \
+                  work folders, keys and the directories that servers follow stay on this machine."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -202,6 +210,9 @@ fn run(command: Command) -> u8 {
     note!("error: {}", message_with_causes(failure.as_ref()));
     if let Some(owner) = owner::owner_of(failure.as_ref()) {
         note!("  who must act: {}", owner.word());
+    }
+    if let Some(error) = BucketError::within(failure.as_ref()) {
+        note!("  what to do: {}", error.action());
     }
     match () {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,

@@ -64,7 +64,12 @@ impl From<BucketStoreError> for Refusal {
 
 impl Refusal {
     pub(crate) fn new(code: String, owner: Owner, error: &(dyn std::error::Error + 'static), action: String) -> Self {
-        let is_temporary = BucketError::within(error).is_some_and(BucketError::is_temporary);
+        // A bucket knows better than the step that used it.
+        let bucket = BucketError::within(error);
+        let (code, owner, action) = bucket.map_or((code, owner, action), |bucket| {
+            (bucket.name().to_owned(), bucket.owner(), bucket.action().to_owned())
+        });
+        let is_temporary = bucket.is_some_and(BucketError::is_temporary);
         Self { code, owner: owner.word(), message: message_with_causes(error), action, is_temporary }
     }
 

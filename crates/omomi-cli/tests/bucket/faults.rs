@@ -25,6 +25,10 @@ fn connections_that_are_cut_or_slow_cost_time_and_nothing_else() {
         let (code, said) = through(&server, fault, "inspect s3://ads/in/1.omomi");
         assert_eq!(code, Some(0), "{fault:?}: {said}");
     }
+    // An answer to a write that is cut says nothing: the command ends as temporary, and can be given again.
+    let (code, said) = through(&server, Fault::CutsWrites { count: 3, after: 10 }, &publish(&file));
+    assert_eq!(code, Some(75), "{said}");
+    assert!(!server.keys("models").contains(&"models/feed-ctr/current".to_owned()), "{said}");
     let (code, said) = through(&server, Fault::Cuts { count: 3, after: 10 }, &publish(&file));
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = through(&server, Fault::Cuts { count: 3, after: 50 }, &format!("fetch {STORE} store --once"));
@@ -58,7 +62,7 @@ fn a_wrong_clock_and_missing_permissions_are_told_from_failures_and_leave_nothin
     let cases = [
         (bad_clock, publish(&next), "RequestTimeTooSkewed"),
         (bad_clock, format!("fetch {STORE} store --once"), "check the clock"),
-        (bad_clock, "contract check s3://ads/contract.toml".to_owned(), "RequestTimeTooSkewed"),
+        (bad_clock, "contract check s3://ads/contract.toml".to_owned(), "check the clock"),
         (Fault::Refuses("AccessDenied"), format!("status {STORE}"), "no permission to"),
         (Fault::RefusesWrites, publish(&next), "no permission to write"),
         (Fault::RefusesWrites, format!("off {STORE}"), "no permission to write"),

@@ -23,9 +23,8 @@ fn a_day_in_a_bucket_has_the_bytes_of_a_day_in_a_folder() {
             let account =
                 server.line(&format!("{train} --logs {at}logs/part-00[012].parquet --state {at}day/state.parquet"));
             assert!(account.contains(&format!("{at}day/state.parquet")), "{account}");
-            server.line(&format!(
-                "prune --state {at}day/state.parquet --out {at}day/small.parquet --min-impressions 2 --quiet"
-            ));
+            server
+                .line(&format!("prune {at}day/state.parquet --out {at}day/small.parquet --min-impressions 2 --quiet"));
             server.line(&format!(
                 "pack --contract {contract} --state {at}day/small.parquet --held-out {at}logs/part-003.parquet \
                  --logic-id feed-v1 --generation 1 --out {at}day/1.omomi"
@@ -38,12 +37,16 @@ fn a_day_in_a_bucket_has_the_bytes_of_a_day_in_a_folder() {
             server.line(&format!(
                 "predict {at}day/1.omomi --logs {at}logs/part-003.parquet --out {at}day/predictions.csv --quiet"
             ));
-            server.line(&format!("report {at}day/evaluation.json --out {at}day/report.html"))
+            server.line(&format!("report --evaluation {at}day/evaluation.json --out {at}day/report.html"));
+            server.line(&format!("explain {at}day/1.omomi --logs {at}logs/part-003.parquet --row 1"));
+            server.line(&format!(
+                "contract draft --logs {at}logs/part-003.parquet --label clicked --out {at}day/draft.toml"
+            ));
         };
         std::fs::create_dir(server.path("day")).unwrap();
         day("", "logs/contract.toml");
         day("s3://ads/", "s3://ads/contract.toml");
-        for name in ["state.parquet", "small.parquet", "1.omomi", "predictions.csv"] {
+        for name in ["state.parquet", "small.parquet", "1.omomi", "predictions.csv", "draft.toml", "small.bill.json"] {
             let name = format!("day/{name}");
             assert!(server.get(&name) == bytes(server.path(&name)), "{name} has other bytes in a bucket");
         }

@@ -11,8 +11,10 @@ use std::time::Duration;
 pub(crate) enum Fault {
     /// Nothing. Bytes are counted.
     None,
-    /// The first answers end after so many bytes: so many of those that are longer.
+    /// The first answers to reads end after so many bytes: so many of those that are longer.
     Cuts { count: u32, after: usize },
+    /// Like `Cuts`, for answers to writes.
+    CutsWrites { count: u32, after: usize },
     /// Every answer to a read comes in pieces, with pauses.
     Slow,
     /// Conditions of writes do not reach the server.
@@ -96,10 +98,18 @@ fn pass_on(
     let head = format!("{}\r\nConnection: close\r\n\r\n", kept.collect::<Vec<_>>().join("\r\n"));
     counted.fetch_add((head.len() + body.len()) as u64, Ordering::Relaxed);
     client.write_all(head.as_bytes())?;
+    let cuts = match fault {
+        Fault::Cuts { count, after } if !is_write => Some((count, after)),
+        Fault::CutsWrites { count, after } if is_write => Some((count, after)),
+        _ => None,
+    };
+    if let Some((count, after)) = cuts
+        && body.len() > after
+        && cut_count.fetch_add(1, Ordering::Relaxed) < count
+    {
+        return client.write_all(&body[..after]);
+    }
     match fault {
-        Fault::Cuts { count, after } if body.len() > after && cut_count.fetch_add(1, Ordering::Relaxed) < count => {
-            client.write_all(&body[..after])
-        }
         Fault::Slow if !is_write => body.chunks(body.len() / 8 + 1).try_for_each(|piece| {
             std::thread::sleep(Duration::from_millis(20));
             client.write_all(piece)

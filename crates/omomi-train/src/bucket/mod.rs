@@ -215,12 +215,12 @@ impl Bucket {
             let problem = one_line(&error);
             let address = address.clone();
             match error {
-                Error::NotFound { .. } if is_no_bucket(&problem) => BucketError::NoBucket { address },
+                // The client does not tell the reasons of listings apart.
+                _ if is_no_bucket(&problem) => BucketError::NoBucket { address },
                 Error::NotFound { .. } => BucketError::Missing { address },
                 Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                     BucketError::Denied { action, address, problem }
                 }
-                // The client does not tell the reasons of listings apart.
                 _ if is_denied(&layers(&error)) => BucketError::Denied { action, address, problem },
                 _ => BucketError::Failed { action, address, problem },
             }
