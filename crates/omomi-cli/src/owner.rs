@@ -23,10 +23,15 @@ use omomi_train::prune::PruneError;
 use omomi_train::serving_logs::ServingLogError;
 
 use crate::contract::NoContract;
+use crate::refusal::Refused;
 use crate::stores::StoreError;
 
 /// Returns who must act on an error, from the first of its causes that says so.
 pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
+    // A bucket knows better than the step that used it.
+    if let Some(error) = BucketError::within(error) {
+        return Some(error.owner());
+    }
     let mut cause = Some(error);
     while let Some(error) = cause {
         let owner = own(error);
@@ -36,6 +41,12 @@ pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
         cause = error.source();
     }
     None
+}
+
+/// Whether trying again later may succeed without any other change.
+pub(crate) fn is_temporary(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(Refused::is_temporary)
+        || BucketError::within(error).is_some_and(BucketError::is_temporary)
 }
 
 fn own(error: &(dyn Error + 'static)) -> Option<Owner> {

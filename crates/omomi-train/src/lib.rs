@@ -11,7 +11,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`bucket`] | reads and writes objects in buckets: S3, Google Cloud Storage, Azure |
+//! | [`bucket`] | reads and writes what paths and addresses name: files, and objects on S3, Google Cloud Storage, Azure |
 //! | [`agreement`] | turns a contract into a server's declaration, and says what a new contract changes for the server |
 //! | [`log`] | reads rows from logs, and generates logs whose true probabilities are known |
 //! | [`draft`] | drafts a contract from logs: surveys columns, and guesses their fields |

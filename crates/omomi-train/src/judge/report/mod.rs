@@ -25,7 +25,6 @@ mod panels;
 mod plot;
 mod subject;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -34,6 +33,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::bucket::{self, NewFile, refuse_to_replace};
 use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf, ModelEvaluation, SeenLog};
 use crate::experiment::{Counterfactual, ReadOut};
 use crate::judge::gate::GateSettings;
@@ -43,7 +43,6 @@ use crate::operate::publish::PublishError;
 use crate::prune::Bill;
 use crate::readable::grouped;
 use crate::serving_logs::{CALIBRATION_VERSION, ServedCalibration};
-use omomi::new_file::{NewFile, refuse_to_replace};
 use omomi::printable::is_control;
 use omomi::store::Digest;
 
@@ -191,7 +190,7 @@ fn read_json<T: DeserializeOwned>(
     expected: &'static str,
     command: &'static str,
 ) -> Result<T, ReportError> {
-    let text = fs::read(path).map_err(|error| ReportError::io("read", path, error))?;
+    let text = bucket::read(path).map_err(|error| ReportError::io("read", path, error))?;
     let malformed = |source| ReportError::Json { path: path.to_owned(), expected, command, source };
     serde_json::from_slice(&text).map_err(malformed)
 }
@@ -238,7 +237,7 @@ fn read_provenance_of(file: Option<&Path>, state: Option<&Path>) -> Result<Optio
 /// Rejects a bill that was written with another state than the one of this provenance: of two runs of `omomi prune` at
 /// once, the bill of one can be beside the state of the other.
 fn check_bill(bill: &Path, state: &Path, provenance: &Provenance) -> Result<(), ReportError> {
-    let text = fs::read(bill).map_err(|error| ReportError::io("read", bill, error))?;
+    let text = bucket::read(bill).map_err(|error| ReportError::io("read", bill, error))?;
     let found = Digest::of(&text).to_string();
     match provenance.bill_digest() {
         Some(expected) if expected != found => Err(ReportError::OtherBill {
