@@ -78,8 +78,10 @@ impl LearnedLog {
 ///
 /// Returns the error of the operating system.
 pub fn content_digest(path: impl AsRef<Path>) -> io::Result<String> {
+    /// The address, the length and the version of an object.
+    type Key = (PathBuf, u64, String);
     /// The digests of versions of objects: to read one again would mean to copy it again.
-    static OF_OBJECTS: LazyLock<Mutex<HashMap<(PathBuf, u64, String), String>>> = LazyLock::new(Mutex::default);
+    static OF_OBJECTS: LazyLock<Mutex<HashMap<Key, String>>> = LazyLock::new(Mutex::default);
     let path = path.as_ref();
     let (len_bytes, version) = stamp_of(path)?;
     let is_object = matches!(place_of(path)?, Place::Bucket(_)) && !version.is_empty();

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) enum Fault {
     /// Nothing. Bytes are counted.
     None,
-    /// The first answers to reads end after so many bytes: so many of those that are longer.
+    /// The first answers with bytes of weight files end after so many bytes: so many of those that are longer.
     Cuts { count: u32, after: usize },
     /// Like `Cuts`, for answers to writes.
     CutsWrites { count: u32, after: usize },
@@ -99,7 +99,7 @@ fn pass_on(
     counted.fetch_add((head.len() + body.len()) as u64, Ordering::Relaxed);
     client.write_all(head.as_bytes())?;
     let cuts = match fault {
-        Fault::Cuts { count, after } if !is_write => Some((count, after)),
+        Fault::Cuts { count, after } if is_weights => Some((count, after)),
         Fault::CutsWrites { count, after } if is_write => Some((count, after)),
         _ => None,
     };

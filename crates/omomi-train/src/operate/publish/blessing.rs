@@ -151,7 +151,7 @@ impl<Judgment: Serialize> Blessing<Judgment> {
     pub fn write_beside(&self, weight_file: impl AsRef<Path>) -> io::Result<()> {
         let weight_file = weight_file.as_ref();
         let json = serde_json::to_string_pretty(self)?;
-        let new_file = NewFile::create(&blessing_path(weight_file), true)?;
+        let new_file = NewFile::create(blessing_path(weight_file), true)?;
         new_file.file().write_all(format!("{json}\n").as_bytes())?;
         new_file.commit()
     }
