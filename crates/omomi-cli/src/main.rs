@@ -3,8 +3,9 @@
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
 //! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
 //! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi ab` and `omomi counterfactual` have
-//! 3 (the data are broken) and 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A command whose output cannot be written has failed. If the reader of a pipe closed it, as
-//! `head` does, there is no message, and the exit code is 141.
+//! 3 (the data are broken) and 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. A command
+//! whose output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message,
+//! and the exit code is 141.
 
 mod ab;
 mod amend;
