@@ -74,7 +74,7 @@ pub(crate) struct Arguments {
     /// Leave out rows from this time on
     #[arg(long, value_name = "TIME", value_parser = parse_unix_ms)]
     until: Option<i64>,
-    /// Read out once, when this many units of all arms are there (from --plan); narrower, but no earlier look is allowed
+    /// Read out once, when this many units of all arms are there (from --plan): narrower, without any earlier look
     #[arg(long, value_name = "UNITS")]
     horizon: Option<u64>,
     /// At how many units always-valid intervals are narrowest. Choose it before the first look
