@@ -74,7 +74,7 @@ pub(crate) struct Arguments {
     /// Leave out rows from this time on
     #[arg(long, value_name = "TIME", value_parser = parse_unix_ms)]
     until: Option<i64>,
-    /// Read out once, when this many units of all arms are there (from --plan); narrower, but no earlier look is allowed
+    /// Read out once, when this many units of all arms are there (from --plan): narrower, without any earlier look
     #[arg(long, value_name = "UNITS")]
     horizon: Option<u64>,
     /// At how many units always-valid intervals are narrowest. Choose it before the first look
@@ -297,7 +297,7 @@ fn print_read_out(found: &ReadOut) {
                 slice.arm.clone(),
                 grouped(slice.units.iter().sum()),
                 interval(slice.relative, 100.0, true, " %"),
-                slice.p_value.map_or_else(|| "-".to_owned(), |p_value| format!("{p_value:.4}")),
+                slice.p_value.map_or_else(|| "-".to_owned(), probability),
             ]);
         }
         let header = ["slice", "arm", "units", "relative difference", "p (Holm)"];
@@ -327,7 +327,7 @@ fn metric_rows(found: &ReadOut, metric: &MetricReadOut) -> Vec<Vec<String>> {
     let arms = found.arms.iter().zip(&metric.arms).enumerate();
     arms.map(|(index, (arm, value))| {
         let difference = index.checked_sub(1).and_then(|place| metric.differences.get(place)?.as_ref());
-        let p_value = difference.and_then(|it| it.p_value).map(|p_value| format!("{p_value:.4}"));
+        let p_value = difference.and_then(|it| it.p_value).map(probability);
         let reduction = difference.and_then(|it| it.variance_reduction);
         let reduced = reduction.map_or_else(String::new, |it| format!(" [variance -{:.0} %]", it * 100.0));
         vec![
@@ -340,6 +340,11 @@ fn metric_rows(found: &ReadOut, metric: &MetricReadOut) -> Vec<Vec<String>> {
         ]
     })
     .collect()
+}
+
+/// Formats a p-value.
+fn probability(p_value: f64) -> String {
+    if p_value < 0.000_1 { "< 0.0001".to_owned() } else { format!("{p_value:.4}") }
 }
 
 /// Formats an estimate with its interval.

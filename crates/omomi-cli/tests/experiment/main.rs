@@ -1,5 +1,5 @@
-//! Tests `omomi ab` and `omomi counterfactual` as a user runs them: over logs that the library wrote, over made-up logs,
-//! and against the definitions in Python.
+//! Tests `omomi ab` and `omomi counterfactual` as a user runs them: over logs that the library wrote, over made-up
+//! logs, and against the definitions in Python.
 
 mod bad_input;
 mod choices;

@@ -122,7 +122,10 @@ pub fn experiment() -> Value {
 /// What another file would have earned.
 pub fn counterfactual() -> Value {
     let estimate = |value: f64, reach: f64| json!({ "value": value, "low": value - reach, "high": value + reach });
-    let method = |name: &str, value: f64, reach: f64| json!({ "method": name, "value": estimate(value, reach), "difference": estimate(value - 0.05, reach) });
+    let method = |name: &str, value: f64, reach: f64| {
+        let difference = estimate(value - 0.05, reach);
+        json!({ "method": name, "value": estimate(value, reach), "difference": difference })
+    };
     json!({
         "version": 1, "policy": "the candidate with the highest logit", "reward": "click", "currency": null,
         "weights": { "path": HOSTILE, "logic_id": HOSTILE, "generation": 8, "digest": "00" },

@@ -59,7 +59,10 @@ pub enum ExperimentError {
         found: Vec<String>,
     },
     /// The control arm is not known.
-    #[error("which arm is the control arm? Expected one of {}, {}; name it with --control", found.join(", "), asked(expected.as_deref()))]
+    #[error(
+        "which arm is the control arm? Expected one of {}, {}; name it with --control",
+        found.join(", "), asked(expected.as_deref())
+    )]
     NoControl {
         /// The control arm that was asked for.
         expected: Option<String>,

@@ -12,7 +12,7 @@
 //!
 //! # Limits
 //!
-//! Memory grows with the number of units: about 130 bytes each (measured: [`ReadOut::bytes_per_unit`]), and as much again
+//! Memory grows with the number of units: about 115 bytes each ([`ReadOut::bytes_per_unit`]), and as much again
 //! for each value of a slice that a unit has. Each interval holds by itself: with many metrics or arms, some will miss.
 
 mod blocks;

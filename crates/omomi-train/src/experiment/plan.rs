@@ -1,7 +1,8 @@
 //! Plans an experiment: how many units it takes to find an effect.
 //!
 //! With a share `s` of the units in an arm, a standard deviation `sigma` of the contribution of a unit to the metric,
-//! and an effect `delta`, two arms need `N = (z(1 - alpha / 2) + z(power))^2 sigma^2 (1 / s_0 + 1 / s_1) / delta^2` units
+//! and an effect `delta`, two arms need
+//! `N = (z(1 - alpha / 2) + z(power))^2 sigma^2 (1 / s_0 + 1 / s_1) / delta^2` units
 //! together, divided by what part of all units the two arms are.
 
 use serde::Serialize;

@@ -147,8 +147,8 @@ impl Columns {
         Ok(columns)
     }
 
-    /// Adds a column if the logs have it. A contract with a field of that name moves the logged one to `served_...`, and
-    /// a hashed field is in `..._key`.
+    /// Adds a column if the logs have it. A contract with a field of that name moves the logged one to `served_...`,
+    /// and a hashed field is in `..._key`.
     fn add(&mut self, name: &str) -> Option<usize> {
         let names = [format!("served_{name}"), name.to_owned(), format!("{name}{KEY_ENDING}")];
         let name = names.into_iter().find(|name| self.found.contains(name))?;

@@ -371,8 +371,7 @@ fn arms_of(survey: &Survey, control: Option<&str>) -> Result<Vec<String>, Experi
     Ok(arms)
 }
 
-/// Returns the shares that the options give, in the order of the arms. An arm may have a share and no row: then the test
-/// fails, as it should.
+/// Returns the shares that the options give, in the order of the arms: each arm of the logs has one, and no other arm.
 fn given_shares(options: &ReadOutOptions, arms: &[String]) -> Result<(Option<Vec<f64>>, SharesFrom), ExperimentError> {
     if options.shares.is_empty() {
         return Ok((None, SharesFrom::Nothing));

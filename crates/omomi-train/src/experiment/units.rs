@@ -77,12 +77,13 @@ impl Units {
         self.arms.len()
     }
 
-    /// Returns the memory that units take, as far as it grows with their number.
+    /// Returns the memory that units take. Room that is reserved for more of them is not touched yet, so it does not
+    /// count, except in the map.
     pub(super) fn len_bytes(&self) -> u64 {
         // A slot of the map has a key, a place and a byte of control; 8 of 7 slots are filled at most.
         let slots = (self.places.capacity() as u64 * 8 / 7) * (size_of::<(u64, u32)>() as u64 + 1);
-        let flat = self.units.capacity() * size_of::<u64>() + self.arms.capacity() * size_of::<u16>();
-        slots + flat as u64 + (self.sums.capacity() * size_of::<f64>()) as u64
+        let flat = self.units.len() * size_of::<u64>() + self.arms.len() * size_of::<u16>();
+        slots + flat as u64 + (self.sums.len() * size_of::<f64>()) as u64
     }
 
     /// Returns the arm of a unit, if it was in one only.

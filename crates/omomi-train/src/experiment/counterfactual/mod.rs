@@ -229,7 +229,8 @@ struct Choice {
     is_clicked: bool,
 }
 
-/// Estimates what a weight file would have earned. A result that is [blocked](Counterfactual::blocked) has no estimates.
+/// Estimates what a weight file would have earned. A result that is [blocked](Counterfactual::blocked) has no
+/// estimates.
 ///
 /// # Errors
 ///
@@ -545,7 +546,8 @@ fn fill(result: &mut Counterfactual, found: Option<Estimates>, options: &Counter
             BlockKind::Broken,
             Owner::Delivery,
             format!(
-                "the weights contradict the propensities: expected a mean of 1, found {:.3}, {:.1} standard errors away",
+                "the weights contradict the propensities: expected a mean of 1, found {:.3}, {:.1} standard \
+                 errors away",
                 found.mean_weight,
                 found.mean_weight_distance.abs()
             ),
