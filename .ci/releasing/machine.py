@@ -24,6 +24,14 @@ DEBIAN_COMPILER = [
 class ReleaseError(Exception):
     """Ends the release. The message says what is wrong and what to do."""
 
+    exit_code = 1
+
+
+class ToolsError(ReleaseError):
+    """The tools of a release cannot be had. Another try may succeed, so the exit code is that of the network."""
+
+    exit_code = 75
+
 
 def say(line: str) -> None:
     print(line, flush=True)
@@ -61,7 +69,10 @@ class Tools:
     def __init__(self, folder: pathlib.Path, platforms: list[Platform], compiler: str):
         self.folder = folder
         self.debian = folder / "debian"
-        self._install_from_pypi()
+        try:
+            self._install_from_pypi()
+        except ReleaseError as error:
+            raise ToolsError(f"PyPI has no tools: {error}") from error
         host = host_compiler_has(platforms)
         self.uses_debian_compiler = compiler == "debian" or (compiler == "auto" and not host and self._has_apt())
         self._unpack_from_debian(DEBIAN_LLVM + (DEBIAN_COMPILER if self.uses_debian_compiler else []))
@@ -85,26 +96,15 @@ class Tools:
         return os.uname().machine == "x86_64" and None not in (shutil.which("apt-get"), shutil.which("dpkg"))
 
     def _unpack_from_debian(self, packages: list[str]) -> None:
-        """Unpacks packages without installing them. apt gets lists and a cache of its own, because the machine's own
-        may know one architecture only."""
         done = self.debian / "unpacked"
         if done.is_file() and set(packages) <= set(done.read_text().split()):
             return
-        if not self._has_apt():
-            return
-        state = self.folder / "apt"
-        for folder in (state / "lists/partial", state / "cache/archives/partial", state / "packages"):
-            folder.mkdir(parents=True, exist_ok=True)
-        options = [
-            *("-o", "APT::Architectures::=amd64", "-o", "APT::Architectures::=arm64", "-o", "APT::Sandbox::User=root"),
-            *("-o", f"Dir::State::Lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'cache'}"),
-        ]
-        run(["apt-get", *options, "--quiet=2", "update"])
-        run(["apt-get", *options, "--quiet=2", "download", *packages], cwd=state / "packages")
-        for package in sorted((state / "packages").glob("*.deb")):
-            run(["dpkg", "--extract", package, self.debian])
-        shutil.rmtree(state)
-        done.write_text("\n".join(packages))
+        if self._has_apt():
+            try:
+                unpack_from_debian(packages, self.debian)
+            except ReleaseError as error:
+                raise ToolsError(f"Debian has no tools: {error}") from error
+            done.write_text("\n".join(packages))
 
     def _environment(self) -> dict:
         env = dict(os.environ)
@@ -116,7 +116,7 @@ class Tools:
         if self.uses_debian_compiler:
             path.insert(0, str(self.debian / "usr/bin"))
         env["PATH"] = ":".join([*path, env["PATH"]])
-        for name in ("RUSTC", "RUSTC_WRAPPER", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"):
+        for name in ("CARGO", "RUSTC", "RUSTC_WRAPPER", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET"):
             env.pop(name, None)
         if self.uses_debian_compiler:
             env["RUSTC"] = str(self.debian / "usr/bin/rustc")
@@ -133,8 +133,25 @@ class Tools:
     def find(self, command: str) -> str:
         found = shutil.which(command, path=self.env["PATH"])
         if found is None:
-            raise ReleaseError(f"{command} was not found; install LLVM 19 or newer, or use a Debian system, which has it")
+            raise ToolsError(f"{command} was not found; install LLVM 19 or newer, or use a Debian system, which has it")
         return found
+
+
+def unpack_from_debian(packages: list[str], folder: pathlib.Path) -> None:
+    """Unpacks packages of both processors without installing them. apt gets lists and a cache of its own, because the
+    machine's own may know one processor only."""
+    state = folder.with_name(f"{folder.name}-packages")
+    for part in (state / "lists/partial", state / "cache/archives/partial", state / "packages"):
+        part.mkdir(parents=True, exist_ok=True)
+    options = [
+        *("-o", "APT::Architectures::=amd64", "-o", "APT::Architectures::=arm64", "-o", "APT::Sandbox::User=root"),
+        *("-o", f"Dir::State::Lists={state / 'lists'}", "-o", f"Dir::Cache={state / 'cache'}"),
+    ]
+    run(["apt-get", *options, "--quiet=2", "update"])
+    run(["apt-get", *options, "--quiet=2", "download", *packages], cwd=state / "packages")
+    for package in sorted((state / "packages").glob("*.deb")):
+        run(["dpkg", "--extract", package, folder])
+    shutil.rmtree(state)
 
 
 def host_compiler_has(platforms: list[Platform]) -> bool:
