@@ -113,7 +113,9 @@ def bill_of_materials(crates: Crates, tools: Tools, version: str, epoch: int) ->
         return found
 
     root = crates.packages[crates.root]
-    others = sorted((p for id, p in crates.packages.items() if id != crates.root), key=lambda p: (p["name"], p["version"]))
+    others = sorted(
+        (p for id, p in crates.packages.items() if id != crates.root), key=lambda p: (p["name"], p["version"])
+    )
     std_version = tools.compiler_version.split()[1]
     std = {"type": "library", "bom-ref": "rust-std", "name": "rust-std", "version": std_version,
            "licenses": [{"expression": "MIT OR Apache-2.0"}]}  # fmt: skip

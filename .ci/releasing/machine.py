@@ -16,7 +16,14 @@ SOURCE = HERE.parent.parent
 # From Debian: compiler, standard libraries of both processors, their source, and LLVM's tools with what these link.
 DEBIAN_LLVM = ["llvm-22", "libllvm22"]
 DEBIAN_COMPILER = [
-    *("rustc-web", "cargo-web", "rust-web-src", "libstd-rust-web-1.96", "libstd-rust-web-dev", "libstd-rust-web-dev:arm64"),
+    *(
+        "rustc-web",
+        "cargo-web",
+        "rust-web-src",
+        "libstd-rust-web-1.96",
+        "libstd-rust-web-dev",
+        "libstd-rust-web-dev:arm64",
+    ),
     *("libgit2-1.5", "libhttp-parser2.9", "libmbedtls14", "libmbedx509-1", "libmbedcrypto7", "libssh2-1"),
 ]
 

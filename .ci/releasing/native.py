@@ -39,7 +39,9 @@ class Builder:
             env["RUSTC_BOOTSTRAP"] = "1"
         return env
 
-    def _cargo(self, subcommand: str, platform: Platform, arguments: list[str], last: list[str], *, static: bool) -> None:
+    def _cargo(
+        self, subcommand: str, platform: Platform, arguments: list[str], last: list[str], *, static: bool
+    ) -> None:
         builds_std = not self.tools.has_standard_library(platform)
         if builds_std and self.tools.standard_library_source is None:
             raise ReleaseError(
@@ -65,6 +67,9 @@ class Builder:
         self._cargo("build", platform, ["--profile", "dist-cli", "--package", "omomi-cli"], [], static=True)
         return self.target_folder / platform.triple / "dist-cli" / "omomi"
 
+    def _run(self, command: list, **options) -> None:
+        run(command, env=self.tools.env, **options)
+
     def one_object(self, platform: Platform, static_library: pathlib.Path, names: list[str]) -> pathlib.Path:
         """Makes of a Rust static library one with a single object, in which only `names` are visible to other
         objects, and none to other libraries: two Rust libraries in one program do not collide, and a shared library
@@ -80,19 +85,19 @@ class Builder:
             # joined, and functions of the compiler, which are hidden already.
             objects = self._members_of(static_library, folder)
             for member in objects:
-                run([objcopy, "--strip-debug", *(keep if "omomi" in member.name else []), member])
+                self._run([objcopy, "--strip-debug", *(keep if "omomi" in member.name else []), member])
         else:
             joined = folder / "omomi.o"
             (folder / "wanted").write_text("".join(f"--undefined={name}\n" for name in names))
-            run([self.tools.folder / "venv/bin/python", "-m", "ziglang", "ld.lld", "-r", "--force-group-allocation",
+            self._run([self.tools.folder / "venv/bin/python", "-m", "ziglang", "ld.lld", "-r", "--force-group-allocation",
                  "-o", joined, f"@{folder / 'wanted'}", static_library])  # fmt: skip
-            run([objcopy, *keep, joined])
+            self._run([objcopy, *keep, joined])
             (folder / "hidden").write_text("".join(f"{name}\n" for name in names))
-            run([objcopy, "--strip-unneeded", f"--set-symbols-visibility={folder / 'hidden'}=hidden", joined])
+            self._run([objcopy, "--strip-unneeded", f"--set-symbols-visibility={folder / 'hidden'}=hidden", joined])
             objects = [joined]
         library = folder / "libomomi.a"
         library.unlink(missing_ok=True)
-        run([self.tools.find("llvm-ar"), "rcsD", library, *objects])
+        self._run([self.tools.find("llvm-ar"), "rcsD", library, *objects])
         return library
 
     def _members_of(self, static_library: pathlib.Path, folder: pathlib.Path) -> list[pathlib.Path]:
@@ -101,7 +106,7 @@ class Builder:
         for old in members.iterdir():
             old.unlink()
         archiver = self.tools.find("llvm-ar")
-        run([archiver, "x", static_library], cwd=members)
+        self._run([archiver, "x", static_library], cwd=members)
         return sorted(members.iterdir())
 
     # What must be true of every binary. A release with one that breaks a rule is refused.
@@ -133,7 +138,9 @@ class Builder:
                         re.findall(r"GLIBC_(\d+(?:\.\d+)+)", self._readelf("-V", binary))}  # fmt: skip
             newest = max(versions)
             if newest > tuple(map(int, platform.glibc.split("."))):
-                raise ReleaseError(f"{binary} needs glibc {'.'.join(map(str, newest))}; at most {platform.glibc} is allowed")
+                raise ReleaseError(
+                    f"{binary} needs glibc {'.'.join(map(str, newest))}; at most {platform.glibc} is allowed"
+                )
             text += f"; symbols of glibc up to {'.'.join(map(str, newest))}"
         return text
 

@@ -53,12 +53,16 @@ class Platform:
             return library == "/usr/lib/libSystem.B.dylib"
         if self.is_musl:
             return library == "libc.so"
-        return re.fullmatch(r"lib(c|m)\.so\.6|lib(dl|rt)\.so\.2|lib(pthread|rt)\.so\.[01]|ld-linux.*", library) is not None
+        return (
+            re.fullmatch(r"lib(c|m)\.so\.6|lib(dl|rt)\.so\.2|lib(pthread|rt)\.so\.[01]|ld-linux.*", library) is not None
+        )
 
 
 PLATFORMS = [
     Platform("linux-x86_64", "x86_64-unknown-linux-gnu", "manylinux_2_17_x86_64.manylinux2014_x86_64", "2.17", "amd64"),
-    Platform("linux-aarch64", "aarch64-unknown-linux-gnu", "manylinux_2_17_aarch64.manylinux2014_aarch64", "2.17", "arm64"),
+    Platform(
+        "linux-aarch64", "aarch64-unknown-linux-gnu", "manylinux_2_17_aarch64.manylinux2014_aarch64", "2.17", "arm64"
+    ),
     Platform("linux-x86_64-musl", "x86_64-unknown-linux-musl", "musllinux_1_1_x86_64"),
     Platform("linux-aarch64-musl", "aarch64-unknown-linux-musl", "musllinux_1_1_aarch64"),
     Platform("macos-aarch64", "aarch64-apple-darwin", "macosx_11_0_arm64", has_command=False),
