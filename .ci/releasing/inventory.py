@@ -117,10 +117,17 @@ def bill_of_materials(crates: Crates, tools: Tools, version: str, epoch: int) ->
         (p for id, p in crates.packages.items() if id != crates.root), key=lambda p: (p["name"], p["version"])
     )
     std_version = tools.compiler_version.split()[1]
-    std = {"type": "library", "bom-ref": "rust-std", "name": "rust-std", "version": std_version,
-           "licenses": [{"expression": "MIT OR Apache-2.0"}]}  # fmt: skip
-    edges = {reference(crates.packages[id]): sorted(reference(crates.packages[to]) for to in crates.edges[id])
-             for id in crates.packages}  # fmt: skip
+    std = {
+        "type": "library",
+        "bom-ref": "rust-std",
+        "name": "rust-std",
+        "version": std_version,
+        "licenses": [{"expression": "MIT OR Apache-2.0"}],
+    }
+    edges = {
+        reference(crates.packages[id]): sorted(reference(crates.packages[to]) for to in crates.edges[id])
+        for id in crates.packages
+    }
     edges[reference(root)].append("rust-std")
     components = [component(package) for package in others] + [std]
     content = {
@@ -213,7 +220,11 @@ def check_release(folder: pathlib.Path, version: str, parts: set[str]) -> list[s
     if not built:
         faults.append("no platform was built")
     wanted = set(required_files(version, built, parts))
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {SUMS, f"{SUMS}.asc"}
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {SUMS}
+    if f"{SUMS}.asc" in found:
+        found.remove(f"{SUMS}.asc")
+        # Maven Central asks for a signature of each artifact, and for no checksums of signatures.
+        wanted |= {f"{name}.asc" for name in wanted if name.endswith((".jar", ".pom"))}
     faults += [f"{name} is required and missing" for name in sorted(wanted - found)]
     faults += [f"{name} is no part of a release" for name in sorted(found - wanted)]
     faults += [f"{name} is empty" for name in sorted(found & wanted - {MISSING}) if (folder / name).stat().st_size == 0]

@@ -14,18 +14,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parent.parent
 
 # From Debian: compiler, standard libraries of both processors, their source, and LLVM's tools with what these link.
-DEBIAN_LLVM = ["llvm-22", "libllvm22"]
-DEBIAN_COMPILER = [
-    *(
-        "rustc-web",
-        "cargo-web",
-        "rust-web-src",
-        "libstd-rust-web-1.96",
-        "libstd-rust-web-dev",
-        "libstd-rust-web-dev:arm64",
-    ),
-    *("libgit2-1.5", "libhttp-parser2.9", "libmbedtls14", "libmbedx509-1", "libmbedcrypto7", "libssh2-1"),
-]
+DEBIAN_LLVM = "llvm-22 libllvm22".split()
+DEBIAN_COMPILER = """
+    rustc-web cargo-web rust-web-src libstd-rust-web-1.96 libstd-rust-web-dev libstd-rust-web-dev:arm64
+    libgit2-1.5 libhttp-parser2.9 libmbedtls14 libmbedx509-1 libmbedcrypto7 libssh2-1
+""".split()
 
 
 class ReleaseError(Exception):
@@ -93,8 +86,8 @@ class Tools:
         if done.is_file() and done.read_text() == wanted:
             return
         run([sys.executable, "-m", "venv", "--clear", self.folder / "venv"])
-        run([self.folder / "venv/bin/pip", "install", "--quiet", "--disable-pip-version-check",
-             "--requirement", HERE / "requirements.txt"])  # fmt: skip
+        install = "install --quiet --disable-pip-version-check --requirement".split()
+        run([self.folder / "venv/bin/pip", *install, HERE / "requirements.txt"])
         done.write_text(wanted)
 
     @staticmethod

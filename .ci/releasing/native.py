@@ -89,8 +89,8 @@ class Builder:
         else:
             joined = folder / "omomi.o"
             (folder / "wanted").write_text("".join(f"--undefined={name}\n" for name in names))
-            self._run([self.tools.folder / "venv/bin/python", "-m", "ziglang", "ld.lld", "-r", "--force-group-allocation",
-                 "-o", joined, f"@{folder / 'wanted'}", static_library])  # fmt: skip
+            linker = [self.tools.folder / "venv/bin/python", *"-m ziglang ld.lld -r --force-group-allocation".split()]
+            self._run([*linker, "-o", joined, f"@{folder / 'wanted'}", static_library])
             self._run([objcopy, *keep, joined])
             (folder / "hidden").write_text("".join(f"{name}\n" for name in names))
             self._run([objcopy, "--strip-unneeded", f"--set-symbols-visibility={folder / 'hidden'}=hidden", joined])
@@ -124,8 +124,8 @@ class Builder:
     def check_binary(self, platform: Platform, binary: pathlib.Path) -> str:
         self.check_paths(binary)
         if platform.is_macos:
-            needed = re.findall(r"^\t(\S+) \(compat", read([self.tools.find("llvm-objdump"), "--macho",
-                                                            "--dylibs-used", binary], env=self.tools.env), re.M)  # fmt: skip
+            used = read([self.tools.find("llvm-objdump"), "--macho", "--dylibs-used", binary], env=self.tools.env)
+            needed = re.findall(r"^\t(\S+) \(compat", used, re.MULTILINE)
             needed = [library for library in needed if not library.startswith("@rpath/libomomi")]
         else:
             needed = re.findall(r"\(NEEDED\).*\[(.*)\]", self._readelf("-d", binary))
@@ -134,8 +134,10 @@ class Builder:
             raise ReleaseError(f"{binary} needs {', '.join(refused)}; only the C library is allowed")
         text = ", ".join(needed) or "nothing"
         if platform.glibc:
-            versions = {tuple(map(int, found.split("."))) for found in
-                        re.findall(r"GLIBC_(\d+(?:\.\d+)+)", self._readelf("-V", binary))}  # fmt: skip
+            versions = {
+                tuple(map(int, found.split(".")))
+                for found in re.findall(r"GLIBC_(\d+(?:\.\d+)+)", self._readelf("-V", binary))
+            }
             newest = max(versions)
             if newest > tuple(map(int, platform.glibc.split("."))):
                 raise ReleaseError(
@@ -161,8 +163,13 @@ class Builder:
         return {name.removeprefix("_") if platform.is_macos else name for name in names}
 
     def _readelf(self, option: str, binary: pathlib.Path) -> str:
-        done = subprocess.run([self.tools.find("llvm-readelf"), "--wide", option, binary], env=self.tools.env,
-                              capture_output=True, text=True, check=True)  # fmt: skip
+        done = subprocess.run(
+            [self.tools.find("llvm-readelf"), "--wide", option, binary],
+            env=self.tools.env,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         return done.stdout
 
 

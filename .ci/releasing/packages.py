@@ -1,5 +1,5 @@
-"""Packs what was built: tarballs, wheels, Debian packages and crates. The same content gives the same bytes: entries are
-sorted, belong to root, and carry the time of the commit."""
+"""Packs what was built: tarballs, wheels, Debian packages and crates. The same content gives the same bytes: entries
+are sorted, belong to root, and carry the time of the commit."""
 
 import base64
 import gzip
