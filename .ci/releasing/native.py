@@ -37,6 +37,9 @@ class Builder:
         }
         if builds_std:
             env["RUSTC_BOOTSTRAP"] = "1"
+        if platform.is_macos:
+            # The linker signs the library, and macOS loads no library that was changed after that.
+            env["CARGO_PROFILE_DIST_STRIP"] = "none"
         return env
 
     def _cargo(
@@ -93,7 +96,10 @@ class Builder:
             self._run([*linker, "-o", joined, f"@{folder / 'wanted'}", static_library])
             self._run([objcopy, *keep, joined])
             (folder / "hidden").write_text("".join(f"{name}\n" for name in names))
-            self._run([objcopy, "--strip-unneeded", f"--set-symbols-visibility={folder / 'hidden'}=hidden", joined])
+            hidden = [f"--set-symbols-visibility={folder / 'hidden'}=hidden", "--strip-unneeded"]
+            # Code for LLVM's own linker, which other linkers may take for the object itself.
+            bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"]
+            self._run([objcopy, *hidden, *bitcode, joined])
             objects = [joined]
         library = folder / "libomomi.a"
         library.unlink(missing_ok=True)
