@@ -1,6 +1,7 @@
 //! Tests of the C ABI. The header is up to date and compiles without warnings. The library exports exactly the right
 //! names. C and C++ clients get the same bits as Rust, and survive every misuse.
 
+mod abi;
 mod clients;
 mod compiler;
 mod dialects;

@@ -4,6 +4,7 @@
 //! `OMOMI_JVM_CHAOS_SECONDS=60 cargo test --test jvm` runs the chaos test of live models that long, instead of a few
 //! seconds. `OMOMI_JVM_TESTS=ScorerTest,TextTest cargo test --test jvm` runs only these classes, on Maven's JDK alone.
 
+mod api;
 mod constants;
 #[path = "../c/library.rs"]
 mod library;
@@ -157,6 +158,7 @@ fn maven_says_in_its_first_error_that_the_library_is_missing_or_is_the_wrong_one
     let packed = std::fs::read(&jar).unwrap();
     let library = shared_library_name();
     assert!(packed.windows(library.len()).any(|window| window == library.as_bytes()), "the jar has no {library}");
+    api::check(&pom.with_file_name("core/target/classes"));
 }
 
 fn shared_library_name() -> String {
