@@ -57,7 +57,7 @@ class Builder:
 
     def libraries(self, platform: Platform, version: str) -> tuple[pathlib.Path, pathlib.Path]:
         """Builds the shared library and the static library, and returns their paths."""
-        name = platform.library_names(version)[1]
+        name = platform.library_names(version, abi_version())[1]
         link = f"-Wl,-install_name,@rpath/{name}" if platform.is_macos else f"-Wl,-soname,{name}"
         # With `rlib` among the types, the compiler would leave out the optimization of the whole program.
         types = ["--profile", "dist", "--package", "omomi", "--lib", "--crate-type", "cdylib,staticlib"]
@@ -183,6 +183,12 @@ def registry_folders(metadata: dict) -> list[pathlib.Path]:
     """The folders in which cargo keeps the sources of the dependencies."""
     manifests = [pathlib.Path(package["manifest_path"]) for package in metadata["packages"] if package["source"]]
     return sorted({manifest.parent.parent for manifest in manifests})
+
+
+def abi_version() -> str:
+    """The version of the C ABI, as the header has it."""
+    header = (SOURCE / "include/omomi.h").read_text()
+    return re.search(r"^#define OMOMI_ABI_VERSION (\d+)$", header, re.MULTILINE)[1]
 
 
 def exported_names() -> list[str]:

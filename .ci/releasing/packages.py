@@ -14,6 +14,7 @@ import time
 import zipfile
 
 import inventory
+import native
 from machine import HERE, SOURCE, ReleaseError, Tools, run
 from platforms import Platform
 
@@ -77,7 +78,7 @@ def fill(template: str, values: dict[str, str]) -> str:
 def c_tree(platform: Platform, version: str, shared: pathlib.Path, static: pathlib.Path, notices: str) -> Tree:
     """The package for C and C++: header, libraries, and what pkg-config and CMake need to find them."""
     tree = Tree()
-    shared_name, *link_names = platform.library_names(version)
+    shared_name, *link_names = platform.library_names(version, native.abi_version())
     tree.add("include/omomi.h", SOURCE / "include/omomi.h")
     tree.add(f"lib/{shared_name}", shared, executable=True)
     previous = shared_name

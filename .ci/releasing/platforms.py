@@ -35,12 +35,12 @@ class Platform:
         """The file name that the compiler gives to the shared library, and under which the JVM loads it."""
         return "libomomi.dylib" if self.is_macos else "libomomi.so"
 
-    def library_names(self, version: str) -> list[str]:
-        """The shared library's file name, then the links to it: with the major version, and without a version."""
-        major = version.split(".")[0]
+    def library_names(self, version: str, abi: str) -> list[str]:
+        """The shared library's file name, then the links to it: the name that programs ask for, whose number is the
+        version of the C ABI, and the name without a number, which compilers look for."""
         if self.is_macos:
-            return [f"libomomi.{version}.dylib", f"libomomi.{major}.dylib", "libomomi.dylib"]
-        return [f"libomomi.so.{version}", f"libomomi.so.{major}", "libomomi.so"]
+            return [f"libomomi.{version}.dylib", f"libomomi.{abi}.dylib", "libomomi.dylib"]
+        return [f"libomomi.so.{version}", f"libomomi.so.{abi}", "libomomi.so"]
 
     @property
     def static_libraries_of_system(self) -> list[str]:
