@@ -12,7 +12,9 @@ from machine import SOURCE, ReleaseError, Tools, read
 from platforms import PLATFORMS, Platform
 
 SUMS = "SHA256SUMS"
+# Platforms without a library, and without a command.
 MISSING = "MISSING"
+MISSING_COMMANDS = "MISSING-COMMANDS"
 # Names of files in which a crate keeps its license, and what it wants to be shown with it.
 NOTICE = re.compile(r"(licen[sc]e|copying|notice|copyright|unlicense)", re.IGNORECASE)
 
@@ -164,18 +166,17 @@ def debian_package(version: str, platform: Platform) -> str:
     return f"omomi_{version}_{platform.debian_architecture}.deb"
 
 
-def required_files(version: str, built: list[Platform], parts: set[str]) -> list[str]:
-    """Lists every file that a release of these platforms and parts must have."""
+def required_files(version: str, built: list[Platform], commands: list[Platform], parts: set[str]) -> list[str]:
+    """Lists every file that a release with these libraries, commands and parts must have."""
     files = ["LICENSE", "CHANGELOG.md", MISSING]
     if "c" in parts:
         files += [c_package(version, platform) for platform in built]
         files.append(f"omomi-{version}.cdx.json")
     if "cli" in parts:
-        with_command = [platform for platform in built if platform.has_command]
-        files += [cli_package(version, platform) for platform in with_command]
-        files += [wheel(version, platform) for platform in with_command]
-        files += [debian_package(version, platform) for platform in with_command if platform.debian_architecture]
-        files.append(f"omomi-cli-{version}.cdx.json")
+        files += [cli_package(version, platform) for platform in commands]
+        files += [wheel(version, platform) for platform in commands]
+        files += [debian_package(version, platform) for platform in commands if platform.debian_architecture]
+        files += [f"omomi-cli-{version}.cdx.json", MISSING_COMMANDS]
     if "crates" in parts:
         files += [f"{crate}-{version}.crate" for crate in ("omomi", "omomi-train", "omomi-cli")]
     if "jvm" in parts:
@@ -196,9 +197,13 @@ def maven_files(version: str, built: list[Platform]) -> list[str]:
     return files
 
 
-def missing_platforms(text: str) -> dict[str, str]:
-    """Reads the list of platforms that are not in a release: a name and the reason, one per line."""
-    return dict(line.split(" ", 1) for line in text.splitlines())
+def missing_text(missing: dict[str, str]) -> str:
+    """Returns the list of platforms that are not in a release: a name and the reason, one per line."""
+    return "".join(f"{name} {reason}\n" for name, reason in sorted(missing.items()))
+
+
+def read_missing(path: pathlib.Path) -> dict[str, str]:
+    return dict(line.split(" ", 1) for line in path.read_text().splitlines())
 
 
 def write_sums(folder: pathlib.Path) -> None:
@@ -210,16 +215,20 @@ def write_sums(folder: pathlib.Path) -> None:
 def check_release(folder: pathlib.Path, version: str, parts: set[str]) -> list[str]:
     """The gate: returns what is wrong with a release, in plain words. An empty list lets it pass."""
     try:
-        missing = missing_platforms((folder / MISSING).read_text())
+        missing = read_missing(folder / MISSING)
+        without_command = read_missing(folder / MISSING_COMMANDS) if "cli" in parts else {}
         sums = dict(reversed(line.split("  ", 1)) for line in (folder / SUMS).read_text().splitlines())
     except (OSError, ValueError) as error:
         return [f"{error}; build the release again"]
     known = {platform.name for platform in PLATFORMS}
-    faults = [f"{MISSING} names {name}, which is no platform" for name in sorted(set(missing) - known)]
+    faults = []
+    for file, names in ((MISSING, missing), (MISSING_COMMANDS, without_command)):
+        faults += [f"{file} names {name}, which is no platform" for name in sorted(set(names) - known)]
+    commands = [platform for platform in PLATFORMS if platform.name not in without_command]
     built = [platform for platform in PLATFORMS if platform.name not in missing]
     if not built:
         faults.append("no platform was built")
-    wanted = set(required_files(version, built, parts))
+    wanted = set(required_files(version, built, commands, parts))
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {SUMS}
     if f"{SUMS}.asc" in found:
         found.remove(f"{SUMS}.asc")
@@ -227,7 +236,11 @@ def check_release(folder: pathlib.Path, version: str, parts: set[str]) -> list[s
         wanted |= {f"{name}.asc" for name in wanted if name.endswith((".jar", ".pom"))}
     faults += [f"{name} is required and missing" for name in sorted(wanted - found)]
     faults += [f"{name} is no part of a release" for name in sorted(found - wanted)]
-    faults += [f"{name} is empty" for name in sorted(found & wanted - {MISSING}) if (folder / name).stat().st_size == 0]
+    faults += [
+        f"{name} is empty"
+        for name in sorted(found & wanted - {MISSING, MISSING_COMMANDS})
+        if (folder / name).stat().st_size == 0
+    ]
     faults += [f"{name} has no line in {SUMS}" for name in sorted(found & wanted - set(sums))]
     for name in sorted(set(sums) & found):
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != sums[name]:

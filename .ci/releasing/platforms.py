@@ -13,9 +13,8 @@ class Platform:
     wheel_tag: str
     glibc: str | None = None  # the oldest glibc on which the binaries run
     debian_architecture: str | None = None
-    # The command for macOS verifies certificates with a framework of the system. To link it takes Apple's SDK, which
-    # nobody may pass on.
-    has_command: bool = True
+    # Why a release has no command for this platform, if it has none.
+    without_command: str | None = None
 
     @property
     def is_macos(self) -> bool:
@@ -65,5 +64,10 @@ PLATFORMS = [
     ),
     Platform("linux-x86_64-musl", "x86_64-unknown-linux-musl", "musllinux_1_1_x86_64"),
     Platform("linux-aarch64-musl", "aarch64-unknown-linux-musl", "musllinux_1_1_aarch64"),
-    Platform("macos-aarch64", "aarch64-apple-darwin", "macosx_11_0_arm64", has_command=False),
+    Platform(
+        "macos-aarch64",
+        "aarch64-apple-darwin",
+        "macosx_11_0_arm64",
+        without_command="it calls a framework of macOS, and to link it takes Apple's SDK",
+    ),
 ]
