@@ -85,6 +85,10 @@
 //!     capi  jni
 //! ```
 //!
+//! # Cargo features
+//!
+//! None: each build has the whole library, with the C ABI and the JVM's calls. Processor features are found at run time.
+//!
 //! # Limits
 //!
 //! There is one form of model: logistic regression over categories and crosses. Measurements are from Linux on x86-64.

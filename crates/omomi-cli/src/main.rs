@@ -34,6 +34,7 @@ mod log;
 mod output;
 mod owner;
 mod pack;
+mod pages;
 mod places;
 mod predict;
 mod profile;
@@ -90,6 +91,8 @@ enum Command {
     Recalibrate(recalibrate::Arguments),
     Prune(Box<prune::Arguments>),
     Pack(pack::Arguments),
+    #[command(hide = true)]
+    Pages(pages::Arguments),
     Fixture(fixture::Arguments),
     Evaluate(evaluate::Arguments),
     Predict(predict::Arguments),
@@ -197,6 +200,7 @@ fn run(command: Command) -> u8 {
         Command::Off(arguments) => control::run_switch(&arguments, Scoring::Off),
         Command::On(arguments) => control::run_switch(&arguments, Scoring::On),
         Command::Pack(arguments) => pack::run(&arguments),
+        Command::Pages(arguments) => pages::run(&arguments, Cli::command()),
         Command::Pin(arguments) => control::run_pin(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),

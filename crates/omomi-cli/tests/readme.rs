@@ -14,13 +14,14 @@ const TRAINING: &str = "docs/training.md";
 const OPERATIONS: &str = "docs/operations.md";
 
 /// Every page whose links are checked.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     README,
     SERVING,
     TRAINING,
     OPERATIONS,
     "docs/adopting.md",
     "docs/architecture.md",
+    "docs/release.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
