@@ -65,6 +65,7 @@
 //! | [`log`] | messages about defects that the library caught in itself |
 //! | [`store`] | the directory through which weight files reach servers |
 //! | [`live`] | a model that follows a store while requests go on, and what it reports about itself |
+//! | [`experiment`] | several live models on shares of the units: arms, shadows, exploration |
 //! | [`serving_log`] | what was served, written by a background thread: predictions, details, events; and its reader |
 //! | [`capi`], `jni` | the same calls for C and for the JVM, with statuses and exceptions for errors and panics |
 //!
@@ -81,6 +82,7 @@
 //!     score
 //!     store
 //!     live
+//!     experiment
 //!     serving_log
 //!     capi  jni
 //! ```
@@ -107,6 +109,7 @@ pub mod contract;
 #[doc(hidden)]
 pub mod digest;
 pub mod error;
+pub mod experiment;
 pub mod feature;
 #[doc(hidden)]
 pub mod hex;

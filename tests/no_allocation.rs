@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use omomi::experiment::{Arm, ArmState, Assignment, Experiment, Exploration, LiveExperiment, Method, Unit};
 use omomi::live::{LiveModel, LiveOptions, LiveScorer};
 use omomi::request::FieldValue;
 use omomi::serving_log::{Event, EventKind, LogOptions, PredictionId, Recorded, Served, ServingLog};
@@ -347,4 +348,78 @@ fn recording_what_was_served_allocates_nothing_even_on_the_first_call_of_a_threa
         assert_eq!(queued > 500, !is_closed, "{queued}");
     }
     drop(log);
+}
+
+/// A request of an arm, a shadow, an exploring choice and the records of both, while plans are replaced.
+#[test]
+fn a_request_of_an_experiment_allocates_nothing_even_on_the_first_call_of_a_thread() {
+    let (one, two) = (Live::new(), Live::new());
+    one.publish(1);
+    two.publish(2);
+    let arm = |name: &str, live: &Live, state| Arm { name: name.to_owned(), store: live.store.dir().into(), state };
+    let serve = |name, live| arm(name, live, ArmState::Serve);
+    let mut experiment = Experiment {
+        name: "test".to_owned(),
+        version: 1,
+        unit: Unit::Field("region".to_owned()),
+        salt: 7,
+        control: 0,
+        arms: vec![serve("one", &one), serve("two", &two), arm("shadow", &two, ArmState::Shadow { share: 10_000 })],
+        assignment: Assignment::first(&[5_000, 5_000, 0]).unwrap(),
+        exploration: Some(Exploration { share: 10_000, method: Method::Softmax { temperature: 1.0 } }),
+    };
+    let path = one.store.dir().join("test.experiment");
+    std::fs::write(&path, experiment.to_string()).unwrap();
+    let schema = Schema::of_contract(&contract());
+    // Another name: the live models of this test have the first one.
+    let options = LiveOptions::default().with(|it| (it.name, it.trial) = ("experiment".to_owned(), Duration::ZERO));
+    let live = LiveExperiment::open(&path, &schema, options).unwrap();
+    let layout = RequestLayout::new(&schema, Capacity { candidates: 300, tail_len_bytes: 1 << 16 }).unwrap();
+    let scorer = live.scorer(&layout.for_models(2).unwrap()).unwrap();
+    let mut request = scorer.new_request();
+    request.fill(&full_rows(300)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let log = ServingLog::open(folder.path(), LogOptions::default()).unwrap();
+    let mut ring = log.experiment_ring(&scorer).unwrap();
+    let is_over = AtomicBool::new(false);
+    let (count, answered, shadows) = std::thread::scope(|scope| {
+        let (live, is_over) = (&live, &is_over);
+        scope.spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                experiment.version += 1;
+                let share = u32::try_from(experiment.version * 7_919 % 10_000).unwrap();
+                experiment.assignment = experiment.assignment.with_shares(&[share, 10_000 - share, 0]).unwrap();
+                // Replaced by rename: a torn file would change nothing, and the test would see too few versions.
+                let sibling = path.with_extension("new");
+                std::fs::write(&sibling, experiment.to_string()).unwrap();
+                std::fs::rename(&sibling, &path).unwrap();
+                live.look_now();
+            }
+        });
+        let call = || {
+            let (mut arms, mut shadows) = ([0; 2], 0);
+            let count = allocations_in(|| {
+                let mut versions = 0;
+                let mut last = 0;
+                while versions < 20 {
+                    let answered = scorer.predict_filled(&mut request, "5f0c7d5e").unwrap();
+                    arms[usize::from(!answered.is_control)] += 1;
+                    shadows += answered.shadow_count;
+                    versions += u32::from(answered.version != last);
+                    last = answered.version;
+                    let utilities: [f64; 8] = std::array::from_fn(|index| request.answer(index).probability.into());
+                    let choice = answered.choose("5f0c7d5e", &utilities).unwrap().unwrap();
+                    let served = Served::of("5f0c7d5e").with(|it| it.propensity = choice.propensity);
+                    ring.record(&mut request, choice.candidate, &served).unwrap();
+                    assert!(!scorer.arm(&answered).is_empty());
+                    assert!(scorer.predict_filled(&mut request, "").is_err());
+                }
+            });
+            is_over.store(true, Ordering::Relaxed);
+            (count, arms, shadows)
+        };
+        scope.spawn(call).join().unwrap()
+    });
+    assert_eq!(count, 0);
+    assert!(answered.iter().all(|count| *count > 0) && shadows > 0, "{answered:?}");
 }

@@ -390,7 +390,7 @@ fn not_served(generation: u64) -> Error {
 /// # Safety
 ///
 /// `options` must be null or point to its struct, whose texts and arrays are as long as it says.
-unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, Error> {
+pub(super) unsafe fn live_options(options: *const OmomiLiveOptions) -> Result<LiveOptions, Error> {
     let Some(options) = NonNull::new(options.cast_mut()) else { return Ok(LiveOptions::default()) };
     // SAFETY: the caller's promise.
     let options = unsafe { read(options, OmomiLiveOptions::of_rust(&LiveOptions::default()), "options") }?;

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 
 use super::boundary::{Growing, check_block, close, growing, into_handle, output, read, reference, status, text};
+use super::experiment::OmomiExperimentScorer;
 use super::live_scorer::OmomiLiveScorer;
 use super::owner::Owner;
 use super::scorer::OmomiScorer;
@@ -218,6 +219,31 @@ pub unsafe extern "C" fn omomi_log_ring_of_live_scorer(
         // SAFETY: the caller's promise.
         let scorer = unsafe { reference(scorer, "scorer") }?.for_log()?;
         Ok((log.0.live_ring(scorer)?, Some(scorer.layout().clone())))
+    };
+    // SAFETY: the caller's promise.
+    unsafe { open_ring(log, out_ring, error, open) }
+}
+
+/// Creates the ring of a scorer of an experiment, for the thread that uses the scorer. It adds to each record the names
+/// of the experiment and of the arm that answered, and the bucket; what `OmomiServed` says of them then does not count.
+/// After the record of a prediction, it records what each shadow that scored the request said of the same candidate.
+/// Close it with `omomi_log_ring_close`; what it recorded is still written.
+///
+/// # Safety
+///
+/// `log` and `scorer` are null or open; `out_ring` and `error` are null or writable.
+#[must_use = "without the status, the outputs mean nothing"]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_log_ring_of_experiment_scorer(
+    log: *const OmomiServingLog,
+    scorer: *const OmomiExperimentScorer,
+    out_ring: *mut *mut OmomiLogRing,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let open = |log: &OmomiServingLog| {
+        // SAFETY: the caller's promise.
+        let scorer = unsafe { reference(scorer, "scorer") }?.for_log();
+        Ok((log.0.experiment_ring(scorer)?, Some(scorer.layout().clone())))
     };
     // SAFETY: the caller's promise.
     unsafe { open_ring(log, out_ring, error, open) }

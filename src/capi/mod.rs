@@ -35,6 +35,8 @@ mod live_metrics;
 
 mod live_watcher;
 
+mod experiment;
+
 mod serving_log;
 
 mod log_ring;
@@ -50,6 +52,14 @@ use std::ffi::c_char;
 pub use candidate_set::{
     OmomiCandidateSet, omomi_candidate_set_add, omomi_candidate_set_close, omomi_candidate_set_count,
     omomi_candidate_set_open, omomi_candidate_set_put, omomi_candidate_set_remove,
+};
+pub use experiment::{
+    OMOMI_EXPLORATION_EPSILON, OMOMI_EXPLORATION_NONE, OMOMI_EXPLORATION_SOFTMAX, OmomiAnswered, OmomiChoice,
+    OmomiExperiment, OmomiExperimentScorer, OmomiExploration, omomi_answered_choose, omomi_experiment_bucket,
+    omomi_experiment_close, omomi_experiment_look_now, omomi_experiment_open, omomi_experiment_scorer_arm,
+    omomi_experiment_scorer_close, omomi_experiment_scorer_hand_over, omomi_experiment_scorer_logic_id,
+    omomi_experiment_scorer_open, omomi_experiment_scorer_predict, omomi_experiment_scorer_predict_fallback,
+    omomi_experiment_status_json,
 };
 pub use feature::{omomi_cross_key, omomi_feature_key, omomi_text_value};
 pub use layout::{
@@ -87,7 +97,8 @@ pub use log_ring::{
     OMOMI_RECORDED_QUEUED, OMOMI_RECORDED_SAMPLED_OUT, OMOMI_SOURCE_LATE, OMOMI_SOURCE_MODEL, OMOMI_SOURCE_NO_MODEL,
     OMOMI_SOURCE_OFF, OMOMI_SOURCE_REFUSED, OmomiBasis, OmomiEventKind, OmomiLogRing, OmomiMoney, OmomiRecorded,
     OmomiServed, OmomiSource, omomi_log_event, omomi_log_record, omomi_log_ring_close, omomi_log_ring_hand_over,
-    omomi_log_ring_of_events, omomi_log_ring_of_live_scorer, omomi_log_ring_of_scorer,
+    omomi_log_ring_of_events, omomi_log_ring_of_experiment_scorer, omomi_log_ring_of_live_scorer,
+    omomi_log_ring_of_scorer,
 };
 pub use model::{
     OMOMI_LOAD_MODE_AUTO, OMOMI_LOAD_MODE_COPY, OMOMI_LOAD_MODE_MAP, OmomiLoadMode, OmomiModel, OmomiModelInfo,

@@ -33,6 +33,9 @@
 #define OMOMI_SERVING_LOG_METRICS_INIT                                                                                 \
   { sizeof(OmomiServingLogMetrics), 0, 0, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define OMOMI_MONEY_INIT { 0, OMOMI_BASIS_NONE, { 0 } }
+#define OMOMI_ANSWERED_INIT                                                                                            \
+  { sizeof(OmomiAnswered), 0, 0, 0, 0.0, 0, OMOMI_NOT_GIVEN, 0, 0, 0, OMOMI_EXPLORATION_NONE, 0, 0 }
+#define OMOMI_CHOICE_INIT { sizeof(OmomiChoice), 0, 0, 0, 0.0 }
 #define OMOMI_SERVED_INIT                                                                                              \
   { sizeof(OmomiServed), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), 0,        \
     OMOMI_MONEY_INIT, 0, 0.0, OMOMI_NOT_GIVEN, OMOMI_NOT_GIVEN, OMOMI_SOURCE_MODEL, 0.0f, 0, 0 }

@@ -5,13 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// Maximum pause between looks. Anything longer means: on demand only.
 const MAX_PAUSE: Duration = Duration::from_secs(366 * 24 * 3_600);
 
-pub(super) fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     u64::try_from(nanoseconds).unwrap_or(1) | 1
 }
 
 /// Returns the interval, or up to a fifth less.
-pub(super) fn up_to(interval: Duration, state: &mut u64) -> Duration {
+pub(crate) fn up_to(interval: Duration, state: &mut u64) -> Duration {
     // Xorshift: spread matters here, quality does not.
     *state ^= *state << 13;
     *state ^= *state >> 7;

@@ -6,7 +6,7 @@ mod decide;
 mod exit;
 mod field_names;
 mod health;
-mod jitter;
+pub(crate) mod jitter;
 mod latency;
 mod ledger;
 mod listener;
@@ -20,7 +20,7 @@ mod sample;
 mod scorer;
 mod seat;
 pub(crate) mod signals_of_disks;
-mod slot;
+pub(crate) mod slot;
 mod state;
 mod status;
 mod watcher;
@@ -202,6 +202,12 @@ impl Shared {
         Some(Arc::clone(&self.identity(generation)?.logic_id))
     }
 
+    /// Forgets the model and the scorers, after the end of the background threads: what answers keeps its own.
+    fn let_go(&self) {
+        let left = self.lock(&self.seats).map(|mut seats| (seats.served.take(), std::mem::take(&mut seats.all)));
+        drop(left);
+    }
+
     /// Returns what a log says about a generation that answers or answered recently.
     fn identity(&self, generation: u64) -> Option<Arc<ModelIdentity>> {
         let seats = self.lock(&self.seats)?;
@@ -312,6 +318,11 @@ impl LiveModel {
         seats.all.push(Arc::clone(&seat));
         drop(seats);
         Ok(LiveScorer::new(Arc::clone(&self.shared), seat))
+    }
+
+    /// Returns the generations that answer and answered, for a log that may outlive it.
+    pub(crate) fn generations(&self) -> Generations {
+        Generations::of(Arc::clone(&self.shared))
     }
 
     /// Returns the generation that answers, or `None` if there is none.
@@ -452,7 +463,7 @@ fn name_of(dir: &Path) -> Arc<str> {
     whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into()
 }
 
-fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     seconds_of(SystemTime::now())
 }
 

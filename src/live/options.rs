@@ -102,7 +102,7 @@ impl LiveOptions {
     }
 
     /// Rejects options that can never work.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let invalid = |problem: String| Err(Error::InvalidArgument { argument: "options", problem });
         let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(is_allowed) {

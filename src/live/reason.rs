@@ -14,7 +14,7 @@ pub struct Reason {
 }
 
 impl Reason {
-    pub(super) fn of(error: &Error) -> Self {
+    pub(crate) fn of(error: &Error) -> Self {
         Self { code: error.code(), text: error.short_message() }
     }
 
@@ -24,7 +24,7 @@ impl Reason {
         self.code.owner()
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({ "code": self.code.name(), "owner": self.owner().word(), "text": self.text, "action": self.code.action() })
     }
 }

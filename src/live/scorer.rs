@@ -29,6 +29,10 @@ pub struct LiveScorer {
 pub(crate) struct Generations(Arc<Shared>);
 
 impl Generations {
+    pub(super) const fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// Returns what a log says about a generation.
     pub(crate) fn identity(&self, generation: u64) -> Option<Arc<ModelIdentity>> {
         self.0.identity(generation)
@@ -44,6 +48,11 @@ impl Generations {
         self.0.fallback.as_ref()
     }
 
+    /// Forgets the models of a live model that was dropped. What a log says about them stays.
+    pub(crate) fn let_go(&self) {
+        self.0.let_go();
+    }
+
     /// Returns the generation that answers.
     pub(crate) fn served(&self) -> Option<Arc<Model>> {
         self.0.lock(&self.0.seats)?.served.clone()
@@ -57,7 +66,7 @@ impl LiveScorer {
 
     /// Returns the generations that its answers come from, for a log that may outlive it.
     pub(crate) fn generations(&self) -> Generations {
-        Generations(Arc::clone(&self.shared))
+        Generations::of(Arc::clone(&self.shared))
     }
 
     /// Returns the set that its layout's indices refer to.

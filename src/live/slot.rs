@@ -15,7 +15,7 @@ use super::atomics::{AtomicPtr, AtomicU64, Ordering};
 
 /// A slot for a `T`, with at most one user and one replacer at a time.
 #[derive(Debug)]
-pub(super) struct Slot<T> {
+pub(crate) struct Slot<T> {
     /// From `Box::into_raw`, never null.
     value: AtomicPtr<T>,
     /// Odd while the value is in use.
@@ -24,7 +24,7 @@ pub(super) struct Slot<T> {
 
 /// The value of a slot, claimed until this guard is dropped.
 #[derive(Debug)]
-pub(super) struct InUse<'a, T> {
+pub(crate) struct InUse<'a, T> {
     slot: &'a Slot<T>,
     value: &'a T,
     turn: u64,
@@ -34,7 +34,7 @@ pub(super) struct InUse<'a, T> {
 /// under a user.
 #[derive(Debug)]
 #[must_use]
-pub(super) struct Replaced<T> {
+pub(crate) struct Replaced<T> {
     /// Not a box yet: a box would claim unique access to the value.
     value: NonNull<T>,
     /// If odd, the use that has to end first. If even, nobody uses the value.
@@ -45,13 +45,13 @@ pub(super) struct Replaced<T> {
 unsafe impl<T: Send + Sync> Send for Replaced<T> {}
 
 impl<T> Slot<T> {
-    pub(super) fn new(value: Box<T>) -> Self {
+    pub(crate) fn new(value: Box<T>) -> Self {
         Self { value: AtomicPtr::new(Box::into_raw(value)), turn: AtomicU64::new(0) }
     }
 
     /// Claims the value. Returns `None` if another thread has claimed it. Never waits or allocates.
     #[inline]
-    pub(super) fn claim(&self) -> Option<InUse<'_, T>> {
+    pub(crate) fn claim(&self) -> Option<InUse<'_, T>> {
         let turn = self.turn.load(Ordering::Relaxed);
         if turn % 2 == 1 {
             return None;
@@ -65,7 +65,7 @@ impl<T> Slot<T> {
     }
 
     /// Replaces the value and returns the old one. Only one thread at a time may call this.
-    pub(super) fn replace(&self, value: Box<T>) -> Replaced<T> {
+    pub(crate) fn replace(&self, value: Box<T>) -> Replaced<T> {
         let old = self.value.swap(Box::into_raw(value), Ordering::SeqCst);
         let turn = self.turn.load(Ordering::SeqCst);
         // SAFETY: the pointer came from a box.
@@ -74,7 +74,7 @@ impl<T> Slot<T> {
 
     /// Frees the old value, or returns it as an error if a use of it may be in progress. A use that began after the
     /// replacement has a later turn.
-    pub(super) fn free(&self, replaced: Replaced<T>) -> Result<Box<T>, Replaced<T>> {
+    pub(crate) fn free(&self, replaced: Replaced<T>) -> Result<Box<T>, Replaced<T>> {
         let is_used = replaced.turn % 2 == 1 && self.turn.load(Ordering::Acquire) == replaced.turn;
         if is_used {
             return Err(replaced);

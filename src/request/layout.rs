@@ -42,6 +42,8 @@ pub const HEADER_LEN: usize = 64;
 
 /// In place of 1: a fallback file gave the answers.
 pub const ANSWERED_BY_FALLBACK: u32 = 2;
+/// In place of a bucket: the request has no unit.
+pub const NO_BUCKET: u32 = u32::MAX;
 /// In place of the candidate of a refusal: it was in the context.
 pub const REFUSED_IN_CONTEXT: u32 = u32::MAX;
 
@@ -64,6 +66,11 @@ pub const UNSEEN_COUNT_OFFSET: usize = LATE_COUNT_OFFSET + size_of::<u32>();
 pub const MISSING_COUNT_OFFSET: usize = UNSEEN_COUNT_OFFSET + size_of::<u32>();
 /// Numbers out of range or NaN: u32.
 pub const INVALID_NUMBER_COUNT_OFFSET: usize = MISSING_COUNT_OFFSET + size_of::<u32>();
+/// The arm of an experiment that answered, as its log ring knows it: its number plus 1, or 0 for none: u32. Only a
+/// scorer of an experiment writes it.
+pub const ARM_OFFSET: usize = INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>();
+/// The bucket of the request's unit, or [`NO_BUCKET`]: u32. Only a scorer of an experiment writes it.
+pub const BUCKET_OFFSET: usize = ARM_OFFSET + size_of::<u32>();
 /// Length of an outcome.
 pub const OUTCOME_LEN: usize = 64;
 
@@ -94,7 +101,7 @@ pub const ANSWER_LEN: usize = ANSWER_STATUS_OFFSET + size_of::<u32>();
 pub const INDEX_LEN: usize = size_of::<u32>();
 
 const _: () = assert!(ANSWERED_COUNT_OFFSET + size_of::<u32>() <= HEADER_LEN);
-const _: () = assert!(INVALID_NUMBER_COUNT_OFFSET + size_of::<u32>() <= OUTCOME_LEN);
+const _: () = assert!(BUCKET_OFFSET + size_of::<u32>() <= OUTCOME_LEN);
 const _: () = assert!(ANSWER_LEN == 16);
 const _: () = assert!(MAX_TAIL_LEN_BYTES < 1 << REFERENCE_LEN_BITS);
 
@@ -199,6 +206,13 @@ impl RequestLayout {
     pub fn for_models(&self, model_count: usize) -> Result<Self, Error> {
         let names = Some(Arc::clone(&self.names));
         Self::with(Arc::clone(&self.schema), names, self.capacity, self.candidates, model_count)
+    }
+
+    /// Returns the layout of the same blocks for one model, whose result is that of model `model` of this layout.
+    pub(crate) fn of_result(&self, model: usize) -> Self {
+        let mut offsets = self.offsets;
+        offsets.results_offset += model * offsets.result_stride_bytes;
+        Self { model_count: 1, offsets, ..self.clone() }
     }
 
     fn with(

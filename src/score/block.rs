@@ -14,11 +14,11 @@ use super::text::SharedText;
 use crate::error::{Code, Error, RowPlace, RowProblem};
 use crate::feature::id_value;
 use crate::request::layout::{
-    ANSWER_LEN, ANSWERED_BY_FALLBACK, ANSWERED_COUNT_OFFSET, FILLED_COUNT_OFFSET, GAP_COUNT_OFFSET, GAP_INDEX,
-    GAP_INLINE_TEXT, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, IS_ANSWERED_OFFSET, LATE_COUNT_OFFSET, LAYOUT_VERSION,
-    LAYOUT_VERSION_OFFSET, MISSING_COUNT_OFFSET, OUTCOME_LEN, REFERENCE_LEN_BITS, REFUSAL_OFFSET, REFUSED_FIELD_OFFSET,
-    REFUSED_IN_CONTEXT, REFUSED_ROW_OFFSET, REFUSED_ROW_TYPE_OFFSET, ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET,
-    ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
+    ANSWER_LEN, ANSWERED_BY_FALLBACK, ANSWERED_COUNT_OFFSET, ARM_OFFSET, BUCKET_OFFSET, FILLED_COUNT_OFFSET,
+    GAP_COUNT_OFFSET, GAP_INDEX, GAP_INLINE_TEXT, GENERATION_OFFSET, HEADER_LEN, INDEX_LEN, IS_ANSWERED_OFFSET,
+    LATE_COUNT_OFFSET, LAYOUT_VERSION, LAYOUT_VERSION_OFFSET, MISSING_COUNT_OFFSET, OUTCOME_LEN, REFERENCE_LEN_BITS,
+    REFUSAL_OFFSET, REFUSED_FIELD_OFFSET, REFUSED_IN_CONTEXT, REFUSED_ROW_OFFSET, REFUSED_ROW_TYPE_OFFSET,
+    ROW_INLINE_TEXT_OFFSET, ROW_PRESENT_OFFSET, ROW_SLOTS_OFFSET, SCORED_COUNT_OFFSET, SLOT_LEN, TAIL_USED_OFFSET,
 };
 use crate::request::{CandidateStatus, MAX_VALUES_PER_FIELD, Offsets, RequestLayout};
 
@@ -213,6 +213,31 @@ impl<'a> Block<'a> {
         store_pair(MISSING_COUNT_OFFSET, counts.missing_count, counts.invalid_number_count);
     }
 
+    /// Notes which arm of an experiment gave a result: its number plus 1, or 0; and the bucket of the request.
+    pub(super) fn write_arm(&self, model: usize, arm: u32, bucket: u32) {
+        store(&self.outcome(model)[ARM_OFFSET / WORD], u64::from(bucket) << 32 | u64::from(arm));
+    }
+
+    /// Returns what [`write_arm`](Self::write_arm) wrote.
+    pub(super) fn arm(&self, model: usize) -> (u32, u32) {
+        halves(load(&self.outcome(model)[ARM_OFFSET / WORD]))
+    }
+
+    /// Returns the generation that gave a result.
+    pub(super) fn generation(&self, model: usize) -> u64 {
+        load(&self.outcome(model)[GENERATION_OFFSET / WORD])
+    }
+
+    /// Returns the word of the header that says how many candidates have an answer.
+    pub(super) fn answered(&self) -> u64 {
+        load(&self.words[IS_ANSWERED_OFFSET / WORD])
+    }
+
+    /// Restores that word.
+    pub(super) fn set_answered(&self, answered: u64) {
+        store(&self.words[IS_ANSWERED_OFFSET / WORD], answered);
+    }
+
     /// Returns the index of the first word of a model's result.
     #[inline]
     fn result(&self, model: usize) -> usize {
@@ -234,6 +259,7 @@ const _: () = assert!(LAYOUT_VERSION_OFFSET.is_multiple_of(WORD) && TAIL_USED_OF
 const _: () = assert!(FILLED_COUNT_OFFSET.is_multiple_of(WORD) && GAP_COUNT_OFFSET == FILLED_COUNT_OFFSET + 4);
 const _: () = assert!(REFUSAL_OFFSET.is_multiple_of(WORD) && REFUSED_ROW_OFFSET == REFUSAL_OFFSET + 4);
 const _: () = assert!(REFUSED_FIELD_OFFSET.is_multiple_of(WORD) && REFUSED_ROW_TYPE_OFFSET == REFUSED_FIELD_OFFSET + 4);
+const _: () = assert!(ARM_OFFSET.is_multiple_of(WORD) && BUCKET_OFFSET == ARM_OFFSET + 4);
 const _: () = assert!(IS_ANSWERED_OFFSET.is_multiple_of(WORD) && ANSWERED_COUNT_OFFSET == IS_ANSWERED_OFFSET + 4);
 
 /// Returns the error for the first refusal that the header of a request remembers.

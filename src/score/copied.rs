@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::block::{Block, RowView, Tail, load};
 use super::row_scorer::Reader;
-use super::{CandidateSet, Explanation, Scorer, explain};
+use super::{Armed, CandidateSet, Explanation, Scorer, explain};
 use crate::contract::Side;
 use crate::error::{Error, RowProblem};
 use crate::math::sigmoid;
@@ -93,6 +93,8 @@ pub(crate) struct CopiedAnswer {
     pub(crate) generation: u64,
     /// Whether a fallback file gave it.
     pub(crate) is_fallback: bool,
+    /// The arm that an experiment noted with it.
+    pub(crate) armed: Option<Armed>,
     pub(crate) unseen_count: u32,
     pub(crate) missing_count: u32,
 }
@@ -188,6 +190,11 @@ impl LoggedRequest<'_> {
         self.block.is_answered()
     }
 
+    /// The number of models that the layout has room for.
+    pub(crate) fn result_count(&self) -> usize {
+        self.copier.layout.model_count()
+    }
+
     /// Returns the answer of a model for a candidate, if the last predict gave one.
     pub(crate) fn answer(&self, model: usize, candidate: usize) -> Option<CopiedAnswer> {
         if !self.is_answered() || candidate >= self.candidate_count() || model >= self.copier.layout.model_count() {
@@ -203,6 +210,7 @@ impl LoggedRequest<'_> {
             status: low(rest >> 32),
             generation: load(&outcome[GENERATION_OFFSET / WORD]),
             is_fallback: self.block.is_answered_by_fallback(),
+            armed: Armed::of(&self.block, model),
             unseen_count: half(UNSEEN_COUNT_OFFSET),
             missing_count: half(MISSING_COUNT_OFFSET),
         })

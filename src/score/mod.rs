@@ -10,6 +10,7 @@
 //!
 //! A scorer serves one thread at a time: a second caller gets [`Error::ScorerBusy`] without waiting.
 
+mod armed;
 mod block;
 mod candidate_set;
 mod copied;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+pub(crate) use armed::{Armed, ArmedRequest};
 pub use candidate_set::{CandidateSet, MAX_PREPARED_CANDIDATES};
 pub(crate) use copied::{CopiedAnswer, CopiedRows, LoggedRequest, ROW_HEAD_WORDS, RowCopier, Uncopied};
 pub use counts::RequestCounts;

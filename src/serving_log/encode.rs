@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::format::{
-    DETAIL, EVENT, MAX_PAYLOAD_LEN_BYTES, PREDICTION, Put, ROW_CHANGED, ROW_HERE, ROW_UNKNOWN, ROW_UNREADABLE, form,
+    DETAIL, EVENT, MAX_PAYLOAD_LEN_BYTES, PREDICTION, Put, ROW_CHANGED, ROW_HERE, ROW_UNKNOWN, ROW_UNREADABLE, SHADOW,
+    form,
 };
 use super::ids::PredictionId;
 use super::models::{AnsweredBy, Answering, Explainer, FieldPlan, NamedModels, RowPlan, ValueKind};
@@ -23,13 +24,15 @@ pub(super) struct Encoder {
     set: Option<Arc<CandidateSet>>,
     /// The plans of models that answered lately.
     plans: Vec<RowPlan>,
-    explainer: Option<Explainer>,
+    explainers: Vec<Explainer>,
     /// Room for a copy of rows, or of a block.
     words: Vec<u64>,
 }
 
 /// Number of plans that are kept: more than a scorer has models.
 const MAX_PLANS: usize = 32;
+/// Number of explainers that are kept: records of an experiment alternate between its arms.
+const MAX_EXPLAINERS: usize = 4;
 
 /// A value that cannot be logged, because it is not what a request may hold.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ struct Unreadable;
 
 impl Encoder {
     pub(super) fn new(answering: Answering, copier: Option<Arc<RowCopier>>, set: Option<Arc<CandidateSet>>) -> Self {
-        Self { answering, copier, set, plans: Vec::new(), explainer: None, words: Vec::new() }
+        Self { answering, copier, set, plans: Vec::new(), explainers: Vec::new(), words: Vec::new() }
     }
 
     /// Appends the bytes of a record. If it must be dropped, returns why; `to` may then have got some bytes.
@@ -50,9 +53,9 @@ impl Encoder {
         let start = to.len();
         match record {
             RawRecord::Prediction { facts, texts, rows } => self.prediction(facts, texts, *rows, models, to),
-            RawRecord::Detail { sequence, at_unix_ms, model, request_id, copy } => {
+            RawRecord::Detail { sequence, at_unix_ms, model, arm, request_id, copy } => {
                 let head = Head { sequence: *sequence, at_unix_ms: *at_unix_ms, model: *model };
-                self.detail(head, request_id, copy, models, to)?;
+                self.detail(head, *arm, request_id, copy, models, to)?;
             }
             RawRecord::Event { sequence, at_unix_ms, id, kind, money } => {
                 let head = Head { sequence: *sequence, at_unix_ms: *at_unix_ms, model: 0 };
@@ -70,9 +73,7 @@ impl Encoder {
 
     /// Drops what keeps a model in memory that no longer answers.
     pub(super) fn let_go(&mut self) {
-        if self.explainer.as_ref().is_some_and(|explainer| explainer.is_outdated(&self.answering)) {
-            self.explainer = None;
-        }
+        self.explainers.retain(|explainer| !explainer.is_outdated(&self.answering));
     }
 
     /// Plans the rows for the model that answered, and returns the index of the plan.
@@ -95,12 +96,18 @@ impl Encoder {
 
     /// Finds a scorer that can explain the answers of `by`.
     fn explainer_for(&mut self, by: AnsweredBy) -> Option<&Explainer> {
-        let is_fit = |explainer: &Explainer| explainer.is_for(&self.answering, by);
-        if !self.explainer.as_ref().is_some_and(is_fit) {
-            let layout = self.copier.as_ref()?.layout();
-            self.explainer = Explainer::new(&self.answering, by, layout, self.set.as_ref());
+        let place = self.explainers.iter().position(|explainer| explainer.is_for(&self.answering, by));
+        if let Some(place) = place {
+            return self.explainers.get(place);
         }
-        self.explainer.as_ref().filter(|explainer| explainer.is_for(&self.answering, by))
+        self.let_go();
+        let layout = self.copier.as_ref()?.layout();
+        let explainer = Explainer::new(&self.answering, by, layout, self.set.as_ref())?;
+        if self.explainers.len() == MAX_EXPLAINERS {
+            self.explainers.remove(0);
+        }
+        self.explainers.push(explainer);
+        self.explainers.last().filter(|explainer| explainer.is_for(&self.answering, by))
     }
 
     fn prediction(
@@ -116,7 +123,7 @@ impl Encoder {
         let plan = plan.and_then(|plan| self.plans.get(plan));
         let identity = plan.map(|plan| &plan.identity);
         let head = Head { sequence: facts.sequence, at_unix_ms: facts.at_unix_ms, model: facts.model };
-        head.put(PREDICTION, models.index(identity), to);
+        head.put(if facts.is_shadow { SHADOW } else { PREDICTION }, models.index(identity), to);
         to.put_bytes(PredictionId::of_checked(texts[0], texts[1], facts.candidate).as_bytes());
         to.put(facts.logit);
         to.put(facts.probability);
@@ -164,9 +171,9 @@ impl Encoder {
         let at = copier.append_prepared(&set, name, &mut words);
         let is_confirmed = match (at, facts.logit.is_nan()) {
             (Some(at), false) => {
+                let (_, model) = self.answering.layout_and_model(copier.layout(), usize::from(facts.model));
                 let explainer = facts.generation.and_then(|_| self.explainer_for(facts.answered_by()));
-                let answer = explainer
-                    .and_then(|explainer| explainer.scorer.answer_of_copy(usize::from(facts.model), &mut words, at));
+                let answer = explainer.and_then(|explainer| explainer.scorer.answer_of_copy(model, &mut words, at));
                 answer.is_some_and(|(logit, probability)| {
                     logit.to_bits() == facts.logit.to_bits() && probability.to_bits() == facts.probability.to_bits()
                 })
@@ -181,6 +188,7 @@ impl Encoder {
     fn detail(
         &mut self,
         head: Head,
+        arm: Option<u16>,
         request_id: &[u8],
         copy: &[u64],
         models: &mut NamedModels,
@@ -191,7 +199,7 @@ impl Encoder {
         let mut block = std::mem::take(&mut self.words);
         let restored = copier.restore(model, copy, &mut block);
         let explained = match restored {
-            Some(count) => self.put_detail(head, request_id, (&copier, &mut block, count), models, to),
+            Some(count) => self.put_detail((head, arm), request_id, (&copier, &mut block, count), models, to),
             None => Err(DropReason::Defect),
         };
         self.words = block;
@@ -200,7 +208,7 @@ impl Encoder {
 
     fn put_detail(
         &mut self,
-        head: Head,
+        (head, arm): (Head, Option<u16>),
         request_id: &[u8],
         (copier, block, count): (&RowCopier, &mut [u64], usize),
         models: &mut NamedModels,
@@ -209,12 +217,14 @@ impl Encoder {
         let model = usize::from(head.model);
         let answers = answers_of(copier, model, block, count).ok_or(DropReason::Defect)?;
         let (generation, is_fallback) = answers.first().map_or((0, false), |it| (it.generation, it.is_fallback));
-        let by = AnsweredBy { model, generation: Some(generation), is_fallback };
+        let by = AnsweredBy { model, arm, generation: Some(generation), is_fallback };
         let plan = self.plan_for(by).ok_or(DropReason::ModelGone)?;
         self.explainer_for(by).ok_or(DropReason::ModelGone)?;
-        let (Some(plan), Some(explainer)) = (self.plans.get(plan), &self.explainer) else {
+        let explainer = self.explainers.iter().find(|explainer| explainer.is_for(&self.answering, by));
+        let (Some(plan), Some(explainer)) = (self.plans.get(plan), explainer) else {
             return Err(DropReason::ModelGone);
         };
+        let (_, model) = self.answering.layout_and_model(copier.layout(), model);
         head.put(DETAIL, models.index(Some(&plan.identity)), to);
         to.put(u32::try_from(count).unwrap_or(u32::MAX));
         let context_count_at = to.len();

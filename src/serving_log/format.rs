@@ -30,6 +30,7 @@ pub(super) const FOOTER_RING_LEN: usize = 128;
 pub(super) const PREDICTION: u8 = 1;
 pub(super) const DETAIL: u8 = 2;
 pub(super) const EVENT: u8 = 3;
+pub(super) const SHADOW: u8 = 4;
 pub(super) const RECORD_HEAD_LEN: usize = 24;
 /// In place of the index of a model.
 pub(super) const NO_MODEL: u16 = u16::MAX;

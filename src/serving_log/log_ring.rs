@@ -5,14 +5,16 @@ use std::time::Instant;
 
 use super::clock::now_unix_ms;
 use super::decide::Allowance;
+use super::format::NOT_GIVEN;
 use super::ids::{PredictionId, short_sample_place};
-use super::raw::{Facts, put_detail, put_event, put_prediction};
+use super::raw::{Facts, Texts, put_detail, put_event, put_prediction};
 use super::ring::{NotPushed, Producer, Ring};
 use super::served::{DropReason, Event, Recorded, Served, Source};
 use super::shared::Shared;
 use crate::error::Error;
+use crate::experiment::{RegisteredArm, Registry};
 use crate::request::{CandidateStatus, RequestLayout};
-use crate::score::{LoggedRequest, Request, RowCopier};
+use crate::score::{CopiedAnswer, LoggedRequest, Request, RowCopier};
 
 /// Records the predictions of one scorer, or events, for a [`ServingLog`](super::ServingLog). For one thread at a time.
 ///
@@ -27,20 +29,34 @@ pub struct LogRing {
 /// What all records of a ring go through.
 #[derive(Debug)]
 struct Recorder {
-    shared: Arc<Shared>,
-    producer: Producer,
-    allowance: Allowance,
+    queue: Queue,
     /// Whether the scorer follows a store.
     is_live: bool,
-    opened: Instant,
+    /// The arms of the scorer's experiment.
+    registry: Option<Arc<Registry>>,
     /// The hash of the request whose details were recorded last.
     detailed: Option<PredictionId>,
 }
 
+/// Gives records to the writer.
+#[derive(Debug)]
+struct Queue {
+    shared: Arc<Shared>,
+    producer: Producer,
+    allowance: Allowance,
+    opened: Instant,
+}
+
 impl LogRing {
-    pub(super) fn new(shared: Arc<Shared>, producer: Producer, copier: Option<Arc<RowCopier>>, is_live: bool) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        producer: Producer,
+        copier: Option<Arc<RowCopier>>,
+        (is_live, registry): (bool, Option<Arc<Registry>>),
+    ) -> Self {
         let allowance = Allowance::new(shared.options.fallbacks_per_second);
-        let recorder = Recorder { shared, producer, allowance, is_live, opened: Instant::now(), detailed: None };
+        let queue = Queue { shared, producer, allowance, opened: Instant::now() };
+        let recorder = Recorder { queue, is_live, registry, detailed: None };
         Self { copier, recorder }
     }
 
@@ -58,7 +74,7 @@ impl LogRing {
             None => Err(Error::RecordInvalid { what: "the ring of a scorer: this one is for events" }),
         };
         if let Err(error) = checked {
-            self.recorder.invalid();
+            self.recorder.queue.invalid();
             return Err(error);
         }
         // SAFETY: the request owns a block of this layout, aligned and as long as the layout says, and is borrowed
@@ -91,14 +107,14 @@ impl LogRing {
             None => Err(Error::RecordInvalid { what: "the ring of a scorer: this one is for events" }),
         };
         if outcome.is_err() {
-            self.recorder.invalid();
+            self.recorder.queue.invalid();
         }
         outcome
     }
 
     /// Counts a record that a caller of another language described in a way that cannot be meant.
     pub(crate) fn count_invalid(&self) {
-        self.recorder.invalid();
+        self.recorder.queue.invalid();
     }
 
     /// Records something that happened to a prediction. Any ring takes events.
@@ -108,7 +124,7 @@ impl LogRing {
     /// None now; later versions may refuse what cannot be meant.
     pub fn event(&mut self, event: &Event) -> Result<Recorded, Error> {
         let at_unix_ms = event.at_unix_ms.unwrap_or_else(now_unix_ms);
-        Ok(self.recorder.queue(false, |words, sequence| {
+        Ok(self.recorder.queue.put(false, |words, sequence| {
             put_event(words, (sequence, at_unix_ms), &event.prediction_id, event.kind as u8, event.money)
         }))
     }
@@ -126,6 +142,9 @@ impl Recorder {
         served.check()?;
         if served.model >= layout.model_count() {
             return invalid("one of the models of the scorer");
+        }
+        if served.model > 0 && self.registry.is_some() {
+            return invalid("model 0 of an experiment: the ring itself records what shadows said");
         }
         // A request that predict refuses cannot be read here either, but the server has served something.
         let request = match request {
@@ -158,11 +177,11 @@ impl Recorder {
         if is_scored && served.own_probability.is_some() {
             return invalid("no probability of the server's own for a candidate that was scored");
         }
-        let options = &self.shared.options;
+        let options = &self.queue.shared.options;
         let place = short_sample_place(options.salt, served.request_id.as_bytes());
         let is_detailed = place < options.details_per_million && is_answered;
         if place >= options.predictions_per_million && !is_detailed {
-            self.ring().asked.sampled_out();
+            self.queue.ring().asked.sampled_out();
             return Ok(Recorded::SampledOut);
         }
         // Texts and counts were checked; no request has more candidates than a u32 holds.
@@ -175,20 +194,29 @@ impl Recorder {
         let request_id = served.request_id.as_bytes();
         let mut recorded = Recorded::SampledOut;
         if place < options.predictions_per_million {
-            let texts = [served.request_id, served.impression, served.experiment, served.arm].map(str::as_bytes);
+            let (experiment, arm) = match &self.registry {
+                Some(registry) => names(registry, answer.as_ref(), &mut facts),
+                None => (served.experiment, served.arm),
+            };
+            let texts = [served.request_id, served.impression, experiment, arm].map(str::as_bytes);
             let is_limited = served.source != Source::Model;
-            recorded = self.queue(is_limited, |words, sequence| {
+            recorded = self.queue.put(is_limited, |words, sequence| {
                 facts.sequence = sequence;
                 put_prediction(words, &facts, texts, request)
             });
+            if let (Some(registry), Some(request)) = (&self.registry, request)
+                && is_scored
+            {
+                record_shadows(&mut self.queue, registry, &facts, texts, request);
+            }
         } else {
-            self.ring().asked.sampled_out();
+            self.queue.ring().asked.sampled_out();
         }
         if let Some(request) = request.filter(|_| is_detailed) {
             // Two requests with one id in a row are two predictions of one request.
             let this = PredictionId::of_checked(request_id, &[], 0);
             if self.detailed.replace(this) != Some(this) {
-                self.queue(false, |words, sequence| {
+                self.queue.put(false, |words, sequence| {
                     facts.sequence = sequence;
                     put_detail(words, &facts, request_id, request)
                 });
@@ -196,9 +224,11 @@ impl Recorder {
         }
         Ok(recorded)
     }
+}
 
+impl Queue {
     /// Gives a record its sequence number, and lets `put` write it into the ring.
-    fn queue(&mut self, is_limited: bool, mut put: impl FnMut(&mut [u64], u64) -> Result<usize, usize>) -> Recorded {
+    fn put(&mut self, is_limited: bool, mut put: impl FnMut(&mut [u64], u64) -> Result<usize, usize>) -> Recorded {
         let sequence = self.ring().asked.take_sequence();
         let reason = if !self.shared.is_open() {
             DropReason::Closed
@@ -225,4 +255,40 @@ impl Recorder {
     fn ring(&self) -> &Ring {
         self.producer.ring()
     }
+}
+
+/// Records what shadows said of the candidate of a prediction.
+fn record_shadows(
+    queue: &mut Queue,
+    registry: &Registry,
+    facts: &Facts,
+    texts: Texts<'_>,
+    request: &LoggedRequest<'_>,
+) {
+    for result in 1..request.result_count() {
+        let answer = request.answer(result, facts.candidate as usize);
+        let is_scored = |it: &CopiedAnswer| it.armed.is_some() && it.status == CandidateStatus::Scored.number();
+        let Some(answer) = answer.filter(|answer| is_scored(answer) && !answer.is_fallback) else { continue };
+        let mut facts = facts.of_shadow(result);
+        facts.answered(&answer);
+        let (experiment, arm) = names(registry, Some(&answer), &mut facts);
+        let texts = [texts[0], texts[1], experiment.as_bytes(), arm.as_bytes()];
+        queue.put(false, |words, sequence| {
+            facts.sequence = sequence;
+            put_prediction(words, &facts, texts, Some(request))
+        });
+    }
+}
+
+/// Returns the names of the experiment and of the arm that gave an answer, and sets its bucket. A request that belongs
+/// to no arm has neither.
+fn names<'a>(registry: &'a Registry, answer: Option<&CopiedAnswer>, facts: &mut Facts) -> (&'a str, &'a str) {
+    facts.bucket = NOT_GIVEN;
+    let armed = answer.filter(|answer| !answer.is_fallback).and_then(|answer| answer.armed);
+    let Some((bucket, arm)) = armed.and_then(|armed| Some((armed.bucket?, registry.get(armed.arm)?))) else {
+        return ("", "");
+    };
+    facts.bucket = bucket;
+    let RegisteredArm { experiment, name, .. } = arm;
+    (experiment, name)
 }

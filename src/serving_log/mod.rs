@@ -47,6 +47,7 @@ pub use segment::{FooterRing, RingCounts};
 pub use served::{Basis, Currency, DROP_REASON_COUNT, DropReason, Event, EventKind, Money, Recorded, Served, Source};
 
 use crate::error::Error;
+use crate::experiment::ExperimentScorer;
 use crate::live::LiveScorer;
 use crate::request::RequestLayout;
 use crate::score::{CandidateSet, RowCopier, Scorer};
@@ -141,6 +142,20 @@ impl ServingLog {
         self.new_ring(answering, Some(scorer.layout()), scorer.candidate_set())
     }
 
+    /// Creates the ring of a scorer of an experiment. It adds to each record the names of the experiment and of the arm
+    /// that answered, and the bucket; what [`Served`] says of them then does not count. After the record of a
+    /// prediction, it records what each shadow that scored the request said of the same candidate. Allocates, so do not
+    /// call it on the request path.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::OutOfMemory`], and [`Error::LogForked`] in a fork of the process that opened the log.
+    pub fn experiment_ring(&self, scorer: &ExperimentScorer) -> Result<LogRing, Error> {
+        self.shared.check_process()?;
+        let answering = Answering::Experiment(Arc::clone(scorer.registry()));
+        self.new_ring(answering, Some(scorer.layout()), scorer.candidate_set())
+    }
+
     /// Creates a ring for events, on a thread that scores nothing.
     ///
     /// # Errors
@@ -157,11 +172,15 @@ impl ServingLog {
         set: Option<&Arc<CandidateSet>>,
     ) -> Result<LogRing, Error> {
         self.shared.check_process()?;
-        let is_live = matches!(answering, Answering::Live(..));
+        let is_live = matches!(answering, Answering::Live(..) | Answering::Experiment(_));
+        let registry = match &answering {
+            Answering::Experiment(registry) => Some(Arc::clone(registry)),
+            Answering::Fixed(_) | Answering::Live(..) | Answering::Nothing => None,
+        };
         let copier = layout.map(|layout| Arc::new(RowCopier::new(layout)));
         let (ring, producer) = Ring::create(self.shared.next_ring_number(), self.shared.options.ring_len_bytes)?;
         self.shared.add_ring(&ring, Encoder::new(answering, copier.clone(), set.map(Arc::clone)));
-        Ok(LogRing::new(Arc::clone(&self.shared), producer, copier, is_live))
+        Ok(LogRing::new(Arc::clone(&self.shared), producer, copier, (is_live, registry)))
     }
 
     /// Has everything written that was recorded before this call, and waits up to `timeout` for it. Returns whether it

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::format::{NO_MODEL, Put};
 use crate::contract::{Buckets, Contract, FieldKind, LogPolicy, Side};
+use crate::experiment::Registry;
 use crate::live::Generations;
 use crate::request::{RequestLayout, Schema};
 use crate::score::{CandidateSet, Model, ModelIdentity, Scorer};
@@ -15,6 +16,8 @@ pub(super) enum Answering {
     Fixed(Vec<(Arc<Model>, Arc<ModelIdentity>)>),
     /// A live model, and its fallback file.
     Live(Generations, Option<(Arc<Model>, Arc<ModelIdentity>)>),
+    /// The arms of an experiment.
+    Experiment(Arc<Registry>),
     /// Nothing: the ring is for events.
     Nothing,
 }
@@ -24,6 +27,8 @@ pub(super) enum Answering {
 pub(super) struct AnsweredBy {
     /// Its index among the models of the scorer.
     pub(super) model: usize,
+    /// The arm of an experiment, by its number.
+    pub(super) arm: Option<u16>,
     /// Its generation; nothing if there is no answer.
     pub(super) generation: Option<u64>,
     /// Whether it is the fallback file of a live model, whose generation may be that of a served model, too.
@@ -40,6 +45,11 @@ impl Answering {
             }
             (Self::Live(generations, _), Some(generation)) => generations.identity(generation),
             (Self::Live(generations, _), None) => generations.latest(),
+            (Self::Experiment(registry), _) if by.is_fallback => {
+                registry.fallback().map(|(_, identity)| Arc::clone(identity))
+            }
+            (Self::Experiment(registry), Some(generation)) => registry.get(by.arm?)?.generations.identity(generation),
+            (Self::Experiment(registry), None) => registry.control()?.generations.latest(),
             (Self::Nothing, _) => None,
         }
     }
@@ -53,6 +63,8 @@ impl Answering {
                 let is_fallback = fallback.as_ref().is_some_and(is_it);
                 by.is_fallback == is_fallback && by.generation == Some(identity.generation)
             }
+            // Two arms may have one generation, so it must be looked up.
+            Self::Experiment(_) => false,
             Self::Nothing => false,
         }
     }
@@ -66,7 +78,24 @@ impl Answering {
                 let served = generations.served()?;
                 (Some(served.generation()) == by.generation).then(|| vec![served])
             }
+            Self::Experiment(registry) if by.is_fallback => {
+                registry.fallback().map(|(model, _)| vec![Arc::clone(model)])
+            }
+            Self::Experiment(registry) => {
+                let served = registry.get(by.arm?)?.generations.served()?;
+                (Some(served.generation()) == by.generation).then(|| vec![served])
+            }
             Self::Nothing => None,
+        }
+    }
+
+    /// Returns the layout of the blocks for the models that [`models`](Self::models) returns, and the index of the one
+    /// that answered among them. The scorer of an experiment has a layout for its shadows, too, but each result is of
+    /// one model.
+    pub(super) fn layout_and_model(&self, layout: &RequestLayout, model: usize) -> (RequestLayout, usize) {
+        match self {
+            Self::Experiment(_) => (layout.of_result(model), 0),
+            Self::Fixed(_) | Self::Live(..) | Self::Nothing => (layout.clone(), model),
         }
     }
 }
@@ -86,7 +115,8 @@ impl Explainer {
         layout: &RequestLayout,
         set: Option<&Arc<CandidateSet>>,
     ) -> Option<Self> {
-        let scorer = Scorer::bind(answering.models(by)?, layout, set.map(Arc::clone)).ok()?;
+        let (layout, _) = answering.layout_and_model(layout, by.model);
+        let scorer = Scorer::bind(answering.models(by)?, &layout, set.map(Arc::clone)).ok()?;
         Some(Self { by, scorer })
     }
 
@@ -101,6 +131,12 @@ impl Explainer {
             Answering::Live(..) if self.by.is_fallback => false,
             Answering::Live(generations, _) => {
                 let served = generations.served();
+                served.is_none_or(|served| !Arc::ptr_eq(&served, self.scorer.model()))
+            }
+            Answering::Experiment(_) if self.by.is_fallback => false,
+            Answering::Experiment(registry) => {
+                let arm = self.by.arm.and_then(|arm| registry.get(arm));
+                let served = arm.and_then(|arm| arm.generations.served());
                 served.is_none_or(|served| !Arc::ptr_eq(&served, self.scorer.model()))
             }
             Answering::Fixed(_) | Answering::Nothing => false,

@@ -1,6 +1,6 @@
 //! Records in a ring: what a request thread leaves for the writer, in words. Only this process reads them.
 
-use super::format::{DETAIL, EVENT, NOT_GIVEN, PREDICTION};
+use super::format::{DETAIL, EVENT, NOT_GIVEN, PREDICTION, SHADOW};
 use super::ids::PredictionId;
 use super::models::AnsweredBy;
 use super::ring::{head_of, parts_of};
@@ -17,6 +17,8 @@ const DETAIL_HEAD: usize = 4;
 const EVENT_LEN: usize = 7;
 /// In place of where a row is, or of a name.
 const NOT_HERE: u32 = u32::MAX;
+/// In place of an arm: a process has fewer of them.
+const NO_ARM: u16 = u16::MAX;
 
 /// What is known of a prediction besides its texts and rows.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +26,10 @@ pub(super) struct Facts {
     pub(super) sequence: u64,
     pub(super) at_unix_ms: i64,
     pub(super) model: u8,
+    /// The arm of an experiment that answered, by its number in this process.
+    pub(super) arm: Option<u16>,
+    /// Whether it answered as a shadow.
+    pub(super) is_shadow: bool,
     pub(super) source: Source,
     pub(super) candidate: u32,
     pub(super) candidate_count: u32,
@@ -49,6 +55,8 @@ impl Facts {
             sequence,
             at_unix_ms,
             model: u8::try_from(served.model).unwrap_or(u8::MAX),
+            arm: None,
+            is_shadow: false,
             source: served.source,
             candidate,
             candidate_count: count,
@@ -69,13 +77,33 @@ impl Facts {
 
     /// Returns which of the ring's models gave the answer.
     pub(super) fn answered_by(&self) -> AnsweredBy {
-        AnsweredBy { model: usize::from(self.model), generation: self.generation, is_fallback: self.is_fallback }
+        AnsweredBy {
+            model: usize::from(self.model),
+            arm: self.arm,
+            generation: self.generation,
+            is_fallback: self.is_fallback,
+        }
+    }
+
+    /// Returns the facts of a shadow that scored the same candidate: what the server did with it is not about the
+    /// shadow.
+    pub(super) fn of_shadow(&self, result: usize) -> Self {
+        Self {
+            model: u8::try_from(result).unwrap_or(u8::MAX),
+            is_shadow: true,
+            source: Source::Model,
+            latency_ns: 0,
+            propensity: f64::NAN,
+            money: None,
+            ..*self
+        }
     }
 
     /// Adds what the model said.
     pub(super) fn answered(&mut self, answer: &CopiedAnswer) {
         self.generation = Some(answer.generation);
         self.is_fallback = answer.is_fallback;
+        self.arm = answer.armed.map(|armed| armed.arm);
         self.status = answer.status;
         self.unseen_count = answer.unseen_count;
         self.missing_count = answer.missing_count;
@@ -94,7 +122,7 @@ pub(super) type Texts<'a> = [&'a [u8]; 4];
 #[derive(Debug)]
 pub(super) enum RawRecord<'a> {
     Prediction { facts: Facts, texts: Texts<'a>, rows: RawRows<'a> },
-    Detail { sequence: u64, at_unix_ms: i64, model: u8, request_id: &'a [u8], copy: &'a [u64] },
+    Detail { sequence: u64, at_unix_ms: i64, model: u8, arm: Option<u16>, request_id: &'a [u8], copy: &'a [u64] },
     Event { sequence: u64, at_unix_ms: i64, id: PredictionId, kind: u8, money: Option<Money> },
 }
 
@@ -140,13 +168,14 @@ pub(super) fn put_prediction(
     let (basis, currency) = money_bytes(facts.money);
     let [request_len, impression_len, experiment_len, arm_len] =
         texts.map(|text| u8::try_from(text.len()).unwrap_or(u8::MAX));
-    let small = [facts.model, facts.source as u8, basis, currency[0], currency[1], currency[2], 0, 0];
+    let [arm_low, arm_high] = arm_number(facts.arm).to_le_bytes();
+    let small = [facts.model, facts.source as u8, basis, currency[0], currency[1], currency[2], arm_low, arm_high];
     let has_generation = u8::from(facts.generation.is_some());
     let lens =
         [request_len, impression_len, experiment_len, arm_len, has_generation, u8::from(facts.is_fallback), 0, 0];
     let at = rows.candidate_at.and_then(|at| u32::try_from(at).ok()).unwrap_or(NOT_HERE);
     *head = [
-        head_of(PREDICTION, len),
+        head_of(if facts.is_shadow { SHADOW } else { PREDICTION }, len),
         facts.sequence,
         facts.at_unix_ms.cast_unsigned(),
         facts.logit.to_bits(),
@@ -180,7 +209,8 @@ pub(super) fn put_detail(
     put_texts(text_room, &[request_id]);
     let copied = request.copy_all(usize::from(facts.model), copy_room).map_err(|_| needed)?;
     let len = DETAIL_HEAD + text_words + copied;
-    let small = pair(u32::try_from(request_id.len()).unwrap_or(0), u32::from(facts.model));
+    let answered_by = u32::from(facts.model) | u32::from(arm_number(facts.arm)) << 16;
+    let small = pair(u32::try_from(request_id.len()).unwrap_or(0), answered_by);
     *head = [head_of(DETAIL, len), facts.sequence, facts.at_unix_ms.cast_unsigned(), small];
     Ok(len)
 }
@@ -213,14 +243,16 @@ pub(super) fn put_event(
 pub(super) fn read(words: &[u64]) -> Option<RawRecord<'_>> {
     let (kind, _) = parts_of(*words.first()?);
     match kind {
-        PREDICTION => prediction(words),
+        PREDICTION => prediction(words, false),
+        SHADOW => prediction(words, true),
         DETAIL => {
             let (&[_, sequence, at, small], rest) = words.split_first_chunk::<DETAIL_HEAD>()?;
-            let (len, model) = halves(small);
+            let (len, answered_by) = halves(small);
             let (text, copy) = rest.split_at_checked((len as usize).div_ceil(WORD))?;
             let request_id = bytes_of(text).get(..len as usize)?;
-            let model = u8::try_from(model).ok()?;
-            Some(RawRecord::Detail { sequence, at_unix_ms: at.cast_signed(), model, request_id, copy })
+            let [model, _, arm @ ..] = answered_by.to_le_bytes();
+            let arm = arm_of(u16::from_le_bytes(arm));
+            Some(RawRecord::Detail { sequence, at_unix_ms: at.cast_signed(), model, arm, request_id, copy })
         }
         EVENT => {
             let &[_, sequence, at, low, high, micros, small] = words.first_chunk::<EVENT_LEN>()?;
@@ -239,11 +271,21 @@ pub(super) fn read(words: &[u64]) -> Option<RawRecord<'_>> {
     }
 }
 
-fn prediction(words: &[u64]) -> Option<RawRecord<'_>> {
+/// The word for an arm.
+fn arm_number(arm: Option<u16>) -> u16 {
+    arm.unwrap_or(NO_ARM)
+}
+
+/// The arm of that word.
+fn arm_of(number: u16) -> Option<u16> {
+    (number != NO_ARM).then_some(number)
+}
+
+fn prediction(words: &[u64], is_shadow: bool) -> Option<RawRecord<'_>> {
     let (head, rest) = words.split_first_chunk::<PREDICTION_HEAD>()?;
     let &[_, sequence, at, logit, answer, candidates, place, counts, latency_ns, propensity, micros, ..] = head;
     let &[.., small, lens, generation, rows, text_words] = head;
-    let [model, source, basis, currency @ .., _, _] = small.to_le_bytes();
+    let [model, source, basis, currency @ .., arm_low, arm_high] = small.to_le_bytes();
     let [request_len, impression_len, experiment_len, arm_len, has_generation, is_fallback, ..] = lens.to_le_bytes();
     let (text_words, copy) = rest.split_at_checked(usize::try_from(text_words).ok()?)?;
     let mut bytes = bytes_of(text_words);
@@ -263,6 +305,8 @@ fn prediction(words: &[u64]) -> Option<RawRecord<'_>> {
         sequence,
         at_unix_ms: at.cast_signed(),
         model,
+        arm: arm_of(u16::from_le_bytes([arm_low, arm_high])),
+        is_shadow,
         source: Source::from_number(source)?,
         candidate,
         candidate_count,

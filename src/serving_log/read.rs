@@ -4,7 +4,7 @@ use super::format::{
     BLOCK, BLOCK_HEAD_LEN, Bytes, DETAIL, END_MAGIC, EVENT, FOOTER, FOOTER_END_LEN, FOOTER_HEAD_LEN, FOOTER_RING_LEN,
     FRAME_CHECKED_LEN, FRAME_HEADER_LEN, FRAME_MAGIC, HEADER_LEN, HEADER_ZEROS_LEN, MAGIC, MAX_NAME_LEN_BYTES,
     MAX_PAYLOAD_LEN_BYTES, NO_MODEL, NOT_GIVEN, OLDEST_READER, PREDICTION, RECORD_HEAD_LEN, ROW_HERE, SEGMENT_ID,
-    SealReason, VERSION, form, frame_checksum, header_checksum,
+    SHADOW, SealReason, VERSION, form, frame_checksum, header_checksum,
 };
 use super::ids::PredictionId;
 use super::raw::money_of;
@@ -424,6 +424,7 @@ impl<'a> Block<'a> {
         let model = model.map(|model| &self.models[model]);
         let body = match kind {
             PREDICTION => RecordBody::Prediction(Box::new(read_prediction(&mut record, model)?)),
+            SHADOW => RecordBody::Shadow(Box::new(read_prediction(&mut record, model)?)),
             DETAIL => RecordBody::Detail(read_detail(&mut record, model?)?),
             EVENT => RecordBody::Event(read_event(&mut record)?),
             kind => {
@@ -496,6 +497,9 @@ pub struct RecordHead {
 pub enum RecordBody<'a> {
     /// A prediction that was used.
     Prediction(Box<LoggedPrediction<'a>>),
+    /// What a shadow said of a candidate that was used: its prediction was not. Its id, and the events that it joins,
+    /// are those of the prediction that was used.
+    Shadow(Box<LoggedPrediction<'a>>),
     /// A whole request.
     Detail(LoggedDetail<'a>),
     /// Something that happened to a prediction.

@@ -5,6 +5,7 @@ mod abi;
 mod clients;
 mod compiler;
 mod dialects;
+mod experiment;
 mod exported_symbols;
 mod fixture;
 mod header;

@@ -144,7 +144,7 @@ class Segment:
                 "sequence": sequence,
                 "writer": "{:016x}".format(self.writer),
             }
-            read = {1: read_prediction, 2: read_detail, 3: read_event}.get(kind)
+            read = {1: read_prediction, 2: read_detail, 3: read_event, 4: read_shadow}.get(kind)
             if read is None:
                 continue
             row = read(record, model, line)
@@ -227,6 +227,12 @@ def read_prediction(record, model, line):
     bits = record.take((len(model.fields) + 7) // 8)
     row = [read_value(record) if bits[index // 8] >> index % 8 & 1 else None for index in range(len(model.fields))]
     line["row"] = [value and [value[0], shown(value)] for value in row]
+    return row
+
+
+def read_shadow(record, model, line):
+    row = read_prediction(record, model, line)
+    line["kind"] = "shadow"
     return row
 
 

@@ -85,7 +85,7 @@ fn line_of(writer_id: u64, block: &Block<'_>, record: &Record<'_>) -> Value {
         "writer": format!("{writer_id:016x}"),
     });
     let more = match &record.body {
-        RecordBody::Prediction(it) => {
+        RecordBody::Prediction(it) | RecordBody::Shadow(it) => {
             let (state, row) = match &it.row {
                 RowState::Unknown => ("unknown", Value::Null),
                 RowState::Changed => ("changed", Value::Null),
@@ -93,7 +93,7 @@ fn line_of(writer_id: u64, block: &Block<'_>, record: &Record<'_>) -> Value {
                 RowState::Here(row) => ("here", row.iter().map(|value| value.as_ref().map(value_of)).collect()),
             };
             json!({
-                "kind": "prediction",
+                "kind": if matches!(record.body, RecordBody::Shadow(_)) { "shadow" } else { "prediction" },
                 "id": it.id.to_string(),
                 "logit": bits(it.logit),
                 "probability": short_bits(it.probability),

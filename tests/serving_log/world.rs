@@ -134,7 +134,7 @@ pub fn read(folder: &Path) -> Read {
 pub fn read_bytes(bytes: &[u8], read: &mut Read) {
     let Read { account, predictions, details, events } = read;
     let _ = account.read(bytes, &mut |_, block, record| match &record.body {
-        RecordBody::Prediction(prediction) => {
+        RecordBody::Prediction(prediction) | RecordBody::Shadow(prediction) => {
             let LoggedPrediction { request_id, candidate, logit, probability, row, .. } = &**prediction;
             let names = record.head.model.map(|model| &block.models[model].fields);
             let values = match row {

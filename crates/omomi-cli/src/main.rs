@@ -3,9 +3,10 @@
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
 //! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
 //! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi ab` and `omomi counterfactual` have
-//! 3 (the data are broken) and 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. 75 means that
-//! a bucket could not be reached, so that trying again may help. A command whose output cannot be written has failed. If
-//! the reader of a pipe closed it, as `head` does, there is no message, and the exit code is 141.
+//! 3 (the data are broken) and 4 (cannot tell). `omomi status --check` and `omomi experiment check` exit with 5 if
+//! something is wrong. 75 means that a bucket could not be reached, so that trying again may help. A command whose output
+//! cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the exit
+//! code is 141.
 
 mod ab;
 mod amend;
@@ -20,6 +21,7 @@ mod csv_flags;
 mod demo;
 mod drill;
 mod evaluate;
+mod experiment;
 mod explain;
 mod fetch;
 mod fixture;
@@ -118,6 +120,7 @@ enum Command {
     Log(Box<log::Arguments>),
     Ab(Box<ab::Arguments>),
     Counterfactual(Box<counterfactual::Arguments>),
+    Experiment(Box<experiment::Arguments>),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
     Freeze(control::FreezeArguments),
@@ -185,6 +188,7 @@ fn run(command: Command) -> u8 {
         Command::Drill(arguments) => drill::run(&arguments),
         Command::DrillServer(arguments) => drill::run_server(&arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Experiment(arguments) => experiment::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
         Command::Fixture(arguments) => fixture::run(&arguments),
@@ -228,7 +232,7 @@ fn run(command: Command) -> u8 {
     match () {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
         () if failure.is::<compare::Different>() || failure.is::<log::Drifted>() => 3,
-        () if failure.is::<status::Wrong>() => 5,
+        () if failure.is::<status::Wrong>() || failure.is::<experiment::ArmsWrong>() => 5,
         () if owner::is_temporary(failure.as_ref()) => TEMPORARY,
         () => failure
             .downcast_ref::<gate::NotPassed>()

@@ -18,6 +18,7 @@ use omomi_train::learn::tune::TuneError;
 use omomi_train::learn::{QuantileError, TrainError};
 use omomi_train::log::LogError;
 use omomi_train::operate::bucket_store::BucketStoreError;
+use omomi_train::operate::experiment::ExperimentError;
 use omomi_train::pack::PackError;
 use omomi_train::prune::PruneError;
 use omomi_train::serving_logs::ServingLogError;
@@ -67,6 +68,9 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
             PackError::RoundingUnmeasured { .. } => Some(Owner::Ml),
             _ => None,
         };
+    }
+    if let Some(error) = error.downcast_ref::<ExperimentError>() {
+        return Some(error.owner());
     }
     if let Some(error) = error.downcast_ref::<GateError>() {
         return Some(error.owner());

@@ -29,6 +29,10 @@ pub(super) struct Arguments {
     /// late
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     previous: Vec<String>,
+    /// Join what the shadow arm of this name said, instead of what was served, with the same outcomes: to compare the
+    /// two, never to train from both
+    #[arg(long, value_name = "ARM")]
+    shadow: Option<String>,
     /// How much later than its prediction an event may be: 90s, 30m, 24h or 7d
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = parse_duration_ms)]
     window: i64,
@@ -57,6 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     );
     options.events = arguments.events.clone();
     options.previous = arguments.previous.clone();
+    options.shadow.clone_from(&arguments.shadow);
     options.max_bad_rows = arguments.max_bad_rows;
     options.partition_len_bytes = arguments.partition;
     if !arguments.out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet")) {
@@ -83,6 +88,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         vec!["  with a win".to_owned(), grouped(report.win_count)],
         vec!["  again, because an event came late".to_owned(), grouped(report.late_count)],
     ];
+    if report.other_count > 0 {
+        let of = if arguments.shadow.is_some() { "records of other arms" } else { "records of shadows" };
+        rows.push(vec![of.to_owned(), grouped(report.other_count)]);
+    }
     rows.extend(report.left_out.iter().map(|(why, count)| vec![format!("left out: {why}"), grouped(*count)]));
     rows.push(vec!["events".to_owned(), grouped(report.event_count)]);
     rows.push(vec!["  that count".to_owned(), grouped(report.counted_event_count)]);

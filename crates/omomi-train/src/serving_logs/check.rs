@@ -126,6 +126,11 @@ impl<'c> Checker<'c> {
             *self.models.entry((model.logic_id.to_owned(), model.generation)).or_default() += 1;
         }
         match &record.body {
+            // What a shadow said is checked like a prediction, but is none.
+            RecordBody::Shadow(prediction) => {
+                self.check_time(record.head.at_unix_ms, &prediction.id);
+                self.check_prediction(prediction, model);
+            }
             RecordBody::Prediction(prediction) => {
                 self.prediction_count += 1;
                 self.check_time(record.head.at_unix_ms, &prediction.id);

@@ -75,7 +75,7 @@ pub fn export(segments: &Segments, out: &Path) -> Result<ExportReport, ServingLo
             segment_header.get_or_insert_with(|| header.clone());
             let at_unix_ms = record.head.at_unix_ms;
             match &record.body {
-                RecordBody::Prediction(prediction) => {
+                RecordBody::Prediction(prediction) | RecordBody::Shadow(prediction) => {
                     let model = record.head.model.map(|model| &block.models[model]);
                     let logic_id = model.map_or("", |model| model.logic_id);
                     let fingerprint = model.map_or(0, |model| model.contract_fingerprint);

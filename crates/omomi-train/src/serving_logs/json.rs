@@ -33,7 +33,10 @@ pub fn record_json(header: &SegmentHeader, block: &Block<'_>, record: &Record<'_
         set("contract_fingerprint", json!(format!("{:016x}", model.contract_fingerprint)));
     }
     match &record.body {
-        RecordBody::Prediction(prediction) => {
+        RecordBody::Prediction(prediction) | RecordBody::Shadow(prediction) => {
+            if matches!(record.body, RecordBody::Shadow(_)) {
+                set("shadow", json!(true));
+            }
             set("model", json!(head.answer));
             object.append(&mut prediction_json(prediction, model));
         }
@@ -89,6 +92,7 @@ pub fn cloud_event(header: &SegmentHeader, block: &Block<'_>, record: &Record<'_
 const fn kind(body: &RecordBody<'_>) -> &'static str {
     match body {
         RecordBody::Prediction(_) => "prediction",
+        RecordBody::Shadow(_) => "shadow",
         RecordBody::Detail(_) => "detail",
         RecordBody::Event(_) => "event",
         RecordBody::Unknown(_) => "unknown",

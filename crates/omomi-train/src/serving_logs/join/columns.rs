@@ -15,10 +15,10 @@ pub(in crate::serving_logs) enum Form {
 }
 
 /// How many of the columns are known when a prediction is served. The others say what happened to it.
-pub(in crate::serving_logs) const SERVED_COUNT: usize = 27;
+pub(in crate::serving_logs) const SERVED_COUNT: usize = 28;
 
 /// The columns, in order.
-pub(in crate::serving_logs) const COLUMNS: [(&str, Form); 41] = [
+pub(in crate::serving_logs) const COLUMNS: [(&str, Form); 42] = [
     ("timestamp", Form::Time),
     ("prediction_id", Form::Text),
     ("request_id", Form::Text),
@@ -39,6 +39,7 @@ pub(in crate::serving_logs) const COLUMNS: [(&str, Form); 41] = [
     ("probability", Form::Float),
     ("logit", Form::Double),
     ("source", Form::Text),
+    ("shadow", Form::Flag),
     ("clamped", Form::Flag),
     ("unseen_count", Form::Unsigned),
     ("missing_count", Form::Unsigned),

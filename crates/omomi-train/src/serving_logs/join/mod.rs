@@ -48,6 +48,9 @@ pub struct JoinOptions {
     /// Until when the log is complete, in Unix milliseconds. Predictions whose window is still open then wait for a
     /// later run.
     pub until_unix_ms: i64,
+    /// Joins what the shadow arm of this name said, instead of the predictions that were used. Their outcomes are those
+    /// of the predictions that were used.
+    pub shadow: Option<String>,
     /// How many rows of `events` may be unusable.
     pub max_bad_rows: u64,
     /// How many bytes of the inputs are joined at a time.
@@ -63,6 +66,7 @@ impl JoinOptions {
             previous: Vec::new(),
             window_ms,
             until_unix_ms,
+            shadow: None,
             max_bad_rows: 0,
             partition_len_bytes: 64 << 20,
         }
@@ -81,6 +85,8 @@ impl JoinOptions {
 pub struct JoinReport {
     /// Records of predictions that were read.
     pub prediction_count: u64,
+    /// Records that were read and not joined: those of shadows, or with [`JoinOptions::shadow`] all others.
+    pub other_count: u64,
     /// Rows that were written.
     pub row_count: u64,
     /// Rows with a click.
@@ -145,7 +151,7 @@ pub fn join(
         len_bytes += len_of(pattern).ok().flatten().unwrap_or(0);
     }
     let mut partitions = Partitions::create(&scratch.folder, len_bytes, options.partition_len_bytes)?;
-    report.losses = scatter(segments, &plan, &mut partitions, &mut report)?;
+    report.losses = scatter(segments, &plan, options.shadow.as_deref(), &mut partitions, &mut report)?;
     events::read_events(&options.events, options.max_bad_rows, &mut partitions, &mut report)?;
     events::read_previous(&options.previous, &plan.names, &mut partitions)?;
     let runs = partitions.join(rule, &mut report)?;
@@ -170,6 +176,7 @@ pub fn join(
 fn scatter(
     segments: &Segments,
     plan: &RowPlan,
+    shadow: Option<&str>,
     partitions: &mut Partitions,
     report: &mut JoinReport,
 ) -> Result<Losses, ServingLogError> {
@@ -177,7 +184,15 @@ fn scatter(
     let mut row = Vec::new();
     let losses = segments.read(&mut |header, block, record| {
         let written = match &record.body {
-            RecordBody::Prediction(prediction) => {
+            RecordBody::Prediction(_) if shadow.is_some() => {
+                report.other_count += 1;
+                Ok(())
+            }
+            RecordBody::Shadow(prediction) if shadow != Some(prediction.arm) => {
+                report.other_count += 1;
+                Ok(())
+            }
+            RecordBody::Prediction(prediction) | RecordBody::Shadow(prediction) => {
                 report.prediction_count += 1;
                 row.clear();
                 match plan.encode(header, block, record, prediction, &mut row) {

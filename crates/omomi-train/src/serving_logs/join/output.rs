@@ -172,6 +172,7 @@ impl Output {
             Cell::Float(Some(facts.probability).filter(|number| !number.is_nan())),
             Cell::Double(number(facts.logit)),
             Cell::Text(Source::from_number(facts.source).map(Source::word)),
+            Cell::Flag(facts.is_shadow),
             Cell::Flag(facts.is_clamped),
             unsigned(facts.unseen_count),
             unsigned(facts.missing_count),

@@ -5,7 +5,7 @@ use std::io;
 use omomi::contract::{Buckets, Contract, FieldKind, LogPolicy};
 use omomi::feature;
 use omomi::serving_log::{
-    Block, LoggedKind, LoggedModel, LoggedPrediction, LoggedValue, Record, RowState, SegmentHeader,
+    Block, LoggedKind, LoggedModel, LoggedPrediction, LoggedValue, Record, RecordBody, RowState, SegmentHeader,
 };
 
 use crate::log::KEY_ENDING;
@@ -85,6 +85,8 @@ pub(in crate::serving_logs) struct Facts<'a> {
     pub(in crate::serving_logs) logit: f64,
     pub(in crate::serving_logs) probability: f32,
     pub(in crate::serving_logs) source: u8,
+    /// Whether a shadow said it.
+    pub(in crate::serving_logs) is_shadow: bool,
     pub(in crate::serving_logs) is_clamped: bool,
     pub(in crate::serving_logs) candidate: u32,
     pub(in crate::serving_logs) candidate_count: u32,
@@ -238,7 +240,8 @@ fn put_facts(
     row.put(&model.map_or([0; 8], |model| model.digest));
     row.put(&model.map_or(0, |model| model.contract_fingerprint).to_le_bytes());
     row.put_bytes(header.name.as_bytes());
-    row.put(&[record.head.answer, prediction.source as u8, u8::from(prediction.is_clamped)]);
+    let is_shadow = u8::from(matches!(record.body, RecordBody::Shadow(_)));
+    row.put(&[record.head.answer, prediction.source as u8, u8::from(prediction.is_clamped), is_shadow]);
     row.put(&prediction.logit.to_bits().to_le_bytes());
     row.put(&prediction.probability.to_bits().to_le_bytes());
     for number in [prediction.candidate, prediction.candidate_count, prediction.unseen_count, prediction.missing_count]
@@ -261,7 +264,7 @@ fn take_facts<'a>(bytes: &mut Take<'a>) -> io::Result<Facts<'a>> {
     let logic_id = bytes.text()?;
     let (generation, digest, contract_fingerprint) = (bytes.u64()?, bytes.array()?, bytes.u64()?);
     let server = bytes.text()?;
-    let [model, source, is_clamped] = bytes.array()?;
+    let [model, source, is_clamped, is_shadow] = bytes.array()?;
     let (logit, probability) = (f64::from_bits(bytes.u64()?), f32::from_bits(bytes.u32()?));
     let [candidate, candidate_count, unseen_count, missing_count] =
         [bytes.u32()?, bytes.u32()?, bytes.u32()?, bytes.u32()?];
@@ -280,6 +283,7 @@ fn take_facts<'a>(bytes: &mut Take<'a>) -> io::Result<Facts<'a>> {
         logit,
         probability,
         source,
+        is_shadow: is_shadow == 1,
         is_clamped: is_clamped == 1,
         candidate,
         candidate_count,

@@ -111,7 +111,9 @@ pub fn replay(segments: &Segments, files: &ReplayFiles) -> Result<ReplayReport, 
     let mut suspects: Vec<Suspect> = Vec::new();
     let mut replayers = Replayers { files, open: BTreeMap::new(), faults: Vec::new() };
     report.losses = segments.read(&mut |_, block, record| {
-        let RecordBody::Prediction(prediction) = &record.body else { return ControlFlow::Continue(()) };
+        let (RecordBody::Prediction(prediction) | RecordBody::Shadow(prediction)) = &record.body else {
+            return ControlFlow::Continue(());
+        };
         report.prediction_count += 1;
         let model = record.head.model.map(|model| &block.models[model]);
         if let Some(reason) = not_replayable(prediction, model) {

@@ -1,0 +1,23 @@
+#![doc = include_str!("EXPERIMENT.md")]
+
+mod buckets;
+mod explore;
+mod file;
+mod live;
+mod memory;
+mod registry;
+mod scorer;
+mod seat;
+mod shared;
+mod status;
+mod worker;
+
+pub use buckets::{Assignment, AssignmentProblem, BUCKET_COUNT, MAX_ARMS, Purpose, bucket_of, draw, unit_interval_of};
+pub use explore::{Choice, Exploration, Method, choose};
+pub use file::{Arm, ArmState, Experiment, ExperimentProblem, FORMAT, MAX_FILE_LEN_BYTES, Unit};
+pub use live::LiveExperiment;
+pub use memory::state_folder;
+pub use scorer::{Answered, ExperimentScorer};
+pub use status::{ArmStatus, ExperimentStatus};
+
+pub(crate) use registry::{RegisteredArm, Registry};
