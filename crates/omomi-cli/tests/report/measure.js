@@ -28,6 +28,11 @@ const measureFigure = (page, figure) => {
     const color = element.getAttribute("class").startsWith("stroke") ? style.stroke : style.fill;
     if (contrast(color, surface) < 3) faint.push(name);
   }
+  // Lines are counted only: those of the grid are faint on purpose.
+  for (const line of svg.querySelectorAll("polyline")) {
+    const name = `polyline.${line.getAttribute("class")}`;
+    marks[name] = (marks[name] ?? 0) + 1;
+  }
   return {
     id: figure.id, width: box.width, height: box.height, marks, faint: [...new Set(faint)],
     cut: cut.map(text => text.textContent.trim()), letters: Math.min(...letters),
