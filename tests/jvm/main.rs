@@ -8,6 +8,7 @@ mod api;
 mod constants;
 #[path = "../c/library.rs"]
 mod library;
+mod packaging;
 mod weight_files;
 
 use std::path::{Path, PathBuf};

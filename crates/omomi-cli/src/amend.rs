@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use omomi::Error;
-use omomi::store::Digest;
 use omomi_train::adopt::amend::{AmendError, AmendOptions, AmendReport, ChangedWeight, NewWeight, amend};
+use omomi_train::bucket::digest_of;
 use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::served::served;
 use serde_json::json;
@@ -118,7 +118,7 @@ fn check_served(arguments: &Arguments, dir: &Path) -> Result<(), Failure> {
     let store = named.read(Needs { served_file: true, ..Needs::default() })?;
     let served = served(store).map_err(of_store)?;
     let file = &arguments.file;
-    let found = Digest::of_file(file).map_err(|source| AmendError::WeightFile {
+    let found = digest_of(file).map_err(|source| AmendError::WeightFile {
         path: file.clone(),
         source: Error::File { action: "read", path: file.clone(), source },
     })?;

@@ -2,7 +2,6 @@
 
 mod output;
 
-use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use std::time::Duration;
 
 use omomi::request::MAX_CANDIDATES;
 use omomi::{LoadMode, Model};
+use omomi_train::bucket::{NewFile, len_of};
 use omomi_train::log::{LogDialect, LogReader, ReadOptions, contract_of};
 use omomi_train::operate::load_test::{
     Coverage, MAX_RATE_PER_SECOND, MAX_THREADS, Rotation, RotationSpec, RowSource, Run, measure,
@@ -18,6 +18,7 @@ use omomi_train::operate::load_test::{
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::output::{note, say};
+use crate::places::FileFailure;
 use crate::progress::say_noticed;
 use crate::verify::load;
 
@@ -203,7 +204,7 @@ fn warn(arguments: &Arguments, rotation: &Rotation) {
 /// Returns an error if the JSON file exists and may not be replaced, before any time is spent on measuring.
 fn check_json_path(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.json {
-        Some(path) if path.as_os_str() != "-" && !arguments.force && path.exists() => Err(exists(path)),
+        Some(path) if path.as_os_str() != "-" && !arguments.force && len_of(path)?.is_some() => Err(exists(path)),
         _ => Ok(()),
     }
 }
@@ -213,17 +214,13 @@ fn exists(path: &Path) -> Failure {
 }
 
 fn write_new(path: &Path, text: &str, replace: bool) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    if replace {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
-    };
-    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = NewFile::create(path, replace).and_then(|new_file| {
+        new_file.file().write_all(text.as_bytes())?;
+        new_file.commit()
+    });
     written.map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => exists(path),
-        _ => format!("cannot write {}: {error}", path.display()).into(),
+        _ => FileFailure::writing(path)(error).into(),
     })
 }
 

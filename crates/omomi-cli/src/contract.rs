@@ -3,7 +3,6 @@
 mod draft;
 
 use std::fmt;
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +14,7 @@ use omomi::contract::{
 };
 use omomi::weight_file::layout::MAGIC;
 use omomi_train::agreement::{ChangeKind, Difference, Language, Naming, compare, declaration};
+use omomi_train::bucket::{Stream, read_to_string};
 use omomi_train::learn::fill_quantiles;
 use omomi_train::log::ReadOptions;
 use omomi_train::serving_logs::unlogged_fields;
@@ -221,7 +221,7 @@ fn check(file: &Path) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|source| NoContract::Unreadable { path: path.to_owned(), source }.into())
+    read_to_string(path).map_err(|source| NoContract::Unreadable { path: path.to_owned(), source }.into())
 }
 
 /// Why there is no contract. Those who train wrote it, or named the file.
@@ -248,7 +248,7 @@ pub(crate) fn read_contract(path: &Path) -> Result<Contract, Failure> {
 pub(crate) fn read_either(path: &Path) -> Result<Contract, Failure> {
     let mut start = Vec::new();
     // What cannot be read here cannot be read as a contract either, which says why.
-    if let Ok(file) = File::open(path) {
+    if let Ok(file) = Stream::open(path) {
         drop(file.take(MAGIC.len() as u64).read_to_end(&mut start));
     }
     if start != MAGIC {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use omomi::LoadMode;
+use omomi_train::bucket::read_to_string;
 use omomi_train::judge::explain::{Account, DefaultEvidence, Feature, explain, request_of_json, request_of_row};
 use omomi_train::log::{LogDialect, LogReader, ReadOptions, contract_of};
 use serde_json::json;
@@ -10,6 +11,7 @@ use serde_json::json;
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::output::{one_line, say};
+use crate::places::FileFailure;
 use crate::progress::say_noticed;
 use crate::refusal::print_json;
 use crate::text::{grouped, table};
@@ -50,8 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let model = load(&arguments.file, LoadMode::Map)?;
     let (rows, clicked) = match &arguments.request {
         Some(path) => {
-            let text =
-                std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+            let text = read_to_string(path).map_err(FileFailure::reading(path))?;
             (request_of_json(&model, &text)?, None)
         }
         None => {

@@ -57,7 +57,8 @@ pub(crate) struct Arguments {
 impl From<FetchError> for Refusal {
     fn from(error: FetchError) -> Self {
         let (code, owner, action) = (error.name().to_owned(), error.owner(), error.action().to_owned());
-        Self::new(code, owner, &error, action)
+        let is_temporary = matches!(&error, FetchError::Bucket(error) if error.is_temporary());
+        Self::new(code, owner, &error, action).temporary_if(is_temporary)
     }
 }
 
@@ -81,7 +82,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.signature = arguments.signature.read().map_err(|error| Refusal::from(error).report(json))?;
     let mut is_first = true;
     loop {
-        let outcome = fetch(&bucket, &store, &options, &mut |_| ());
+        let mut ordered = None;
+        let outcome = fetch(&bucket, &store, &options, &mut ordered, &mut |_| ());
         let failure = match outcome {
             Ok(fetched) => {
                 report(&fetched, arguments, is_first);
@@ -90,7 +92,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
                 None
             }
             // One line for each pass that failed: the same text again is the same failure.
-            Err(error) => Some(Refusal::from(error).report(json)),
+            Err(error) => {
+                report_orders_of_failed_pass(ordered, arguments);
+                Some(Refusal::from(error).report(json))
+            }
         };
         match failure {
             Some(failure) if arguments.once => return Err(failure),
@@ -112,6 +117,20 @@ fn remove_old(store: &Store, arguments: &Arguments) {
         }
         Err(error) => note!("warning: old generations were not removed: {error}"),
     }
+}
+
+/// Says which orders a pass wrote that failed later: they are in force.
+fn report_orders_of_failed_pass(ordered: Option<String>, arguments: &Arguments) {
+    let Some(control) = ordered else { return };
+    if arguments.json {
+        print_exactly(json_line(&json!({ "control": control })).as_bytes());
+    } else {
+        say_control(&control, arguments);
+    }
+}
+
+fn say_control(control: &str, arguments: &Arguments) {
+    say!("Control of {} says `{control}`", arguments.dir.display());
 }
 
 /// Says what a pass brought. That nothing is published yet is said once.
@@ -145,7 +164,7 @@ fn report(fetched: &Fetched, arguments: &Arguments, is_first: bool) {
         say!("Nothing is new in {}", arguments.from);
     }
     if let Some(control) = &fetched.control {
-        say!("Control of {} says `{control}`", arguments.dir.display());
+        say_control(control, arguments);
     }
     for (generation, len_bytes) in &fetched.files {
         say!(

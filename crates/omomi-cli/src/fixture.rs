@@ -1,13 +1,14 @@
 //! `omomi fixture`: makes a weight file from a list of weights, for tests of a server.
 
-use std::fs;
 use std::path::PathBuf;
 
-use omomi_train::pack::write_fixture;
+use omomi_train::bucket::read_to_string;
+use omomi_train::pack::{FixtureError, write_fixture};
 
 use crate::Failure;
 use crate::contract::read_either;
 use crate::output::say;
+use crate::places::FileFailure;
 use crate::text::{bytes, grouped};
 
 /// Make a weight file from a list of weights, for tests of a server
@@ -34,13 +35,20 @@ pub(crate) struct Arguments {
     out: PathBuf,
 }
 
+/// A weight file that cannot be made of a file with weights.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", weights.display())]
+struct NoFixture {
+    weights: PathBuf,
+    source: FixtureError,
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { contract, weights, logic_id, generation, out } = arguments;
     let contract = read_either(contract)?;
-    let text =
-        fs::read_to_string(weights).map_err(|error| format!("{}: cannot be read: {error}", weights.display()))?;
+    let text = read_to_string(weights).map_err(FileFailure::reading(weights))?;
     let model = write_fixture(&contract, &text, *generation, logic_id, out)
-        .map_err(|error| format!("{}: {error}", weights.display()))?;
+        .map_err(|source| NoFixture { weights: weights.clone(), source })?;
     let len = model.header().total_len_bytes;
     say!("{}: {} weights, {}, verified", out.display(), grouped(model.weight_count()), bytes(len));
     Ok(())

@@ -2,10 +2,12 @@
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
 //! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
-//! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi status --check` exits with 5 if
-//! something is wrong. A command whose output cannot be written has failed. If the reader of a pipe closed it, as
-//! `head` does, there is no message, and the exit code is 141.
+//! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi ab` and `omomi counterfactual` have
+//! 3 (the data are broken) and 4 (cannot tell). `omomi status --check` exits with 5 if something is wrong. 75 means that
+//! a bucket could not be reached, so that trying again may help. A command whose output cannot be written has failed. If
+//! the reader of a pipe closed it, as `head` does, there is no message, and the exit code is 141.
 
+mod ab;
 mod amend;
 mod average;
 mod baseline;
@@ -13,6 +15,7 @@ mod bench;
 mod compare;
 mod contract;
 mod control;
+mod counterfactual;
 mod csv_flags;
 mod demo;
 mod drill;
@@ -32,6 +35,7 @@ mod output;
 mod owner;
 mod pack;
 mod pages;
+mod places;
 mod predict;
 mod profile;
 mod progress;
@@ -55,12 +59,20 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use omomi::store::Scoring;
+use omomi_train::bucket::BucketError;
 
 use crate::output::note;
 
 /// Train click-through-rate models from ad logs and pack them into weight files that a server maps and scores.
 #[derive(Parser)]
-#[command(name = "omomi", version, arg_required_else_help = true, propagate_version = true)]
+#[command(
+    name = "omomi",
+    version,
+    arg_required_else_help = true,
+    propagate_version = true,
+    after_help = "A path may be an address: s3://bucket/key, gs://bucket/key, az://container/key or file:///path. Caches, \
+                  work folders, keys and the directories that servers follow stay on this machine."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -104,6 +116,8 @@ enum Command {
     Fetch(fetch::Arguments),
     Status(status::Arguments),
     Log(Box<log::Arguments>),
+    Ab(Box<ab::Arguments>),
+    Counterfactual(Box<counterfactual::Arguments>),
     Rollback(control::RollbackArguments),
     Pin(control::PinArguments),
     Freeze(control::FreezeArguments),
@@ -120,11 +134,14 @@ enum Command {
 /// Exit code of a command whose reader closed the pipe: that of a program that the signal SIGPIPE ended, in a shell.
 const CLOSED_PIPE: u8 = 141;
 
+/// Exit code of a command that a service or the network failed, so that it may be tried again: that of `EX_TEMPFAIL`.
+const TEMPORARY: u8 = 75;
+
 /// The error that ends a command. `main` prints its message.
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let matches = with_negative_values(Cli::command()).try_get_matches();
+    let matches = places::with_places(with_negative_values(Cli::command())).try_get_matches();
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli.command),
         Err(misuse) => answer(&misuse),
@@ -156,12 +173,14 @@ fn with_negative_values(command: clap::Command) -> clap::Command {
 /// Runs a command, and returns its exit code.
 fn run(command: Command) -> u8 {
     let outcome = match command {
+        Command::Ab(arguments) => ab::run(&arguments),
         Command::Amend(arguments) => amend::run(&arguments),
         Command::Average(arguments) => average::run(&arguments),
         Command::Baseline(arguments) => baseline::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Compare(arguments) => compare::run(&arguments),
         Command::Contract(arguments) => contract::run(&arguments),
+        Command::Counterfactual(arguments) => counterfactual::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Drill(arguments) => drill::run(&arguments),
         Command::DrillServer(arguments) => drill::run_server(&arguments),
@@ -203,11 +222,19 @@ fn run(command: Command) -> u8 {
     if let Some(owner) = owner::owner_of(failure.as_ref()) {
         note!("  who must act: {}", owner.word());
     }
+    if let Some(error) = BucketError::within(failure.as_ref()) {
+        note!("  what to do: {}", error.action());
+    }
     match () {
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
         () if failure.is::<compare::Different>() || failure.is::<log::Drifted>() => 3,
         () if failure.is::<status::Wrong>() => 5,
-        () => failure.downcast_ref::<gate::NotPassed>().map_or(1, gate::NotPassed::exit_code),
+        () if owner::is_temporary(failure.as_ref()) => TEMPORARY,
+        () => failure
+            .downcast_ref::<gate::NotPassed>()
+            .map(gate::NotPassed::exit_code)
+            .or_else(|| failure.downcast_ref::<ab::Blocked>().map(ab::Blocked::exit_code))
+            .unwrap_or(1),
     }
 }
 

@@ -8,6 +8,7 @@ use omomi_train::adopt::baseline::BaselineError;
 use omomi_train::adopt::import::ImportError;
 use omomi_train::bucket::BucketError;
 use omomi_train::evaluate::{CompareError, EvaluateError};
+use omomi_train::experiment::ExperimentError;
 use omomi_train::judge::gate::GateError;
 use omomi_train::learn::average::AverageError;
 use omomi_train::learn::recalibrate::RecalibrateError;
@@ -22,10 +23,15 @@ use omomi_train::prune::PruneError;
 use omomi_train::serving_logs::ServingLogError;
 
 use crate::contract::NoContract;
+use crate::refusal::Refused;
 use crate::stores::StoreError;
 
 /// Returns who must act on an error, from the first of its causes that says so.
 pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
+    // A bucket knows better than the step that used it.
+    if let Some(error) = BucketError::within(error) {
+        return Some(error.owner());
+    }
     let mut cause = Some(error);
     while let Some(error) = cause {
         let owner = own(error);
@@ -35,6 +41,12 @@ pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
         cause = error.source();
     }
     None
+}
+
+/// Whether trying again later may succeed without any other change.
+pub(crate) fn is_temporary(error: &(dyn Error + 'static)) -> bool {
+    error.downcast_ref::<Refused>().is_some_and(Refused::is_temporary)
+        || BucketError::within(error).is_some_and(BucketError::is_temporary)
 }
 
 fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
@@ -87,6 +99,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         .or_else(|| error.downcast_ref::<ImportError>().map(ImportError::owner))
         .or_else(|| error.downcast_ref::<BucketError>().map(BucketError::owner))
         .or_else(|| error.downcast_ref::<BucketStoreError>().map(BucketStoreError::owner))
+        .or_else(|| error.downcast_ref::<ExperimentError>().map(ExperimentError::owner))
         .or_else(|| error.downcast_ref::<ServingLogError>().map(ServingLogError::owner))
         .or_else(|| error.downcast_ref::<ServingError>().map(ServingError::owner))
 }

@@ -18,6 +18,22 @@ pub(crate) struct Refusal {
     owner: &'static str,
     message: String,
     action: String,
+    is_temporary: bool,
+}
+
+/// A refusal that was reported, as the error that ends the command.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Refused {
+    text: String,
+    is_temporary: bool,
+}
+
+impl Refused {
+    /// Whether trying again later may succeed without any other change.
+    pub(crate) const fn is_temporary(&self) -> bool {
+        self.is_temporary
+    }
 }
 
 impl From<Error> for Refusal {
@@ -40,13 +56,26 @@ impl From<BucketError> for Refusal {
 
 impl From<BucketStoreError> for Refusal {
     fn from(error: BucketStoreError) -> Self {
-        Self::new(error.name().to_owned(), error.owner(), &error, error.action().to_owned())
+        let is_temporary = matches!(&error, BucketStoreError::Bucket(error) if error.is_temporary());
+        let refusal = Self::new(error.name().to_owned(), error.owner(), &error, error.action().to_owned());
+        refusal.temporary_if(is_temporary)
     }
 }
 
 impl Refusal {
     pub(crate) fn new(code: String, owner: Owner, error: &(dyn std::error::Error + 'static), action: String) -> Self {
-        Self { code, owner: owner.word(), message: message_with_causes(error), action }
+        // A bucket knows better than the step that used it.
+        let bucket = BucketError::within(error);
+        let (code, owner, action) = bucket.map_or((code, owner, action), |bucket| {
+            (bucket.name().to_owned(), bucket.owner(), bucket.action().to_owned())
+        });
+        let is_temporary = bucket.is_some_and(BucketError::is_temporary);
+        Self { code, owner: owner.word(), message: message_with_causes(error), action, is_temporary }
+    }
+
+    /// Says that trying again later may help, if it does.
+    pub(crate) fn temporary_if(self, is_temporary: bool) -> Self {
+        Self { is_temporary: self.is_temporary || is_temporary, ..self }
     }
 
     /// Changes the message.
@@ -56,12 +85,13 @@ impl Refusal {
 
     /// Prints the JSON if `json` is true, and returns the text, which `main` prints.
     pub(crate) fn report(self, json: bool) -> Failure {
-        let Self { code, owner, message, action } = self;
+        let Self { code, owner, message, action, is_temporary } = self;
         if json {
             let refused = json!({ "code": code, "owner": owner, "message": message, "action": action });
             print_json(&json!({ "refused": refused }));
         }
-        format!("{message}\n  who must act: {owner}\n  what to do: {action}").into()
+        let text = format!("{message}\n  who must act: {owner}\n  what to do: {action}");
+        Refused { text, is_temporary }.into()
     }
 
     /// Prefixes the message with `what`, such as the path of a file.

@@ -39,6 +39,12 @@ pub(crate) struct Arguments {
     /// Output of `omomi log calibration --json`: adds the calibration of what was served, by hour
     #[arg(long, value_name = "FILE")]
     served: Option<PathBuf>,
+    /// Output of `omomi ab --json`: adds the arms of an experiment, with their differences over time
+    #[arg(long, value_name = "FILE")]
+    ab: Option<PathBuf>,
+    /// Output of `omomi counterfactual --json`: adds what another weight file would have earned
+    #[arg(long, value_name = "FILE")]
+    counterfactual: Option<PathBuf>,
     /// Directory of the store of the serving logic: adds the history of file sizes
     #[arg(long, value_name = "DIR")]
     store: Option<PathBuf>,
@@ -65,6 +71,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         baseline_state: arguments.baseline_state.clone(),
         provenance: arguments.provenance.clone(),
         served: arguments.served.clone(),
+        ab: arguments.ab.clone(),
+        counterfactual: arguments.counterfactual.clone(),
         store: store.map(Path::to_owned),
         blessing: arguments.blessing.clone(),
         gate: settings(arguments.gate.as_deref(), store)?.0,

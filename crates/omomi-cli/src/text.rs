@@ -5,7 +5,7 @@ use std::io::stdout;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 use omomi::contract::TimeUnit;
 use omomi_train::learn::{FileUnseen, utc};
-use omomi_train::log::FileMissing;
+use omomi_train::log::{FileMissing, parse_time_us};
 use terminal_size::{Width, terminal_size_of};
 
 pub(crate) use omomi_train::readable::{bytes, grouped};
@@ -77,6 +77,12 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| "expected a size such as 200MB or 64MiB".to_owned())
 }
 
+/// Parses a time in words, such as `2026-10-01T00:00:00Z`, as Unix milliseconds.
+pub(crate) fn parse_unix_ms(text: &str) -> Result<i64, String> {
+    let time_us = parse_time_us(text, None, true).filter(|_| !text.bytes().all(|byte| byte.is_ascii_digit()));
+    time_us.map(|us| us.div_euclid(1_000)).ok_or_else(|| "expected a time such as 2026-10-01T00:00:00Z".to_owned())
+}
+
 /// Formats a metric with 4 decimals, or `-` if it is undefined.
 pub(crate) fn figure(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"))
@@ -126,5 +132,12 @@ mod tests {
         for text in ["", "MB", "-1MB", "1 mb", "NaN"] {
             assert!(parse_bytes(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_time_is_in_words() {
+        assert_eq!(parse_unix_ms("2026-10-01T00:00:00Z"), Ok(1_790_812_800_000));
+        assert!(parse_unix_ms("1790812800").is_err(), "an integer without a unit");
+        assert!(parse_unix_ms("tomorrow").is_err());
     }
 }

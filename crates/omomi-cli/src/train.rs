@@ -9,6 +9,7 @@ use crate::importance_flags::ImportanceFlags;
 use crate::progress::ReadProgress;
 use clap::ArgAction;
 use omomi::contract::{Contract, TimeUnit};
+use omomi_train::bucket::{Place, len_of};
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::recalibrate::{RecalibrateOptions, recalibrate};
 use omomi_train::learn::shards::train_for_parent;
@@ -162,7 +163,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     options.replace = arguments.force;
     options.again = arguments.again;
     options.arguments = std::env::args().skip(1).collect();
-    if !options.replace && options.state.exists() {
+    if !options.replace && len_of(&options.state)?.is_some() {
         return Err(StateError::Exists { path: options.state }.into());
     }
     if is_searched(arguments) {
@@ -201,6 +202,12 @@ fn train_and_recalibrate(
 ) -> Result<(), Failure> {
     let read = recalibration_rows(contract, &options, recalibrate_on)?;
     let state = options.state.with_extension("before-recalibration.parquet");
+    let state = match Place::of(&state)? {
+        Place::Disk(path) => path,
+        Place::Bucket(_) => {
+            std::env::temp_dir().join(format!("omomi-{}.before-recalibration.parquet", std::process::id()))
+        }
+    };
     let mut before = options.clone();
     before.state = state;
     before.replace = true;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use omomi::contract::Contract;
+use omomi_train::bucket::Place;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
@@ -140,6 +141,10 @@ pub(crate) fn run(
     }
     if let Some(work_dir) = &flags.work_dir {
         options.work_dir = work_dir.clone();
+    } else if let Place::Bucket(address) = Place::of(&options.train.state)? {
+        let problem =
+            "expected --work-dir with a folder of this machine, because the work folder of shards stays local";
+        return Err(format!("{address}: {problem}").into());
     }
     let mut progress = ShardsProgress::new(quiet);
     let account = train_shards(contract, &options, &mut |event| progress.watch(event))?;

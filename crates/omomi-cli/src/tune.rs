@@ -1,6 +1,6 @@
 //! `omomi tune`: searches for the best training settings.
 
-use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::importance_flags::ImportanceFlags;
 use crate::output::{note, say};
 use crate::progress::ReadProgress;
 use omomi::contract::TimeUnit;
+use omomi_train::bucket::NewFile;
 use omomi_train::learn::shards::Split;
 use omomi_train::learn::tune::{
     Budget, Event, HeldOutRows, SEARCH_PASSES, Searched, Sharding, Trial, TuneOptions, TuneReport, tune,
@@ -20,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::contract::read_contract;
+use crate::places::FileFailure;
 use crate::text::{figure, grouped, table};
 
 /// Search for the alpha, l1 and number of passes with the lowest log loss, within a budget
@@ -132,7 +134,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let command = command(arguments, &report.trials[0]);
     if let Some(path) = &arguments.json {
         let text = format!("{:#}\n", to_json(arguments, &report, &command));
-        fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        let written = NewFile::create(path, true).and_then(|new_file| {
+            new_file.file().write_all(text.as_bytes())?;
+            new_file.commit()
+        });
+        written.map_err(FileFailure::writing(path))?;
     }
     print(arguments, &report, &command);
     Ok(())

@@ -7,6 +7,7 @@ use std::time::Instant;
 use omomi::score::GoldenReport;
 use omomi::weight_file::signature::SignatureState;
 use omomi::{Error, LoadMode, Model};
+use omomi_train::bucket::{LocalCopy, load_model};
 use serde_json::json;
 
 use crate::Failure;
@@ -73,13 +74,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Loads and verifies a model. The error says what is wrong with the file, who must act, and what to do.
 pub(crate) fn load(path: &Path, mode: LoadMode) -> Result<Arc<Model>, Failure> {
-    Model::load(path, mode).map_err(|error| Refusal::from(error).about(path.display()).report(false))
+    load_model(path, mode).map_err(|error| Refusal::from(error).about(path.display()).report(false))
 }
 
 fn verify(arguments: &Arguments, mode: LoadMode) -> Result<(Arc<Model>, GoldenReport, SignatureState), Error> {
     let signature = arguments.signature.read()?;
     let (policy, keys) = signature.unwrap_or_default();
-    let (model, state) = Model::load_signed(&arguments.file, mode, &keys, policy)?;
+    let local = LocalCopy::of(&arguments.file)?;
+    let (model, state) = Model::load_signed(local.path(), mode, &keys, policy)?;
     let report = model.check_golden()?;
     Ok((model, report, state))
 }

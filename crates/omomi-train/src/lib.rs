@@ -11,7 +11,7 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`bucket`] | reads and writes objects in buckets: S3, Google Cloud Storage, Azure |
+//! | [`bucket`] | reads and writes what paths and addresses name: files, and objects on S3, Google Cloud Storage, Azure |
 //! | [`agreement`] | turns a contract into a server's declaration, and says what a new contract changes for the server |
 //! | [`log`] | reads rows from logs, and generates logs whose true probabilities are known |
 //! | [`draft`] | drafts a contract from logs: surveys columns, and guesses their fields |
@@ -21,6 +21,7 @@
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
 //! | [`adopt`] | imports weights that were trained elsewhere, makes baselines, and repairs a served file |
 //! | [`serving_logs`] | prints and checks what servers logged, joins it with wins and clicks, and computes it again |
+//! | [`experiment`] | reads experiments out of joined logs, and says what another weight file would have earned |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
@@ -43,6 +44,7 @@
 //!     learn
 //!     pack
 //!     operate  serving_logs
+//!     experiment
 //!     adopt
 //!     prune
 //!     judge
@@ -54,6 +56,7 @@ pub mod agreement;
 pub mod bucket;
 pub mod draft;
 pub mod evaluate;
+pub mod experiment;
 pub mod judge;
 pub mod learn;
 pub mod lineage;

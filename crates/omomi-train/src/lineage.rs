@@ -3,13 +3,15 @@
 //! The state itself carries it, because a file beside it can get lost or belong to another run. Logs are recognized by
 //! their content, so a copy under another name is the same log.
 
-use std::fs::File;
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::bucket::{Place, Stream, place_of, stamp_of};
 use crate::log::{HoldOut, LogFile, digest_text};
 
 /// A step that uses the rows of logs.
@@ -76,11 +78,27 @@ impl LearnedLog {
 ///
 /// Returns the error of the operating system.
 pub fn content_digest(path: impl AsRef<Path>) -> io::Result<String> {
+    /// The digests of versions of objects: to read one again would mean to copy it again.
+    static OF_OBJECTS: LazyLock<Mutex<HashMap<(PathBuf, u64, String), String>>> = LazyLock::new(Mutex::default);
     let path = path.as_ref();
-    let mut file = File::open(path)?;
+    let (len_bytes, version) = stamp_of(path)?;
+    let is_object = matches!(place_of(path)?, Place::Bucket(_)) && !version.is_empty();
+    let key = (path.to_owned(), len_bytes, version);
+    let known = || OF_OBJECTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_object && let Some(digest) = known().get(&key) {
+        return Ok(digest.clone());
+    }
+    let digest = digest_of_stream(&mut Stream::open(path)?)?;
+    if is_object {
+        known().insert(key, digest.clone());
+    }
+    Ok(digest)
+}
+
+fn digest_of_stream(stream: &mut Stream) -> io::Result<String> {
     let (mut hash, mut piece) = (Xxh3::new(), vec![0; 1 << 20]);
     loop {
-        match file.read(&mut piece)? {
+        match stream.read(&mut piece)? {
             0 => return Ok(digest_text(&hash)),
             count => hash.update(&piece[..count]),
         }
@@ -133,7 +151,7 @@ pub(crate) fn find_learned(lineage: &[LearnedLog], logs: &[LogFile], hold_out: O
 
 /// Finds two logs with the same content and at least one row.
 pub(crate) fn find_copy(logs: &[LogFile]) -> Option<(PathBuf, PathBuf)> {
-    let mut seen: std::collections::HashMap<String, &LogFile> = std::collections::HashMap::new();
+    let mut seen: HashMap<String, &LogFile> = HashMap::new();
     // Only files of the same length can be copies, so most files need not be read. A pipe has no length.
     let has_pipe = logs.iter().any(|log| log.is_pipe) && logs.len() > 1;
     let is_alone =

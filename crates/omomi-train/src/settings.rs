@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::bucket::{Address, Place, bucket_of, place_of};
 use crate::toml::{Lines, to_json};
 use omomi::contract::Fault;
 use omomi::contract::validate::kind_of;
@@ -46,7 +47,12 @@ pub(crate) enum NoSettings {
 
 /// Reads the text of the settings file at `path`. Returns `None` if there is no file.
 pub(crate) fn read_text(path: &Path) -> Result<Option<String>, NoSettings> {
-    short_text::read(path, MAX_TEXT_LEN).map_err(|error| match error {
+    let text = match place_of(path) {
+        Ok(Place::Disk(path)) => short_text::read(&path, MAX_TEXT_LEN),
+        Ok(Place::Bucket(address)) => text_of_object(&address),
+        Err(source) => Err(TextError::Io { action: "read", source }),
+    };
+    text.map_err(|error| match error {
         TextError::Io { action, source } => {
             NoSettings::Unreadable(Error::File { action, path: path.to_owned(), source })
         }
@@ -56,6 +62,16 @@ pub(crate) fn read_text(path: &Path) -> Result<Option<String>, NoSettings> {
             NoSettings::Faults(SettingsFaults { path: path.to_owned(), faults: vec![fault] })
         }
     })
+}
+
+/// Reads a short text that is an object. Returns `None` if there is none.
+fn text_of_object(address: &Address) -> Result<Option<String>, TextError> {
+    let failed = |source| TextError::Io { action: "read", source };
+    let bucket = bucket_of(address).map_err(failed)?;
+    let read = bucket.read("", MAX_TEXT_LEN).map_err(|error| failed(std::io::Error::other(error)))?;
+    let Some((bytes, _)) = read else { return Ok(None) };
+    let not_text = || TextError::Unexpected { expected: "UTF-8".to_owned(), found: "other bytes" };
+    String::from_utf8(bytes.into()).map(Some).map_err(|_| not_text())
 }
 
 /// Calls `set` for each top-level key of the text, with the path of the key, the key and its value. `what` names the

@@ -3,13 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use omomi::new_file::NewFile;
+use omomi_train::bucket::NewFile;
 use omomi_train::draft::{Draft, DraftOptions, Guess, GuessedKind, draft_contract};
 use omomi_train::log::ReadOptions;
 
 use crate::Failure;
 use crate::csv_flags::CsvFlags;
 use crate::output::{note, one_line, print_exactly, say};
+use crate::places::FileFailure;
 use crate::progress::ReadProgress;
 use crate::text::{grouped, new_table};
 
@@ -61,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         new_file.file().write_all(draft.text.as_bytes())?;
         new_file.commit()
     };
-    write().map_err(|error: std::io::Error| format!("{}: cannot be written: {error}", path.display()))?;
+    write().map_err(FileFailure::writing(path))?;
     print_columns(&draft);
     let (rows, clicks) = (grouped(draft.row_count), grouped(draft.click_count));
     say!("{}: a draft from {rows} rows with {clicks} clicks", path.display());

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use omomi::new_file::NewFile;
+use crate::places::FileFailure;
+use omomi_train::bucket::NewFile;
 use omomi_train::serving_logs::served_calibration;
 
 use crate::Failure;
@@ -61,5 +62,5 @@ fn write(path: &Path, bytes: &[u8], replace: bool) -> Result<(), Failure> {
         new.file().write_all(bytes)?;
         new.commit()
     });
-    written.map_err(|error| format!("{}: cannot write the file: {error}", path.display()).into())
+    Ok(written.map_err(FileFailure::writing(path))?)
 }

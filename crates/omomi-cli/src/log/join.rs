@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use omomi_train::log::parse_time_us;
 use omomi_train::serving_logs::{JoinOptions, Segments, join};
 
 use super::note_losses;
 use crate::Failure;
 use crate::contract::read_contract;
 use crate::output::{note, say};
-use crate::text::{grouped, parse_bytes, table};
+use crate::text::{grouped, parse_bytes, parse_unix_ms, table};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -103,11 +102,6 @@ fn parse_duration_ms(text: &str) -> Result<i64, String> {
     duration_ms.ok_or_else(|| "expected a duration such as 90s, 30m, 24h or 7d".to_owned())
 }
 
-fn parse_unix_ms(text: &str) -> Result<i64, String> {
-    let time_us = parse_time_us(text, None, true).filter(|_| !text.bytes().all(|byte| byte.is_ascii_digit()));
-    time_us.map(|us| us.div_euclid(1_000)).ok_or_else(|| "expected a time such as 2026-10-01T00:00:00Z".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,12 +114,5 @@ mod tests {
         for text in ["24", "h", "-1h", "1.5h", "24 h", "99999999999d", ""] {
             assert!(parse_duration_ms(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn the_end_of_the_log_is_a_time_in_words() {
-        assert_eq!(parse_unix_ms("2026-10-01T00:00:00Z"), Ok(1_790_812_800_000));
-        assert!(parse_unix_ms("1790812800").is_err(), "an integer without a unit");
-        assert!(parse_unix_ms("tomorrow").is_err());
     }
 }

@@ -126,6 +126,8 @@ fn the_command_writes_the_page() {
         ("--blessing", inputs.blessing.as_ref()),
         ("--store", inputs.store.as_ref()),
         ("--served", inputs.served.as_ref()),
+        ("--ab", inputs.ab.as_ref()),
+        ("--counterfactual", inputs.counterfactual.as_ref()),
         ("--out", Some(&out)),
     ];
     let run = || {

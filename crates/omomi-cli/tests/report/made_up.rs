@@ -24,6 +24,7 @@ pub const BIN_COUNT: usize = 20;
 pub const HOUR_COUNT: usize = 48;
 pub const SERVED_HOUR_COUNT: usize = 30;
 pub const SITE_COUNT: usize = 12;
+pub const LOOK_COUNT: usize = 10;
 pub const CURVE_POINT_COUNT: usize = 9;
 pub const FILE_COUNT: usize = 14;
 /// Fields of the weight files.
@@ -52,7 +53,11 @@ pub fn inputs(folder: &Path) -> ReportInputs {
     let provenance = write("merged.provenance.json", provenance().to_string());
     let blessing = write("000042.blessing.json", serde_json::to_string(&blessing()).unwrap());
     let served = write("served.json", served().to_string());
+    let ab = write("ab.json", experiment().to_string());
+    let counterfactual = write("counterfactual.json", counterfactual().to_string());
     ReportInputs {
+        ab: Some(ab),
+        counterfactual: Some(counterfactual),
         served: Some(served),
         blessing: Some(blessing),
         provenance: Some(provenance),
@@ -75,6 +80,58 @@ fn served() -> Value {
     };
     let own = (0..=SERVED_HOUR_COUNT).map(|index| hour("feed-ctr", index));
     json!({ "version": 1, "of_impressions": true, "hours": own.chain([hour("other", 0)]).collect::<Vec<_>>() })
+}
+
+/// A read-out of three arms, with a name that looks like markup, and a look each day.
+pub fn experiment() -> Value {
+    let estimate = |value: f64, reach: f64| json!({ "value": value, "low": value - reach, "high": value + reach });
+    let arm = |name: &str, units: u64| {
+        json!({ "arm": name, "units": units, "rows": units * 3, "planned_share": 1.0 / 3.0,
+                "window_us": [MIDNIGHT_US, MIDNIGHT_US + 240 * HOUR_US] })
+    };
+    let difference = |name: &str, value: f64| {
+        json!({ "arm": name, "absolute": estimate(value / 50.0, 0.001), "relative": estimate(value, 0.04),
+                "p_value": 0.2, "variance_reduction": null, "unadjusted": null })
+    };
+    let metric = |name: &str| {
+        let arms = [0.0200, 0.0203, 0.0198].map(|value| estimate(value, 0.0004));
+        json!({ "metric": name, "arms": arms, "note": null,
+                "differences": [difference("b", 0.015), difference(HOSTILE, -0.01)] })
+    };
+    let look = |index: usize| {
+        let reach = 0.2 / (index as f64 + 1.0).sqrt();
+        let relative = [0.015 + 0.02 * noise(index), -0.01 - 0.02 * noise(index + 50)].map(|it| estimate(it, reach));
+        let metric = json!({ "arms": [null, null, null], "differences": [null, null], "relative": relative });
+        let units = [100, 101, 99].map(|percent| percent * 30 * (index + 1));
+        json!({ "until_us": MIDNIGHT_US + (index as i64 + 1) * 24 * HOUR_US, "units": units,
+                "sample_ratio_p_value": 0.4, "metrics": [metric, metric] })
+    };
+    json!({
+        "version": 1, "experiment": HOSTILE, "unit": "user_id", "control": "control",
+        "validity": { "always": { "narrowest_at_units": 100_000 } }, "alpha": 0.05,
+        "window_us": [MIDNIGHT_US, MIDNIGHT_US + 240 * HOUR_US], "row_count": 270_000, "left_out": {},
+        "of_impressions": true, "revenue": "click-price", "currency": "JPY",
+        "arms": [arm("control", 30_000), arm("b", 30_300), arm(HOSTILE, 29_700)],
+        "units_in_several_arms": 0, "shares_from": "given",
+        "sample_ratio": { "chi_square": 1.8, "p_value": 0.4 }, "blocked": [], "notes": [],
+        "metrics": [metric("ctr"), metric("revenue_per_1000_impressions")], "slices": null,
+        "looks": (0..LOOK_COUNT).map(look).collect::<Vec<_>>(), "bytes_per_unit": 120,
+    })
+}
+
+/// What another file would have earned.
+pub fn counterfactual() -> Value {
+    let estimate = |value: f64, reach: f64| json!({ "value": value, "low": value - reach, "high": value + reach });
+    let method = |name: &str, value: f64, reach: f64| json!({ "method": name, "value": estimate(value, reach), "difference": estimate(value - 0.05, reach) });
+    json!({
+        "version": 1, "policy": "the candidate with the highest logit", "reward": "click", "currency": null,
+        "weights": { "path": HOSTILE, "logic_id": HOSTILE, "generation": 8, "digest": "00" },
+        "unit": "request_id", "alpha": 0.05, "detailed_requests": 9_000, "requests": 8_000, "left_out": {},
+        "mean_candidates": 40.0, "agreement": 0.6, "clip": null, "clipped_requests": 0, "clipped_weight_share": 0.0,
+        "largest_weight": 400.0, "mean_weight": 1.01, "effective_sample_size": 900.0, "logged": estimate(0.05, 0.004),
+        "methods": [method("ips", 0.056, 0.012), method("snips", 0.055, 0.011), method("doubly_robust", 0.054, 0.006)],
+        "blocked": [], "notes": [], "needs": [],
+    })
 }
 
 fn contract() -> Contract {

@@ -13,7 +13,7 @@ fn figure<'a>(page: &'a str, id: &str) -> &'a str {
 }
 
 /// The plots of a report with every input: their ids, and the number of marks per selector.
-const MARKS: [(&str, &str, usize); 16] = [
+const MARKS: [(&str, &str, usize); 23] = [
     ("reliability", "circle.fill-model", made_up::BIN_COUNT),
     ("reliability", "circle.stroke-baseline", made_up::BIN_COUNT),
     ("entropy-by-hour", "circle.fill-model", made_up::HOUR_COUNT),
@@ -32,10 +32,19 @@ const MARKS: [(&str, &str, usize); 16] = [
     ("shard-spread", "rect.fill-model", made_up::FIELDS.len()),
     // One file is outside the usual range.
     ("file-sizes", "circle.fill-model", made_up::FILE_COUNT - 1),
+    // Two metrics of two arms, each with the bar of its interval.
+    ("experiment-arms", "circle.fill-model", 2),
+    ("experiment-arms", "rect.fill-step-0", 2),
+    // The line of an arm, between those of its interval.
+    ("experiment-ctr", "polyline.stroke-model", 3),
+    ("experiment-revenue", "polyline.stroke-step-0", 3),
+    ("experiment-units", "polyline.stroke-baseline", 1),
+    ("counterfactual", "circle.fill-baseline", 1),
+    ("counterfactual", "circle.fill-model", 3),
 ];
 
 /// Returns the ids of the plots.
-const IDS: [&str; 9] = [
+const IDS: [&str; 14] = [
     "reliability",
     "entropy-by-hour",
     "calibration-by-slice",
@@ -45,4 +54,9 @@ const IDS: [&str; 9] = [
     "weight-changes",
     "shard-spread",
     "file-sizes",
+    "experiment-arms",
+    "experiment-ctr",
+    "experiment-revenue",
+    "experiment-units",
+    "counterfactual",
 ];

@@ -202,12 +202,21 @@ fn missing_plots_are_listed_with_what_they_need() {
     let page = page_of(&evaluation);
     assert_eq!(page.matches("<figure ").count(), 2);
     let (_, absent) = page.split_once("id=\"absent\"").unwrap();
-    for flag in
-        ["--time-column", "--by", "--bill", "--state", "--baseline-state", "--provenance", "--store", "log calibration"]
-    {
+    for flag in [
+        "--time-column",
+        "--by",
+        "--bill",
+        "--state",
+        "--baseline-state",
+        "--provenance",
+        "--store",
+        "log calibration",
+        "--ab",
+        "--counterfactual",
+    ] {
         assert!(absent.contains(flag), "{flag}");
     }
-    assert_eq!(absent.matches("<li>").count(), 7);
+    assert_eq!(absent.matches("<li>").count(), 9);
 }
 
 #[test]

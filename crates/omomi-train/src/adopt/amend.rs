@@ -27,6 +27,7 @@ use omomi::weight_file::table::Encoding;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::bucket::load_model;
 use crate::learn::category::FeatureNames;
 use crate::learn::state::{StateError, StateReader};
 use crate::operate::publish::{Amends, Blessing, Replaces, blessing_path};
@@ -236,7 +237,7 @@ pub fn amend(options: &AmendOptions) -> Result<AmendReport, AmendError> {
     }
     let pending = PendingFile::create(&options.out)?;
     let key = options.key.as_ref().map(PrivateKey::read).transpose().map_err(AmendError::Key)?;
-    let model = Model::load(&options.file, LoadMode::Map)
+    let model = load_model(&options.file, LoadMode::Map)
         .map_err(|source| AmendError::WeightFile { path: options.file.clone(), source })?;
     if options.generation <= model.generation() {
         let (found, before) = (options.generation, model.generation());

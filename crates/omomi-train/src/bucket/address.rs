@@ -133,6 +133,21 @@ impl Address {
         Self { key, ..self.clone() }
     }
 
+    /// The address of the folder that this is in.
+    #[must_use]
+    pub fn folder(&self) -> Self {
+        let key = self.key.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Self { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// The address of the folders that a pattern spells out, up to the first part with `*`, `?` or `[`.
+    #[must_use]
+    pub(crate) fn literal_folder(&self) -> Self {
+        let parts = self.key.split('/').take_while(|part| !part.contains(['*', '?', '[']));
+        let literal = parts.collect::<Vec<_>>().join("/");
+        if literal == self.key { self.folder() } else { Self { key: literal, ..self.clone() } }
+    }
+
     /// Where copies of what is here are kept in `folder`: a path that no other address has. One address at two
     /// endpoints has two.
     #[must_use]

@@ -3,7 +3,7 @@
 use omomi::error::Owner;
 
 /// Why something in a bucket cannot be read or written.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BucketError {
     /// The text is neither a path nor an address.
@@ -60,6 +60,12 @@ pub enum BucketError {
         /// The address.
         address: String,
     },
+    /// An object that was written has other bytes when it is read.
+    #[error("{address} has other bytes than were written")]
+    OtherBytes {
+        /// The address.
+        address: String,
+    },
     /// An object is longer than what it should be.
     #[error("{address} is too long: expected at most {expected} bytes, found {found}")]
     TooLong {
@@ -98,7 +104,7 @@ pub enum BucketError {
         /// The path.
         path: String,
         /// The error of the operating system.
-        source: std::io::Error,
+        source: std::sync::Arc<std::io::Error>,
     },
 }
 
@@ -106,6 +112,31 @@ impl BucketError {
     /// Returns the error that a reader of an object passed on.
     pub(crate) fn of(error: std::io::Error, address: String) -> Self {
         error.downcast().unwrap_or_else(|error| Self::Failed { action: "read", address, problem: error.to_string() })
+    }
+
+    /// Returns the error of a bucket that another error is or holds.
+    #[must_use]
+    pub fn within<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            let held = held.map(|held| held as &(dyn std::error::Error + 'static));
+            if let Some(found) = error.downcast_ref::<Self>() {
+                return Some(found);
+            }
+            // The source of an error of the operating system is not the error that it holds, but the source of that.
+            if let Some(found) = held.and_then(Self::within) {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    /// Whether trying again later may succeed without any other change.
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Failed { .. })
     }
 
     /// The stable name of the error in snake case.
@@ -138,6 +169,9 @@ impl BucketError {
             }
             Self::Failed { .. } => ("bucket_failed", Infra, "check the network and the service, then try again"),
             Self::Replaced { .. } => ("object_replaced", Ml, "wait until no process writes it, then read it again"),
+            Self::OtherBytes { .. } => {
+                ("object_other_bytes", Infra, "check whether another process writes it, and the service")
+            }
             Self::TooLong { .. } => ("object_too_long", Ml, "check the address"),
             Self::IgnoresConditions { .. } => {
                 ("bucket_ignores_conditions", Infra, "use a bucket that supports If-None-Match and If-Match")

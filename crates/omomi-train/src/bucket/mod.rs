@@ -1,6 +1,7 @@
 //! Objects in buckets: S3, Google Cloud Storage, Azure Blob Storage, and what has their interfaces.
 //!
-//! A [`Place`] is a path or an [`Address`]; a [`Bucket`] reads and writes what is below an address. Calls wait for the
+//! A [`Place`] is a path or an [`Address`]. [`Source`], [`Stream`], [`read`] and [`NewFile`] take either, so that every
+//! step of this crate reads and writes both. A [`Bucket`] reads and writes what is below an address. Calls wait for the
 //! service, and repeat what failed for a moment. Objects are never changed in place: [`Bucket::create`] gives a name to
 //! new bytes unless it is taken, and [`Bucket::replace`] replaces exactly the version that was read. Both are refused
 //! if another writer was first. A service that ignores these conditions is found by [`Bucket::check_conditions`].
@@ -13,7 +14,10 @@ mod address;
 mod error;
 #[cfg(test)]
 pub(crate) mod made_up;
+mod new_file;
+mod object_file;
 mod read;
+mod source;
 
 use std::io::Read;
 use std::path::Path as FilePath;
@@ -35,7 +39,15 @@ use tokio::runtime::Runtime;
 
 pub use address::{Address, Place, Service};
 pub use error::BucketError;
+pub use new_file::{NewFile, refuse_to_replace, remove};
+pub use object_file::ObjectFile;
 pub use read::{ObjectReader, Pace};
+#[cfg(test)]
+pub(crate) use source::take_for_opened;
+pub use source::{
+    LocalCopy, Source, SourceReader, Stream, digest_of, len_of, load_bytes, load_model, read, read_to_string,
+};
+pub(crate) use source::{beside, bucket_of, place_of, stamp_of};
 
 /// Longest object that is written by one request. No service accepts more.
 const MAX_OBJECT_LEN: u64 = 5 << 30;
@@ -174,6 +186,11 @@ impl Bucket {
         objects_of(&self.address, client, time + RETRY_TIME)
     }
 
+    /// Access to what is below another address of the same bucket.
+    pub(crate) fn at(&self, address: &Address) -> Self {
+        Self { address: address.clone(), ..self.clone() }
+    }
+
     /// The address that names are below.
     #[must_use]
     pub const fn address(&self) -> &Address {
@@ -198,12 +215,12 @@ impl Bucket {
             let problem = one_line(&error);
             let address = address.clone();
             match error {
-                Error::NotFound { .. } if is_no_bucket(&problem) => BucketError::NoBucket { address },
+                // The client does not tell the reasons of listings apart.
+                _ if is_no_bucket(&problem) => BucketError::NoBucket { address },
                 Error::NotFound { .. } => BucketError::Missing { address },
                 Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                     BucketError::Denied { action, address, problem }
                 }
-                // The client does not tell the reasons of listings apart.
                 _ if is_denied(&layers(&error)) => BucketError::Denied { action, address, problem },
                 _ => BucketError::Failed { action, address, problem },
             }
@@ -359,6 +376,16 @@ impl Bucket {
         self.overwrite(name, file_bytes(path)?)
     }
 
+    /// Checks that an object has the bytes of a file.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`BucketError::OtherBytes`] if it does not, and errors of the service.
+    pub fn check_written(&self, name: &str, path: &FilePath) -> Result<(), BucketError> {
+        let found = self.find(name, &file_bytes(path)?)?;
+        found.map(|_| ()).ok_or_else(|| BucketError::OtherBytes { address: self.named(name) })
+    }
+
     /// Removes an object. It is no error if there is none.
     ///
     /// # Errors
@@ -472,7 +499,8 @@ impl Version {
 
 /// The bytes of a file, mapped.
 pub(crate) fn file_bytes(path: &FilePath) -> Result<Bytes, BucketError> {
-    let failed = |source| BucketError::File { action: "read", path: path.display().to_string(), source };
+    let failed =
+        |source| BucketError::File { action: "read", path: path.display().to_string(), source: Arc::new(source) };
     let file = std::fs::File::open(path).map_err(failed)?;
     let len = file.metadata().map_err(failed)?.len();
     if len == 0 {

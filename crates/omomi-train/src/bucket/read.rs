@@ -14,6 +14,8 @@ use super::{Bucket, BucketError, Version, runtime};
 
 /// Length of a piece in bytes. Two of them are in memory.
 const PIECE_LEN_BYTES: u64 = 8 << 20;
+/// Length of the first piece. Each is twice as long as the one before, because some readers only look at the start.
+const FIRST_PIECE_LEN_BYTES: u64 = 256 << 10;
 
 /// How fast is read: at most so many bytes a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +31,7 @@ pub struct ObjectReader {
     version: Version,
     /// Where the piece after the next one begins.
     position: u64,
+    piece_len_bytes: u64,
     piece: Bytes,
     next: Option<JoinHandle<Result<Bytes, object_store::Error>>>,
     pace: Pace,
@@ -51,6 +54,7 @@ impl Bucket {
             name: name.to_owned(),
             version: version.clone(),
             position: start,
+            piece_len_bytes: FIRST_PIECE_LEN_BYTES,
             piece: Bytes::new(),
             next: None,
             pace,
@@ -71,7 +75,7 @@ impl Bucket {
         runtime().block_on(get).map_err(|error| self.read_error(name, error))
     }
 
-    fn read_error(&self, name: &str, error: object_store::Error) -> BucketError {
+    pub(super) fn read_error(&self, name: &str, error: object_store::Error) -> BucketError {
         match error {
             object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. } => {
                 BucketError::Replaced { address: self.named(name) }
@@ -81,7 +85,7 @@ impl Bucket {
     }
 }
 
-async fn get_range(
+pub(super) async fn get_range(
     objects: Arc<dyn ObjectStore>,
     path: Path,
     version: Version,
@@ -119,7 +123,7 @@ impl ObjectReader {
     /// Asks for the next piece, if there is one, when the pace allows it. A pause is not made up for later.
     fn ask(&mut self) {
         let start = self.position;
-        let end = self.version.len_bytes.min(start + self.pace.piece_len_bytes());
+        let end = self.version.len_bytes.min(start + self.pace.piece_len_bytes().min(self.piece_len_bytes));
         if start >= end {
             return;
         }
@@ -127,6 +131,7 @@ impl ObjectReader {
         self.next_at = at + self.pace.time_of(end - start);
         let get = get_range(Arc::clone(&self.objects), self.path.clone(), self.version.clone(), start..end);
         self.position = end;
+        self.piece_len_bytes = PIECE_LEN_BYTES.min(2 * self.piece_len_bytes);
         self.next = Some(runtime().spawn(async move {
             tokio::time::sleep_until(at.into()).await;
             get.await

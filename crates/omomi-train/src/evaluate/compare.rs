@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::facts::importance_column_of;
 use super::log_scorer::LogScorer;
 use super::{Evaluator, Metrics};
+use crate::bucket::load_model;
 use crate::log::{LogDialect, LogError, LogReader, ReadOptions, RowBatch, contract_of};
 
 /// Logits are compared in steps of this, up to 1,000, each to within a thousandth of itself.
@@ -234,7 +235,7 @@ pub fn compare_predictions(
     options: &CompareOptions,
     watch: &mut dyn FnMut(&LogReader),
 ) -> Result<PredictionComparison, CompareError> {
-    let model = Model::load(&options.file, LoadMode::Map)
+    let model = load_model(&options.file, LoadMode::Map)
         .map_err(|source| CompareError::WeightFile { path: options.file.clone(), source })?;
     let contract = contract_of(&model);
     options.read.check_importance(importance_column_of(&model).as_deref())?;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bucket::{self, NewFile};
 use crate::lineage::LearningStep;
-use omomi::new_file::NewFile;
 
 /// The evaluation of weight files on the same rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -480,7 +480,7 @@ impl Evaluation {
     /// Returns [`EvaluationFileError`] if the file cannot be read, is not an evaluation, or has another format version.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, EvaluationFileError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path);
+        let text = bucket::read_to_string(path);
         let text = text.map_err(|source| EvaluationFileError::Io { action: "read", path: path.to_owned(), source })?;
         let not_one = |source| EvaluationFileError::NotAnEvaluation { path: path.to_owned(), source };
         let value: serde_json::Value = serde_json::from_str(&text).map_err(not_one)?;

@@ -229,7 +229,7 @@ pub fn log_loss(logit: f64, clicked: bool) -> f64 {
 
 /// Returns the log loss of a row with the predicted `probability`.
 #[inline]
-pub(super) fn probability_log_loss(probability: f64, clicked: bool) -> f64 {
+pub(crate) fn probability_log_loss(probability: f64, clicked: bool) -> f64 {
     if clicked { -probability.ln() } else { -(-probability).ln_1p() }
 }
 

@@ -52,7 +52,7 @@ pub use evaluation::{
 pub use facts::{field_weights, file_facts};
 pub use log_scorer::{EvaluateError, evaluate, evaluate_each};
 pub(crate) use made_up::evaluation_of_predictions;
-pub(crate) use metrics::whole;
 pub use metrics::{Evaluator, Metrics, Totals, entropy, log_loss};
+pub(crate) use metrics::{probability_log_loss, whole};
 pub use predictions::{PredictError, PredictOptions, PredictedRows, PredictionOutput, write_predictions};
 pub use run::{By, EvaluateOptions, evaluate_files};

@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bucket::{NewFile, load_model};
 use arrow_array::builder::{Float32Builder, Float64Builder, StringBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use omomi::error::Error;
-use omomi::new_file::NewFile;
 use omomi::score::Model;
 use omomi::weight_file::map::LoadMode;
 use parquet::arrow::ArrowWriter;
@@ -155,7 +155,7 @@ pub fn write_predictions(
     output: PredictionOutput<'_>,
     watch: &mut dyn FnMut(&LogReader),
 ) -> Result<PredictedRows, PredictError> {
-    let model = Model::load(&options.file, LoadMode::Map)
+    let model = load_model(&options.file, LoadMode::Map)
         .map_err(|source| PredictError::WeightFile { path: options.file.clone(), source })?;
     // Wrong options are reported before the first row is read.
     check_names(&options.read.extra_columns)?;

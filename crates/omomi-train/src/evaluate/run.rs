@@ -17,6 +17,7 @@ use super::histogram::Histogram;
 use super::log_scorer::LogScorer;
 use super::metrics::{Totals, logit_of, probability_log_loss};
 use super::slices::{ColumnTotals, FieldCounts, HourTotals, calibration};
+use crate::bucket::load_model;
 use crate::lineage::{LearnedLog, log_digest};
 use crate::log::{HoldOut, LogDialect, LogFile, LogReader, ReadOptions, RowBatch, contract_of};
 use omomi::contract::{Contract, Field, FieldKind};
@@ -121,7 +122,7 @@ pub fn evaluate_files(
     watch: &mut dyn FnMut(&LogReader),
 ) -> Result<Evaluation, EvaluateError> {
     let load = |path: &PathBuf| {
-        let model = Model::load(path, LoadMode::Map);
+        let model = load_model(path, LoadMode::Map);
         model.map_err(|source| EvaluateError::WeightFile { path: path.clone(), source })
     };
     let models = options.files.iter().chain(&options.baseline).map(load).collect::<Result<Vec<_>, _>>()?;

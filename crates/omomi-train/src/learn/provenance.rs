@@ -10,9 +10,9 @@ use std::path::Path;
 use arrow_array::temporal_conversions::timestamp_us_to_datetime;
 use serde_json::{Map, Value, json};
 
+use crate::bucket::{NewFile, refuse_to_replace};
 use crate::evaluate::Metrics;
 use crate::log::LogFile;
-use omomi::new_file::{NewFile, refuse_to_replace};
 
 use super::state::{FinishedState, MAX_PROVENANCE_LEN, Metadata, StateError, StateReader};
 use super::{StartAccount, days_of, provenance_path};

@@ -197,7 +197,7 @@ pub(crate) fn days_of((first_us, last_us): (i64, i64)) -> f64 {
 }
 
 pub(super) fn digest(path: &Path) -> Result<Digest, StateError> {
-    Digest::of_file(path).map_err(|error| StateError::io("read", path, error))
+    crate::bucket::digest_of(path).map_err(|error| StateError::io("read", path, error))
 }
 
 #[cfg(test)]

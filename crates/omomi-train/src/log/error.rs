@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use super::csv_records::CsvFault;
 use super::skipped::SkippedFile;
+use crate::bucket::BucketError;
 use omomi::error::Owner;
 
 /// Most characters of a cell that a message quotes.
@@ -41,14 +42,11 @@ pub enum LogError {
         /// Files that match but are not logs.
         skipped: Vec<SkippedFile>,
     },
-    /// A URL was given.
-    #[error(
-        "`{pattern}` is a URL: expected a local path; only local files are read, so download the logs first or pipe \
-         them in with `-`"
-    )]
-    Url {
-        /// The URL as given.
-        pattern: String,
+    /// An address is not one that can be read.
+    #[error("logs cannot be read there")]
+    Address {
+        /// What is wrong with it.
+        source: BucketError,
     },
     /// The model was trained with an importance column, and a later step does not say how much its rows count.
     #[error(
@@ -309,7 +307,7 @@ impl LogError {
             Self::NoPattern
             | Self::BadPattern { .. }
             | Self::NoMatch { .. }
-            | Self::Url { .. }
+            | Self::Address { .. }
             | Self::UnknownFormat { .. }
             | Self::NoFieldNames { .. }
             | Self::ParquetPipe { .. }

@@ -7,7 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::LogError;
+use super::addresses::Tree;
 use super::skipped::{SkipReason, SkippedFile, reason_of_name, skipped_part};
+use crate::bucket::{Address, BucketError, Place, bucket_of};
 
 /// The name of standard input in place of a path.
 const STANDARD_INPUT: &str = "-";
@@ -34,12 +36,15 @@ impl LogFile {
     /// Returns what identifies the file under all its names.
     pub(crate) fn id(&self) -> FileId {
         let metadata = if self.path == Path::new(STANDARD_INPUT) { None } else { self.path.metadata().ok() };
+        // An address has one form only, so it identifies an object.
         metadata.map_or_else(|| FileId::Path(self.path.clone()), |metadata| FileId::of(&self.path, &metadata))
     }
 
     /// Whether `path` is a name of this file: writing to it would replace the log.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        !self.is_pipe && path.metadata().is_ok_and(|metadata| FileId::of(path, &metadata) == self.id())
+        let is_object =
+            matches!(Place::of(path), Ok(Place::Bucket(address)) if self.path == Path::new(&address.to_string()));
+        is_object || (!self.is_pipe && path.metadata().is_ok_and(|metadata| FileId::of(path, &metadata) == self.id()))
     }
 }
 
@@ -147,7 +152,19 @@ impl Found {
         if pattern == STANDARD_INPUT {
             return self.add_file(Path::new(pattern), None);
         }
-        let path = Path::new(pattern);
+        let place = Place::parse(pattern);
+        let on_disk;
+        let (path, pattern) = match place {
+            Ok(Place::Bucket(address)) => return self.add_address(pattern, &address),
+            // `file:///path`
+            Ok(Place::Disk(path)) if pattern.contains("://") => {
+                on_disk = path;
+                (on_disk.as_path(), on_disk.to_str().unwrap_or(pattern))
+            }
+            Ok(Place::Disk(_)) => (Path::new(pattern), pattern),
+            Err(_) if !is_url(pattern) => (Path::new(pattern), pattern),
+            Err(source) => return Err(LogError::Address { source }),
+        };
         if let Ok(metadata) = path.metadata() {
             // If a file or folder has exactly this name, the name is not a pattern, even if it contains brackets.
             if metadata.is_dir() {
@@ -162,12 +179,6 @@ impl Found {
                 }
                 _ => self.add_file(path, Some(&metadata)),
             };
-        }
-        if let Some((scheme, _)) = pattern.split_once("://")
-            && !scheme.is_empty()
-            && scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
-        {
-            return Err(LogError::Url { pattern: pattern.to_owned() });
         }
         let (file_count, skipped_count) = (self.seen.len(), self.skipped.len());
         let mut paths: HashSet<PathBuf> = HashSet::new();
@@ -200,6 +211,83 @@ impl Found {
             return Err(LogError::NoMatch { pattern: pattern.to_owned(), skipped });
         }
         Ok(())
+    }
+
+    /// Adds the objects that an address names, matches, or is the folder of: what the same path would add.
+    fn add_address(&mut self, pattern: &str, address: &Address) -> Result<(), LogError> {
+        let unreadable = |source| LogError::Unreadable { file: pattern.into(), source };
+        let failed = |error| unreadable(io::Error::other(error));
+        let bucket = bucket_of(address).map_err(unreadable)?;
+        let name = address.key().rsplit('/').next().unwrap_or_default();
+        let found = if name.is_empty() { None } else { bucket.look_at("").map_err(failed)? };
+        let path = PathBuf::from(address.to_string());
+        if let Some(version) = found {
+            return match reason_of_name(name) {
+                Some(reason) if Format::of(&path).is_none() => {
+                    self.skip(&path, reason);
+                    Ok(())
+                }
+                _ => self.add_object(&path, version.len_bytes),
+            };
+        }
+        let folder = Tree::of(bucket.address(), bucket.list("").map_err(failed)?);
+        let skipped_count = self.skipped.len();
+        if !folder.is_empty() {
+            let mut paths = Vec::new();
+            self.list_tree(&folder, &path, &mut paths);
+            if paths.is_empty() {
+                let skipped = self.skipped[skipped_count..].to_vec();
+                return Err(LogError::NoLogs { folder: path, skipped });
+            }
+            return paths.iter().try_for_each(|(path, len)| self.add_object(path, *len));
+        }
+        let pattern_of_keys = Tree::pattern(address)
+            .map_err(|error| LogError::BadPattern { pattern: pattern.to_owned(), message: error.to_string() })?;
+        let literal = address.literal_folder();
+        let bucket = bucket_of(&literal).map_err(unreadable)?;
+        let tree = Tree::of(&literal, bucket.list("").map_err(failed)?);
+        let mut matched = tree.matching(&pattern_of_keys);
+        matched.sort_by(|one, other| by_natural_name(one, other));
+        let (file_count, mut seen, mut any) = (self.seen.len(), HashSet::new(), false);
+        for path in matched {
+            if let Some(skipped) = skipped_part(&path, pattern) {
+                // The parts of a path have one slash between them.
+                self.skip(&in_bucket(&skipped.path), skipped.reason);
+                continue;
+            }
+            let mut list = Vec::new();
+            match tree.len_of(&path) {
+                Some(len) => list.push((path, len)),
+                None => self.list_tree(&tree, &path, &mut list),
+            }
+            for (path, len) in list {
+                if seen.insert(path.clone()) {
+                    any = true;
+                    self.add_object(&path, len)?;
+                }
+            }
+        }
+        if !any && self.seen.len() == file_count {
+            let skipped = self.skipped[skipped_count..].to_vec();
+            return Err(LogError::NoMatch { pattern: pattern.to_owned(), skipped });
+        }
+        Ok(())
+    }
+
+    /// Lists the objects below a folder of a bucket, as [`list_folder`](Self::list_folder) does.
+    fn list_tree(&mut self, tree: &Tree, folder: &Path, paths: &mut Vec<(PathBuf, u64)>) {
+        let mut entries = tree.entries(folder);
+        entries.sort_by(|one, other| by_natural_name(one, other));
+        for path in entries {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Some(reason) = reason_of_name(&name) {
+                self.skip(&path, reason);
+            } else if let Some(len) = tree.len_of(&path) {
+                paths.push((path, len));
+            } else {
+                self.list_tree(tree, &path, paths);
+            }
+        }
     }
 
     fn add_folder(&mut self, folder: &Path) -> Result<(), LogError> {
@@ -252,20 +340,26 @@ impl Found {
     }
 
     fn add_file(&mut self, path: &Path, metadata: Option<&Metadata>) -> Result<(), LogError> {
-        let (len_bytes, is_pipe, id) = if path == Path::new(STANDARD_INPUT) {
-            (0, true, FileId::Path(path.to_owned()))
-        } else {
-            let own;
-            let metadata = match metadata {
-                Some(metadata) => metadata,
-                None => {
-                    own = metadata_of(path)?;
-                    &own
-                }
-            };
-            let is_pipe = !metadata.is_file();
-            (if is_pipe { 0 } else { metadata.len() }, is_pipe, FileId::of(path, metadata))
+        if path == Path::new(STANDARD_INPUT) {
+            return self.add(path, FileId::Path(path.to_owned()), 0, true);
+        }
+        let own;
+        let metadata = match metadata {
+            Some(metadata) => metadata,
+            None => {
+                own = metadata_of(path)?;
+                &own
+            }
         };
+        let is_pipe = !metadata.is_file();
+        self.add(path, FileId::of(path, metadata), if is_pipe { 0 } else { metadata.len() }, is_pipe)
+    }
+
+    fn add_object(&mut self, path: &Path, len_bytes: u64) -> Result<(), LogError> {
+        self.add(path, FileId::Path(path.to_owned()), len_bytes, false)
+    }
+
+    fn add(&mut self, path: &Path, id: FileId, len_bytes: u64, is_pipe: bool) -> Result<(), LogError> {
         let format = Format::of(path).or(is_pipe.then_some(Format::Unknown));
         let format = format.ok_or_else(|| {
             let file = path.to_owned();
@@ -297,8 +391,24 @@ impl Found {
     }
 }
 
+/// Returns an address whose parts were taken from a path, with both slashes after its scheme.
+fn in_bucket(path: &Path) -> PathBuf {
+    let text = path.to_string_lossy();
+    match text.split_once(":/") {
+        Some((scheme, rest)) if !rest.starts_with('/') => format!("{scheme}://{rest}").into(),
+        _ => path.to_owned(),
+    }
+}
+
 fn metadata_of(path: &Path) -> Result<Metadata, LogError> {
     path.metadata().map_err(|source| LogError::Unreadable { file: path.to_owned(), source })
+}
+
+/// Whether a text begins with a scheme.
+fn is_url(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.chars().all(|char| char.is_ascii_alphanumeric() || "+-.".contains(char))
+    })
 }
 
 /// Compares two paths by name, and digits in them by their value: `day-2` comes before `day-10`, as its time does.
@@ -344,7 +454,7 @@ fn matches(pattern: &str) -> Result<Vec<PathBuf>, LogError> {
 
 /// Tells the two causes of a failed read apart: the operating system refused, or the decompressor found damage.
 pub(super) fn read_failure(file: &Path, rows_before: u64, error: io::Error) -> LogError {
-    if error.raw_os_error().is_some() {
+    if error.raw_os_error().is_some() || BucketError::within(&error).is_some() {
         return LogError::Unreadable { file: file.to_owned(), source: error };
     }
     let message = if error.kind() == io::ErrorKind::UnexpectedEof {

@@ -67,6 +67,7 @@
 //! calling thread. A folder of logs has at most 64 folders within each other. A time in text is within the years 1678
 //! to 2261. A guess about the unit of times holds for all files of a log.
 
+mod addresses;
 mod batch;
 mod builder;
 mod columns;
@@ -317,7 +318,7 @@ enum FormatReader {
 
 impl LogReader {
     /// Finds the files that `patterns` name: paths of files, of folders or of pipes, globs such as `logs/*.parquet`, or
-    /// `-` for standard input. Opens each file and checks that it has the columns of `contract`, so that an error in
+    /// `-` for standard input. Addresses such as `s3://bucket/logs/*.parquet` are [as good](crate::bucket). Opens each file and checks that it has the columns of `contract`, so that an error in
     /// the last file shows before the first is read.
     ///
     /// Files are read in the order of the patterns; files of one pattern are read in the order of their paths. All

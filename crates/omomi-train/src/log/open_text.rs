@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::LogError;
 use super::files::{Compression, FileId, Format, LogFile};
+use crate::bucket::Stream;
 
 const BUFFER_LEN: usize = 1 << 17;
 
@@ -46,7 +46,7 @@ pub(super) fn open_text(
     let bytes: Box<dyn Read + Send> = if path == Path::new("-") {
         Box::new(io::stdin())
     } else {
-        Box::new(CountedFile { file: File::open(path).map_err(unreadable)?, read_len })
+        Box::new(CountedFile { file: Stream::open(path).map_err(unreadable)?, read_len })
     };
     let bytes = match pipe_hash {
         Some(hash) if file.is_pipe => Box::new(HashedPipe { bytes, hash: hash.clone() }),
@@ -139,7 +139,7 @@ impl Read for HashedPipe {
 }
 
 struct CountedFile {
-    file: File,
+    file: Stream,
     read_len: Arc<AtomicU64>,
 }
 

@@ -2,7 +2,6 @@
 //! them to the batch column by column.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +29,7 @@ use super::parquet_views::{Part, Views, has_keys, with_views, without_keys};
 use super::partitions::Partitions;
 use super::wanted_columns::{Target, Wanted, key_fields};
 use super::{LogError, LogFile, ReadOptions};
+use crate::bucket::Source;
 
 /// Most rows that are decoded at a time, even if a batch is larger. This bounds the memory.
 const MAX_DECODED_ROW_COUNT: usize = 8_192;
@@ -39,7 +39,7 @@ const FIRST_LEN: u64 = 64;
 
 pub(super) struct ParquetReader {
     file: PathBuf,
-    handle: File,
+    handle: Source,
     metadata: ArrowReaderMetadata,
     /// The metadata with which no column is decoded as keys, once it is needed.
     values_metadata: Option<ArrowReaderMetadata>,
@@ -84,8 +84,8 @@ impl ParquetReader {
     pub(super) fn open(file: &LogFile, wanted: &Wanted, options: &ReadOptions) -> Result<Option<Self>, LogError> {
         let path = &file.path;
         let unreadable = |source| LogError::Unreadable { file: path.clone(), source };
-        let handle = File::open(path).map_err(unreadable)?;
-        if handle.metadata().map_err(unreadable)?.len() == 0 {
+        let handle = Source::open(path).map_err(unreadable)?;
+        if handle.len_bytes().map_err(unreadable)? == 0 {
             return Ok(None);
         }
         let mut start = Vec::new();
@@ -96,7 +96,7 @@ impl ParquetReader {
         if is_encrypted(&handle).map_err(unreadable)? {
             return Err(encrypted(path));
         }
-        let damaged = |error| parquet_failure(path, 0, error);
+        let damaged = |error| parquet_failure(path, 0, error, handle.take_failure());
         let metadata = unless_panic(path, 0, || parquet_pages::load(&handle))?;
         let metadata = metadata.map_err(damaged)?;
         let row_count = u64::try_from(metadata.metadata().file_metadata().num_rows()).unwrap_or(0);
@@ -157,6 +157,7 @@ impl ParquetReader {
             }))
             .collect();
         places.sort_by_key(|place| place.column);
+        handle.prepare_for(leaves.len());
         Ok(Some(Self {
             file: path.clone(),
             handle,
@@ -349,6 +350,9 @@ impl ParquetReader {
     }
 
     fn page_fault(&self, fault: PageFault) -> LogError {
+        if let Some(source) = self.handle.take_failure() {
+            return LogError::Unreadable { file: self.file.clone(), source };
+        }
         let (file, rows_before) = (self.file.clone(), self.rows_before);
         match fault {
             PageFault::Io(error) => read_failure(&file, rows_before, error),
@@ -361,12 +365,15 @@ impl ParquetReader {
     }
 
     fn arrow_failure(&self, error: ArrowError) -> LogError {
-        arrow_failure(&self.file, self.rows_before, error)
+        match self.handle.take_failure() {
+            Some(source) => LogError::Unreadable { file: self.file.clone(), source },
+            None => arrow_failure(&self.file, self.rows_before, error),
+        }
     }
 
     /// Opens a decoder for the first span.
     fn open_span(&mut self) -> Result<ParquetRecordBatchReader, LogError> {
-        let damaged = |error| parquet_failure(&self.file, self.rows_before, error);
+        let damaged = |error| parquet_failure(&self.file, self.rows_before, error, self.handle.take_failure());
         let Some(span) = self.spans.front() else {
             return Err(damaged(ParquetError::General("no rows are left".to_owned())));
         };
@@ -442,7 +449,11 @@ fn check_codecs(file: &Path, metadata: &ArrowReaderMetadata, columns: &[usize]) 
     Ok(())
 }
 
-fn parquet_failure(file: &Path, rows_before: u64, error: ParquetError) -> LogError {
+/// `failed` is the failure of the service that a decoder passed on as a text.
+fn parquet_failure(file: &Path, rows_before: u64, error: ParquetError, failed: Option<io::Error>) -> LogError {
+    if let Some(source) = failed {
+        return LogError::Unreadable { file: file.to_owned(), source };
+    }
     match error {
         ParquetError::External(cause) if cause.is::<io::Error>() => match cause.downcast::<io::Error>() {
             Ok(error) => read_failure(file, rows_before, *error),

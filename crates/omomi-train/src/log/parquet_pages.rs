@@ -3,7 +3,6 @@
 //! A few kilobytes can promise a page of gigabytes, and the decoder allocates what a page header promises. So the page
 //! headers are read first, which costs one small read per page. They also say how many rows may be decoded at a time.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use parquet::arrow::ProjectionMask;
@@ -15,6 +14,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 
 use super::csv_records::MAX_RECORD_LEN;
+use crate::bucket::Source;
 
 /// Most bytes of a decompressed page. Writers make pages of about 1 MiB, and some make one page per column of a row
 /// group.
@@ -37,14 +37,14 @@ pub(super) const EXPECTED_PAGES: &str = "expected pages of at most 256 MiB (1 Gi
      MiB; write smaller pages";
 
 /// Reads the metadata at the end of a file.
-pub(crate) fn load(file: &File) -> Result<ArrowReaderMetadata> {
+pub(crate) fn load(file: &Source) -> Result<ArrowReaderMetadata> {
     ArrowReaderMetadata::load(file, ArrowReaderOptions::new())
 }
 
 /// Opens a decoder for the row groups that were looked at: all of the file, or a part of one. `metadata` may have
 /// another schema than the file.
 pub(crate) fn decoder(
-    file: File,
+    file: Source,
     metadata: ArrowReaderMetadata,
     looked_at: &Groups,
     selection: Option<RowSelection>,
@@ -104,7 +104,7 @@ impl Groups {
     /// Looks at the pages of one row group. A page with one value that is too long is left to the caller: it is the
     /// cell of one row.
     pub(super) fn one(
-        file: &File,
+        file: &Source,
         metadata: &ParquetMetaData,
         group: usize,
         leaves: &[usize],
@@ -153,7 +153,7 @@ impl Groups {
     }
 
     /// Looks at the pages of a whole file, none of which may be too long.
-    pub(crate) fn all(file: &File, metadata: &ParquetMetaData, max_row_count: usize) -> Result<Self, PageFault> {
+    pub(crate) fn all(file: &Source, metadata: &ParquetMetaData, max_row_count: usize) -> Result<Self, PageFault> {
         let leaves: Vec<usize> = (0..metadata.file_metadata().schema_descr().num_columns()).collect();
         let mut all = Self {
             groups: (0..metadata.num_row_groups()).collect(),
@@ -202,7 +202,7 @@ struct Pages {
 impl Pages {
     /// Reads the page headers of a column chunk: all of those that the decoder may read, whatever the number of values
     /// in the metadata is.
-    fn of(mut file: &File, chunk: &ColumnChunkMetaData) -> Result<Self, PageFault> {
+    fn of(mut file: &Source, chunk: &ColumnChunkMetaData) -> Result<Self, PageFault> {
         let first = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
         let (Ok(mut at), Ok(len)) = (u64::try_from(first), u64::try_from(chunk.compressed_size())) else {
             return Err(PageFault::Damaged(format!("column `{}` has no place", chunk.column_path().string())));
@@ -288,7 +288,7 @@ const RLE_DICTIONARY: i64 = 8;
 
 /// Whether a page becomes longer than its header says. Codecs whose decoders stop there are not tried, nor are pages
 /// that cannot become longer than a page may be.
-fn expands_beyond(codec: CompressionCodec, mut file: &File, at: u64, header: &PageHeader) -> io::Result<bool> {
+fn expands_beyond(codec: CompressionCodec, mut file: &Source, at: u64, header: &PageHeader) -> io::Result<bool> {
     let max_ratio: u64 = match codec {
         CompressionCodec::GZIP => 1_032,
         CompressionCodec::LZ4 => 255,
@@ -313,8 +313,8 @@ fn expands_beyond(codec: CompressionCodec, mut file: &File, at: u64, header: &Pa
 }
 
 /// Whether some columns of a file are encrypted, or its footer is. Leaves the file at any position.
-pub(crate) fn is_encrypted(mut file: &File) -> io::Result<bool> {
-    let len = file.metadata()?.len();
+pub(crate) fn is_encrypted(mut file: &Source) -> io::Result<bool> {
+    let len = file.len_bytes()?;
     if len < 8 {
         return Ok(false);
     }

@@ -16,22 +16,7 @@ use crate::bucket::{Bucket, BucketError};
 use crate::pack::write_fixture;
 use crate::toml::parse_contract;
 
-const CONTRACT: &str = r#"
-name = "a"
-label = "clicked"
-
-[[field]]
-name = "site_id"
-side = "context"
-type = "id"
-meaning = "site"
-
-[[field]]
-name = "creative_id"
-side = "candidate"
-type = "id"
-meaning = "creative"
-"#;
+const CONTRACT: &str = include_str!("contract_of_tests.toml");
 
 const PUBLISH: Needs = Needs { served_file: true, last_files: true, file_of: None, history: false };
 
@@ -81,7 +66,7 @@ impl Machine {
     }
 
     fn fetch(&self, bucket: &Bucket) -> Result<Fetched, FetchError> {
-        fetch(bucket, &self.store(), &FetchOptions::new(verifier()), &mut |_| ())
+        fetch(bucket, &self.store(), &FetchOptions::new(verifier()), &mut None, &mut |_| ())
     }
 }
 
@@ -271,7 +256,7 @@ fn a_pass_that_dies_at_any_step_is_completed_by_the_next_one() {
         let store = server.store();
         let mut seen = 0;
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            fetch(&bucket, &store, &FetchOptions::new(verifier()), &mut |_: FetchStep| {
+            fetch(&bucket, &store, &FetchOptions::new(verifier()), &mut None, &mut |_: FetchStep| {
                 assert!(seen != dies_at, "the process dies here");
                 seen += 1;
             })
@@ -631,7 +616,7 @@ fn an_order_to_switch_off_does_not_wait_for_the_end_of_a_copy() {
     let options = FetchOptions::new(verifier()).with(|it| it.orders_every = Duration::from_millis(10));
     let is_off = || store.read_control().unwrap().is_some_and(|text| text.scoring == Some(Scoring::Off));
     let mut is_first = true;
-    let fetched = fetch(&bucket, &store, &options, &mut |step| {
+    let fetched = fetch(&bucket, &store, &options, &mut None, &mut |step| {
         if step == FetchStep::Copy && is_first {
             is_first = false;
             assert!(!is_off());
@@ -641,7 +626,7 @@ fn an_order_to_switch_off_does_not_wait_for_the_end_of_a_copy() {
                 assert!(begin.elapsed() < Duration::from_secs(30), "the order waits for the copy");
                 std::thread::sleep(Duration::from_millis(5));
             }
-            let second = fetch(&bucket, &store, &options, &mut |_| ()).unwrap_err();
+            let second = fetch(&bucket, &store, &options, &mut None, &mut |_| ()).unwrap_err();
             assert_eq!((second.name(), second.owner()), ("busy", Owner::Infra), "{second}");
         }
     });
@@ -700,7 +685,7 @@ fn parts_of_other_generations_go_before_anything_is_copied() {
     let part = incoming.join("000001-0123456789abcdef.part");
     std::fs::write(&part, [0; 1_000]).unwrap();
     let (bucket, store) = (service.bucket(Fault::None), server.store());
-    fetch(&bucket, &store, &FetchOptions::new(verifier()), &mut |step| {
+    fetch(&bucket, &store, &FetchOptions::new(verifier()), &mut None, &mut |step| {
         assert!(step != FetchStep::Copy || !part.exists());
     })
     .unwrap();
@@ -716,7 +701,7 @@ fn an_object_that_was_refused_is_not_copied_in_each_pass() {
     let copies = |store: &Store| {
         let mut is_copied = false;
         let options = FetchOptions::new(verifier());
-        let outcome = fetch(&bucket, store, &options, &mut |step| is_copied |= step == FetchStep::Copy);
+        let outcome = fetch(&bucket, store, &options, &mut None, &mut |step| is_copied |= step == FetchStep::Copy);
         (outcome.map_err(|error| error.name().to_owned()).map(|_| ()), is_copied)
     };
     let mismatch = || Err("digest_mismatch".to_owned());
@@ -731,11 +716,43 @@ fn an_object_that_was_refused_is_not_copied_in_each_pass() {
     let mut copy_count = 0;
     for _ in 0..3 {
         let options = FetchOptions::new(refusing.clone());
-        let error = fetch(&bucket, &other_server.store(), &options, &mut |step| {
+        let error = fetch(&bucket, &other_server.store(), &options, &mut None, &mut |step| {
             copy_count += usize::from(step == FetchStep::Verify);
         })
         .unwrap_err();
         assert!(error.name() != "digest_mismatch", "{error}");
     }
     assert_eq!(copy_count, 1);
+}
+
+#[test]
+fn an_order_at_an_address_without_a_store_is_refused_and_writes_nothing() {
+    let (service, machine) = (Service::default(), Machine::new());
+    let store = || BucketStore::open(service.bucket(Fault::None), machine.folder.path().join("order")).unwrap();
+    let off = || -> Result<_, Refused> { store().order(false, |store| Ok(switch(store, Scoring::Off, &mut |_| ())?)) };
+    let error = off().unwrap_err();
+    assert!(matches!(&error, Refused::Bucket(error) if error.name() == "no_store"), "{error}");
+    assert_eq!(service.bucket(Fault::None).list("").unwrap(), []);
+    // One of the three is enough: what is published, orders, or a weight file.
+    for name in ["current", "control", "generations/000001.omomi"] {
+        let bucket = service.bucket(Fault::None);
+        let text = if name == "control" { "on follow\n" } else { "a" };
+        bucket.create(name, Bytes::from_static(text.as_bytes())).unwrap();
+        off().unwrap();
+        bucket.remove(name).unwrap();
+        bucket.remove("control").unwrap();
+    }
+}
+
+#[test]
+fn an_order_that_a_failed_pass_wrote_is_told() {
+    let (service, machine, server) = (Service::default(), Machine::new(), Machine::new());
+    machine.publish(&service, 1);
+    let bucket = service.bucket(Fault::None);
+    bucket.overwrite("control", Bytes::from_static(b"off follow\n")).unwrap();
+    bucket.overwrite("current", Bytes::from_static(b"nonsense")).unwrap();
+    let mut ordered = None;
+    let outcome = fetch(&bucket, &server.store(), &FetchOptions::new(verifier()), &mut ordered, &mut |_| ());
+    assert_eq!(outcome.unwrap_err().name(), "store_malformed");
+    assert_eq!(ordered.as_deref(), Some("off follow"));
 }

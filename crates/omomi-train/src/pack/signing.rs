@@ -11,13 +11,14 @@ use ed25519_dalek::{Signer, SigningKey};
 
 use super::draft::Draft;
 use super::writer::{PendingFile, WriteError};
+use crate::bucket::load_bytes;
 use omomi::error::Error;
 use omomi::hex;
 use omomi::new_file::NewFile;
 use omomi::score::Model;
 use omomi::weight_file::WeightFile;
 use omomi::weight_file::layout::{self, SIGNATURE_LEN, SectionKind};
-use omomi::weight_file::map::{FileBytes, LoadMode};
+use omomi::weight_file::map::LoadMode;
 use omomi::weight_file::signature::{KeyId, PublicKey, key_text, not_a_key, signed_bytes};
 
 /// The word before a private key in its file.
@@ -139,7 +140,7 @@ pub fn sign_file(path: impl AsRef<Path>, key: &PrivateKey, out: impl AsRef<Path>
     let path = path.as_ref();
     let out = out.as_ref();
     let pending = PendingFile::create(out)?;
-    let bytes = FileBytes::load(path, LoadMode::Copy)?.as_ref().to_vec();
+    let bytes = load_bytes(path, LoadMode::Copy)?.as_ref().to_vec();
     // A file that a server would reject must not be signed.
     let Some(bytes) = Model::from_bytes(bytes)?.into_bytes() else { unreachable!("the model is held here alone") };
     pending.write(sign(bytes, key)?)

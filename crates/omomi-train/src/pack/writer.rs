@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::draft::{Draft, TooLarge, planned_len};
 use super::table::{self, BuildOptions, EncodedWeights, Entry, TableFull};
+use crate::bucket::NewFile;
 use omomi::Instructions;
 use omomi::contract::Contract;
 use omomi::error::Error;
-use omomi::new_file::NewFile;
 use omomi::printable::quoted;
 use omomi::request::RequestRows;
 use omomi::score::Model;

@@ -10,8 +10,8 @@
 //! Only plain CSV is supported: no Parquet, no compression. A list that is truncated between two lines looks like a
 //! shorter list. Only the guard on the share of dropped categories can detect that.
 
+use crate::bucket;
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::PruneError;
@@ -45,7 +45,8 @@ pub(super) struct ListField<'a> {
 /// the list has no entries, if a line has fewer or more columns than the first, if the last line is truncated, or if an
 /// entry does not have the field's type.
 pub(super) fn read(path: &Path, field: ListField<'_>, dialect: &CsvDialect) -> Result<HashSet<String>, PruneError> {
-    let bytes = fs::read(path).map_err(|source| PruneError::LiveListUnreadable { path: path.to_owned(), source })?;
+    let bytes =
+        bucket::read(path).map_err(|source| PruneError::LiveListUnreadable { path: path.to_owned(), source })?;
     let is_tsv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
     let parsed = dialect.check().map_err(|problem| (None, problem));
     let parsed = parsed.and_then(|()| parse(&bytes, field, dialect, if is_tsv { '\t' } else { ',' }));

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::stage::Stage;
 use super::{Bill, Measures, PruneError, PruneOptions};
+use crate::bucket::NewFile;
 use crate::learn::state::{FinishedState, Metadata, StateError, StateReader, StateRow, StateWriter};
 use crate::learn::{WeightRule, whole_provenance, write_provenance};
 use crate::lineage::{LearnedLog, extend_lineage};
-use omomi::new_file::NewFile;
 use omomi::store::Digest;
 
 /// Bytes reserved for the summary of a pruning in the provenance, without its measures.

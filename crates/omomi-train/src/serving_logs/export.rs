@@ -12,10 +12,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::bucket::{NewFile, Place};
 use arrow_array::builder::{Int64Builder, StringBuilder, TimestampMillisecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
-use omomi::new_file::NewFile;
 use omomi::serving_log::{LoggedEvent, PredictionId, RecordBody, SegmentHeader};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -139,7 +139,8 @@ fn path_part(text: &str) -> String {
 
 fn write_group(path: &Path, group: &Group, server: &str, report: &mut ExportReport) -> Result<(), ServingLogError> {
     let exists = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
-    if let Some(folder) = path.parent() {
+    // Buckets have no folders.
+    if let (Some(folder), Ok(Place::Disk(_))) = (path.parent(), Place::of(path)) {
         fs::create_dir_all(folder).map_err(file_error("create the folder", folder))?;
     }
     let new_file = match NewFile::create(path, false) {

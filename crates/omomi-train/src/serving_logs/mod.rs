@@ -36,6 +36,7 @@ pub use export::{ExportReport, export};
 pub use join::{JoinOptions, JoinReport, join};
 pub use json::{cloud_event, record_json};
 pub use losses::Losses;
+pub(crate) use replay::set_logged_value;
 pub use replay::{DifferingPart, MAX_EXPLAINED, Mismatch, ReplayFiles, ReplayReport, replay};
 pub use segments::{Segments, Visit};
 pub use status::{LogStatus, WriterLife, WriterStatus};

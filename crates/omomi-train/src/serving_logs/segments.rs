@@ -9,6 +9,7 @@ use omomi::serving_log::{Account, Block, Record, SegmentHeader, SegmentProblem};
 
 use super::error::ServingLogError;
 use super::losses::Losses;
+use crate::bucket::{Address, Place, bucket_of, len_of, place_of, read};
 
 /// The end of the name of a sealed segment.
 const ENDING: &str = ".omomilog";
@@ -37,7 +38,19 @@ impl Segments {
     pub fn find(paths: &[impl AsRef<Path>]) -> Result<Self, ServingLogError> {
         let mut files = BTreeSet::new();
         for path in paths {
-            let path = path.as_ref();
+            let place = place_of(path.as_ref()).map_err(failed("look at the file", path.as_ref()))?;
+            let path = match &place {
+                Place::Disk(path) => path.as_path(),
+                Place::Bucket(address) => {
+                    let found = objects_at(address).map_err(failed("list the objects of", path.as_ref()))?;
+                    let found = found.ok_or_else(|| ServingLogError::NotFound { path: path.as_ref().to_owned() })?;
+                    if found.is_empty() {
+                        return Err(ServingLogError::NoSegments { path: path.as_ref().to_owned() });
+                    }
+                    files.extend(found.iter().map(|path| key_of(path)));
+                    continue;
+                }
+            };
             let metadata = path.metadata().map_err(|source| match source.kind() {
                 std::io::ErrorKind::NotFound => ServingLogError::NotFound { path: path.to_owned() },
                 _ => failed("look at the file", path)(source),
@@ -66,7 +79,8 @@ impl Segments {
             name.strip_suffix(".partial").is_some_and(|sealed| sealed.ends_with(ENDING) && all.contains(sealed))
         };
         let files: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).filter(|path| !is_sealed(path)).collect();
-        let len_bytes = files.iter().filter_map(|path| path.metadata().ok()).map(|metadata| metadata.len()).sum();
+        // Only a hint. What cannot be looked at now says why when it is read.
+        let len_bytes = files.iter().filter_map(|path| len_of(path).ok().flatten()).sum();
         Ok(Self { files, len_bytes })
     }
 
@@ -136,17 +150,34 @@ impl Segments {
     }
 }
 
+/// The object at an address, or the segments in the folder that it is. Nothing if there is no object.
+fn objects_at(address: &Address) -> std::io::Result<Option<Vec<PathBuf>>> {
+    let bucket = bucket_of(address)?;
+    if !address.key().is_empty() && bucket.look_at("").map_err(std::io::Error::other)?.is_some() {
+        return Ok(Some(vec![address.to_string().into()]));
+    }
+    let listed = bucket.list("").map_err(std::io::Error::other)?;
+    if listed.is_empty() {
+        return Ok(None);
+    }
+    // What is in folders of a folder does not count, as on a disk.
+    let is_segment = |name: &str| !name.contains('/') && (name.ends_with(ENDING) || name.ends_with(PARTIAL_ENDING));
+    let segments = listed.iter().filter(|listed| is_segment(&listed.name));
+    Ok(Some(segments.map(|listed| address.join(&listed.name).to_string().into()).collect()))
+}
+
 /// Sorts by the name of the file first, which begins with the time of the segment.
 fn key_of(path: &Path) -> (String, PathBuf) {
     (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path.to_owned())
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, ServingLogError> {
-    let found = path.metadata().map_err(failed("look at the file", path))?.len();
+    let found = len_of(path).map_err(failed("look at the file", path))?;
+    let found = found.ok_or(std::io::ErrorKind::NotFound.into()).map_err(failed("look at the file", path))?;
     if found > MAX_LEN_BYTES {
         return Err(ServingLogError::TooLong { path: path.to_owned(), max: MAX_LEN_BYTES, found });
     }
-    fs::read(path).map_err(failed("read the file", path))
+    read(path).map_err(failed("read the file", path))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ServingLogError {

@@ -206,10 +206,22 @@ fn folders_of_hive_name_columns() {
 }
 
 #[test]
-fn urls_are_refused_as_such() {
-    for url in ["s3://bucket/x.parquet", "file:///logs/x.csv", "https://example.com/*.csv"] {
-        let error = LogReader::open(&contract(), &[url], ReadOptions::default()).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("`{url}` is a URL: expected a local path")), "{error}");
+fn urls_that_are_no_addresses_are_refused_as_such() {
+    for url in ["s3://", "file://logs/x.csv", "https://example.com/*.csv"] {
+        let error = LogReader::open(&contract(), &[url], ReadOptions::default()).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.starts_with(&format!("`{url}` is not an address: expected")), "{cause}");
+    }
+}
+
+#[test]
+fn a_path_may_be_the_address_of_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    write_text(folder.path().join("a.csv"), b"clicked,media_id,title,floor_price,tags,segments\n0,1,,,,\n");
+    for name in ["", "/a.csv", "/*.csv"] {
+        let url = format!("file://{}{name}", folder.path().display());
+        let reader = LogReader::open(&contract(), &[url], ReadOptions::default()).unwrap();
+        assert_eq!(reader.files()[0].path, folder.path().join("a.csv"));
     }
 }
 

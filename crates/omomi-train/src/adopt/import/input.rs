@@ -1,5 +1,6 @@
 //! The weights as they come: a file or standard input, compressed or not, and how its format is told.
 
+use crate::bucket::LocalCopy;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 use std::path::Path;
@@ -65,6 +66,9 @@ impl Input {
         if path == Path::new("-") {
             return Self::of_text(Box::new(BufReader::new(io::stdin())), None, is_tsv);
         }
+        // A copy of an object has no name any more once it is open.
+        let local = LocalCopy::of(path).map_err(io::Error::other)?;
+        let path = local.path();
         let mut file = File::open(path)?;
         let metadata = file.metadata()?;
         if metadata.is_dir() {

@@ -48,6 +48,7 @@ use omomi::printable::quoted;
 use omomi::weight_file::layout::MAX_WEIGHT;
 use serde_json::{Map, Value, json};
 
+use crate::bucket::Source;
 use crate::learn::category::FeatureNames;
 use crate::learn::state::{
     BIAS_FIELD, BIAS_KEY, MISSING_FIELD, Metadata, StateError, StateRow, StateWriter, UNSEEN_FIELD, default_key,
@@ -291,7 +292,8 @@ pub fn import(
     };
     let read = match (format, input) {
         (WeightsFormat::Parquet, Input { file: Some(file), .. }) => {
-            table::read_parquet(file, &names, &mut faults, &mut take).map(|columns| unread_columns = columns)
+            table::read_parquet(Source::File(file), &names, &mut faults, &mut take)
+                .map(|columns| unread_columns = columns)
         }
         (WeightsFormat::Parquet, _) => {
             Err(io::Error::other("Parquet cannot be read from a pipe or within another compression"))

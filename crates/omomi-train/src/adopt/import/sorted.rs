@@ -1,6 +1,7 @@
 //! Sorts the weights of an import by feature key, in bounded memory: what does not fit goes to a file, in parts by the
 //! first byte of the key. Keys are hashes, so the parts are about equally long.
 
+use crate::bucket::beside;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -106,7 +107,7 @@ impl Part {
 impl Spill {
     fn create(target: &Path) -> io::Result<Self> {
         let name = target.file_name().map_or_else(|| "import".into(), |name| name.to_string_lossy().into_owned());
-        let path = target.with_file_name(format!(".{name}.{}.sorting", std::process::id()));
+        let path = beside(target, format!(".{name}.{}.sorting", std::process::id()).as_ref());
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         fs::remove_file(&path)?;
         Ok(Self { file, len_bytes: 0, buffers: vec![Vec::new(); PART_COUNT], blocks: vec![Vec::new(); PART_COUNT] })

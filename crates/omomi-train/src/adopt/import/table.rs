@@ -1,7 +1,7 @@
 //! Tables with a row for each weight: CSV, JSON lines and Parquet.
 
+use crate::bucket::Source;
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::{self, BufRead};
 use std::sync::Arc;
 
@@ -189,7 +189,7 @@ fn text_of_json(value: &Value) -> Result<Cow<'_, str>, ()> {
 
 /// Reads Parquet. Returns the columns that were not read.
 pub(super) fn read_parquet(
-    file: File,
+    file: Source,
     names: &FeatureNames,
     faults: &mut Faults,
     take: Take<'_>,

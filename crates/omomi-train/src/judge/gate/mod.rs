@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::bucket::{self, load_model};
 use crate::evaluate::{
     Comparison, EvaluateError, EvaluateOptions, EvaluatedRows, Evaluation, EvaluationFileError, ModelEvaluation,
     Overall, evaluate_files,
@@ -40,7 +41,6 @@ use crate::operate::publish::{Blessing, PublishError, Replaces, WithoutBaseline,
 use crate::operate::served::served;
 use crate::settings::{NoSettings, SettingsFaults};
 use omomi::error::{Error, Owner};
-use omomi::score::Model;
 use omomi::store::{Digest, Store};
 use omomi::weight_file::map::LoadMode;
 
@@ -233,7 +233,7 @@ impl From<NoSettings> for GateError {
 /// Returns [`GateError`] if the file could not be judged. An earlier blessing then stays as it was.
 pub fn gate(options: &GateOptions, watch: &mut dyn FnMut(&LogReader)) -> Result<Verdict, GateError> {
     let facts = options.store.as_deref().map(store_facts).transpose()?;
-    let model = match Model::load(&options.file, LoadMode::Map) {
+    let model = match load_model(&options.file, LoadMode::Map) {
         Ok(model) => model,
         Err(error @ Error::File { .. }) => return Err(error.into()),
         Err(error) => return not_passed(options, vec![refused(&error)], Vec::new()),
@@ -489,7 +489,7 @@ impl Profile {
 /// Removes the blessing of an earlier judgment from a file that did not pass.
 fn not_passed(options: &GateOptions, checks: Vec<Check>, slices: Vec<SliceFigure>) -> Result<Verdict, GateError> {
     let path = blessing_path(&options.file);
-    match std::fs::remove_file(&path) {
+    match bucket::remove(&path) {
         Err(source) if source.kind() != ErrorKind::NotFound => {
             Err(GateError::Blessing { action: "remove", path, source })
         }

@@ -25,7 +25,6 @@ mod panels;
 mod plot;
 mod subject;
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -34,7 +33,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::bucket::{self, NewFile, refuse_to_replace};
 use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf, ModelEvaluation, SeenLog};
+use crate::experiment::{Counterfactual, ReadOut};
 use crate::judge::gate::GateSettings;
 use crate::learn::read_provenance;
 use crate::learn::state::StateError;
@@ -42,7 +43,6 @@ use crate::operate::publish::PublishError;
 use crate::prune::Bill;
 use crate::readable::grouped;
 use crate::serving_logs::{CALIBRATION_VERSION, ServedCalibration};
-use omomi::new_file::{NewFile, refuse_to_replace};
 use omomi::printable::is_control;
 use omomi::store::Digest;
 
@@ -67,6 +67,10 @@ pub struct ReportInputs {
     pub provenance: Option<PathBuf>,
     /// The output of `omomi log calibration --json`: adds the calibration of what was served, by hour.
     pub served: Option<PathBuf>,
+    /// The output of `omomi ab --json`: adds the arms of an experiment, with their differences over time.
+    pub ab: Option<PathBuf>,
+    /// The output of `omomi counterfactual --json`: adds what another weight file would have earned.
+    pub counterfactual: Option<PathBuf>,
     /// The store of the serving logic: adds the history of file sizes.
     pub store: Option<PathBuf>,
     /// The blessing of the weight file: adds the verdict of the gate.
@@ -124,6 +128,8 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
     };
     let served = inputs.served.as_deref().map(read_served).transpose()?;
     let verdict = Verdict::of(&subject, inputs)?;
+    let read_out = inputs.ab.as_deref().map(read_experiment).transpose()?;
+    let judged = inputs.counterfactual.as_deref().map(read_counterfactual).transpose()?;
     let panels = [
         panels::reliability(&subject)?,
         panels::entropy_by_hour(&subject)?,
@@ -136,6 +142,8 @@ pub fn render(inputs: &ReportInputs) -> Result<String, ReportError> {
         panels::file_sizes(&subject, inputs.store.as_deref())?,
     ];
     let (mut figures, mut absent) = (Vec::new(), Vec::new());
+    let of_experiments = panels::experiment(read_out.as_ref())?.into_iter();
+    let panels = panels.into_iter().chain(of_experiments).chain([panels::counterfactual(judged.as_ref())?]);
     for panel in panels {
         match panel {
             Panel::Figure(figure) => figures.push(figure),
@@ -182,7 +190,7 @@ fn read_json<T: DeserializeOwned>(
     expected: &'static str,
     command: &'static str,
 ) -> Result<T, ReportError> {
-    let text = fs::read(path).map_err(|error| ReportError::io("read", path, error))?;
+    let text = bucket::read(path).map_err(|error| ReportError::io("read", path, error))?;
     let malformed = |source| ReportError::Json { path: path.to_owned(), expected, command, source };
     serde_json::from_slice(&text).map_err(malformed)
 }
@@ -192,6 +200,23 @@ fn read_served(path: &Path) -> Result<ServedCalibration, ReportError> {
     match served.version {
         CALIBRATION_VERSION => Ok(served),
         found => Err(ReportError::FormatVersion { path: path.to_owned(), expected: CALIBRATION_VERSION, found }),
+    }
+}
+
+fn read_experiment(path: &Path) -> Result<ReadOut, ReportError> {
+    let read_out: ReadOut = read_json(path, "the read-out of an experiment", "omomi ab --json")?;
+    match read_out.version {
+        ReadOut::VERSION => Ok(read_out),
+        found => Err(ReportError::FormatVersion { path: path.to_owned(), expected: ReadOut::VERSION, found }),
+    }
+}
+
+fn read_counterfactual(path: &Path) -> Result<Counterfactual, ReportError> {
+    let command = "omomi counterfactual --json";
+    let judged: Counterfactual = read_json(path, "an estimate of what another file would have earned", command)?;
+    match judged.version {
+        Counterfactual::VERSION => Ok(judged),
+        found => Err(ReportError::FormatVersion { path: path.to_owned(), expected: Counterfactual::VERSION, found }),
     }
 }
 
@@ -212,7 +237,7 @@ fn read_provenance_of(file: Option<&Path>, state: Option<&Path>) -> Result<Optio
 /// Rejects a bill that was written with another state than the one of this provenance: of two runs of `omomi prune` at
 /// once, the bill of one can be beside the state of the other.
 fn check_bill(bill: &Path, state: &Path, provenance: &Provenance) -> Result<(), ReportError> {
-    let text = fs::read(bill).map_err(|error| ReportError::io("read", bill, error))?;
+    let text = bucket::read(bill).map_err(|error| ReportError::io("read", bill, error))?;
     let found = Digest::of(&text).to_string();
     match provenance.bill_digest() {
         Some(expected) if expected != found => Err(ReportError::OtherBill {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::bucket::{digest_of, len_of};
 use crate::learn::state::{Difference, Metadata, Start, StateError, StateReader};
 use crate::learn::{WeightRule, refuse_start};
 use omomi::store::Digest;
@@ -56,7 +57,7 @@ impl Inputs {
             let shard = Shard {
                 path: path.clone(),
                 digest: digest(path)?,
-                len_bytes: std::fs::metadata(path).map_err(|error| StateError::io("read", path, error))?.len(),
+                len_bytes: len_of(path).map_err(|error| StateError::io("read", path, error))?.unwrap_or(0),
                 rows: metadata.rows,
                 clicks: metadata.clicks,
                 feature_count: reader.feature_count(),
@@ -103,7 +104,7 @@ impl Inputs {
 }
 
 fn digest(path: &Path) -> Result<Digest, StateError> {
-    Digest::of_file(path).map_err(|error| StateError::io("read", path, error))
+    digest_of(path).map_err(|error| StateError::io("read", path, error))
 }
 
 /// Rejects a state that was pruned or recalibrated. These steps fit one model: what fits a shard does not fit the

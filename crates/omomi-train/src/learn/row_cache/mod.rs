@@ -101,7 +101,7 @@ pub(super) fn digest_of(
             let folder = folder.as_os_str().to_string_lossy();
             folder.contains('=').then(|| format!("{folder:?} "))
         });
-        text += &format!("{}{}\n", folders.collect::<String>(), Digest::of_file(&log.path)?);
+        text += &format!("{}{}\n", folders.collect::<String>(), crate::bucket::digest_of(&log.path)?);
     }
     Ok(Digest::of(text.as_bytes()))
 }

@@ -189,7 +189,7 @@ impl TemporaryFile {
         let mut name = std::ffi::OsString::from(".");
         name.push(path.file_name().unwrap_or_default());
         name.push(format!(".{}.row-cache", std::process::id()));
-        Self(path.with_file_name(name))
+        Self(crate::bucket::beside(path, &name))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Records the inputs that the state of a shard depends on, in a marker file beside the finished state.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bucket::{digest_of, stamp_of};
 use crate::log::LogFile;
 use omomi::new_file::NewFile;
 use omomi::store::Digest;
@@ -134,21 +134,17 @@ impl Marker {
 /// The digests of all logs. Can tell later whether a log has changed since.
 pub(super) struct DigestedLogs(BTreeMap<PathBuf, (DigestedLog, FileStamp)>);
 
-/// The length and the modification time of a file. A write to the file changes them.
-#[derive(PartialEq)]
-struct FileStamp {
-    len_bytes: u64,
-    modified: Option<SystemTime>,
-}
+/// The length of a file, and its time or its version. A write to the file changes them.
+type FileStamp = (u64, String);
 
 impl DigestedLogs {
     /// Computes the digests. Reads every file once, which costs little compared with learning it.
     pub(super) fn read(files: &[LogFile]) -> Result<Self, (PathBuf, io::Error)> {
         let digest = |path: &PathBuf| -> io::Result<(DigestedLog, FileStamp)> {
             // Before the digest, so that a change during reading is noticed later.
-            let stamp = FileStamp::of(&fs::metadata(path)?);
-            let sha256 = Digest::of_file(path)?.to_string();
-            Ok((DigestedLog { path: path.clone(), len_bytes: stamp.len_bytes, sha256 }, stamp))
+            let stamp = stamp_of(path)?;
+            let sha256 = digest_of(path)?.to_string();
+            Ok((DigestedLog { path: path.clone(), len_bytes: stamp.0, sha256 }, stamp))
         };
         let digested = files.iter().map(|LogFile { path, .. }| {
             let digested = digest(path).map_err(|error| (path.clone(), error))?;
@@ -165,16 +161,10 @@ impl DigestedLogs {
     /// Returns the first of `logs` that has changed since its digest was computed.
     pub(super) fn changed(&self, logs: &[DigestedLog]) -> Option<PathBuf> {
         let is_same = |log: &&DigestedLog| {
-            let stamp = fs::metadata(&log.path).map(|metadata| FileStamp::of(&metadata));
+            let stamp = stamp_of(&log.path);
             stamp.is_ok_and(|stamp| self.0.get(&log.path).is_some_and(|(_, earlier)| *earlier == stamp))
         };
         logs.iter().find(|log| !is_same(log)).map(|log| log.path.clone())
-    }
-}
-
-impl FileStamp {
-    fn of(metadata: &Metadata) -> Self {
-        Self { len_bytes: metadata.len(), modified: metadata.modified().ok() }
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::bucket::digest_of;
 use crate::evaluate::{Evaluator, Metrics};
 use crate::learn::average::{AverageOptions, AverageReport, Rule, average};
 use crate::learn::recalibrate::{RecalibrateOptions, RecalibrateReport, recalibrate};
@@ -19,7 +20,6 @@ use crate::learn::{
 use crate::lineage::find_copy;
 use crate::log::{CsvDialect, FileMissing, LogDialect, LogFile, LogReader, ReadOptions};
 use omomi::contract::Contract;
-use omomi::store::Digest;
 
 use super::inputs::{DigestedLogs, Inputs, Marker, ShardStatus};
 use super::noticed::{Noticed, read_noticed};
@@ -385,7 +385,7 @@ impl Round<'_> {
         let options = self.plan.options;
         let start_digest = match self.start {
             Some(StartOptions { state, .. }) => {
-                Some(Digest::of_file(state).map_err(TrainShardsError::io("read", state))?.to_string())
+                Some(digest_of(state).map_err(TrainShardsError::io("read", state))?.to_string())
             }
             None => None,
         };

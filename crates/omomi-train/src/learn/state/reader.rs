@@ -1,7 +1,6 @@
 //! Reads a training state batch by batch, in bounded memory, and checks everything in it.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use arrow_schema::{DataType, Schema, TimeUnit};
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader};
 
 use super::{BIAS_FIELD, Metadata, StateError, StateRow, default_key, fault, schema};
+use crate::bucket::Source;
 use crate::log::{self, Groups, PageFault};
 
 /// Number of rows in a batch, which takes a few megabytes.
@@ -58,7 +58,7 @@ impl StateReader {
         if is_other {
             return Err(StateError::not_a_state(path, "expected a regular file, found a folder, a pipe or a device"));
         }
-        let file = File::open(path).map_err(|error| StateError::io("read", path, error))?;
+        let file = Source::open(path).map_err(|error| StateError::io("read", path, error))?;
         let parquet_error = |source| StateError::Parquet { action: "read", path: path.to_owned(), source };
         let stored = log::load(&file).map_err(parquet_error)?;
         check_schema(path, stored.schema())?;

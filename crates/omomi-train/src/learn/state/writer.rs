@@ -13,8 +13,8 @@ use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use serde_json::{Map, Value};
 
+use crate::bucket::NewFile;
 use crate::lineage::content_digest;
-use omomi::new_file::NewFile;
 
 use super::{Metadata, StateError, StateRow, fault, schema};
 

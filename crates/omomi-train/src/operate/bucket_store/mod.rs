@@ -82,6 +82,12 @@ pub enum BucketStoreError {
         /// The store.
         address: String,
     },
+    /// There is no store at an address to which an order is given.
+    #[error("{address} is no store: expected `current`, `control` or a weight file in `generations/`, found none")]
+    NoStore {
+        /// The address.
+        address: String,
+    },
     /// Other writers were first each time.
     #[error("{address} was changed by others {MAX_ATTEMPTS} times in a row, so the change was not made")]
     Contended {
@@ -126,6 +132,7 @@ impl BucketStoreError {
         match self {
             Self::Bucket(error) => error.name(),
             Self::Busy { .. } => "busy",
+            Self::NoStore { .. } => "no_store",
             Self::Contended { .. } => "contended",
             Self::CopyGone { .. } => "copy_gone",
             Self::KeyInStore { .. } => "key_in_store",
@@ -138,7 +145,7 @@ impl BucketStoreError {
     pub const fn owner(&self) -> Owner {
         match self {
             Self::Bucket(error) => error.owner(),
-            Self::Busy { .. } | Self::Contended { .. } | Self::KeyInStore { .. } => Owner::Ml,
+            Self::NoStore { .. } | Self::Busy { .. } | Self::Contended { .. } | Self::KeyInStore { .. } => Owner::Ml,
             Self::CopyGone { .. } | Self::File { .. } => Owner::Infra,
         }
     }
@@ -148,6 +155,7 @@ impl BucketStoreError {
     pub const fn action(&self) -> &'static str {
         match self {
             Self::Bucket(error) => error.action(),
+            Self::NoStore { .. } => "correct the address, or create the store: publish to it first",
             Self::Busy { .. } => "wait for the other command to end",
             Self::Contended { .. } => "find out who else writes to the store, then try again",
             Self::CopyGone { .. } => "remove the cache only while no command runs; then give the command again",
@@ -262,11 +270,22 @@ impl BucketStore {
             }
             let outcome = change(&self.store)?;
             let now = self.read_copy("control")?;
+            if before.is_none() {
+                self.check_is_store()?;
+            }
             if self.push_text("control", before.as_ref(), now)? {
                 return Ok(outcome);
             }
         }
         Err(BucketStoreError::Contended { address: self.bucket.address().to_string() }.into())
+    }
+
+    /// Checks that something was published here, so that an order at a wrong address is not taken for given.
+    fn check_is_store(&self) -> Result<(), BucketStoreError> {
+        if self.bucket.look_at("current")?.is_some() || !self.generations()?.is_empty() {
+            return Ok(());
+        }
+        Err(BucketStoreError::NoStore { address: self.bucket.address().to_string() })
     }
 
     /// Checks that publishers find the keys that `limits.toml` names: its paths are relative to a store, and a bucket

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use omomi::new_file::NewFile;
+use crate::bucket::{self, NewFile};
 use omomi::store::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -160,7 +160,7 @@ impl<Judgment: Serialize> Blessing<Judgment> {
 /// Returns the digest in the blessing of `weight_file`, and what the file replaces.
 pub(super) fn read_blessing(weight_file: &Path) -> Result<(Digest, Replaces), PublishError> {
     let path = blessing_path(weight_file);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match bucket::read_to_string(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Err(PublishError::NoBlessing { path }),
         text => text.map_err(failed("read", &path))?,
     };

@@ -47,6 +47,7 @@ use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::bucket::LocalCopy;
 use omomi::error::Error;
 use omomi::new_file::{NewFile, sync_folder_of};
 use omomi::store::{Control, Current, Digest, Digester, Store};
@@ -425,7 +426,8 @@ struct InputFile<'a> {
 
 impl<'a> InputFile<'a> {
     fn open(path: &'a Path) -> Result<Self, PublishError> {
-        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(path);
+        let local = LocalCopy::of(path)?;
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC).open(local.path());
         let mut file = file.map_err(failed("open", path))?;
         let metadata = file.metadata().map_err(failed("read the metadata of", path))?;
         if !metadata.is_file() {

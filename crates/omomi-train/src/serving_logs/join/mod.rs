@@ -20,8 +20,8 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use crate::bucket::{NewFile, beside, len_of};
 use omomi::contract::{Contract, LogPolicy};
-use omomi::new_file::NewFile;
 use omomi::serving_log::{EventKind, RecordBody};
 
 use super::attribution::Rule;
@@ -142,7 +142,7 @@ pub fn join(
     let rule = Rule { window_ms: options.window_ms, until_unix_ms: options.until_unix_ms };
     let mut len_bytes = segments.len_bytes();
     for pattern in options.events.iter().chain(&options.previous) {
-        len_bytes += Path::new(pattern).metadata().map_or(0, |metadata| metadata.len());
+        len_bytes += len_of(pattern).ok().flatten().unwrap_or(0);
     }
     let mut partitions = Partitions::create(&scratch.folder, len_bytes, options.partition_len_bytes)?;
     report.losses = scatter(segments, &plan, &mut partitions, &mut report)?;
@@ -223,7 +223,7 @@ impl Scratch {
         name.push(out.file_name().unwrap_or_default());
         let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos();
         name.push(format!(".{}-{time}.join", std::process::id()));
-        let folder = out.with_file_name(name);
+        let folder = beside(out, &name);
         std::fs::create_dir(&folder).map_err(file_error("create the folder", &folder))?;
         Ok(Self { folder })
     }

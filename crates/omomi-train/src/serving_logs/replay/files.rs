@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use omomi::LoadMode;
 use omomi::error::Owner;
 use omomi::serving_log::LoggedModel;
 use omomi::store::{Digest, Store};
-use omomi::{LoadMode, Model};
 
 use super::scorer::Replayer;
+use crate::bucket::{digest_of, load_model};
 use crate::serving_logs::error::ServingLogError;
 use crate::serving_logs::json::hex;
 
@@ -32,9 +33,9 @@ impl ReplayFiles {
     pub fn of_files(paths: &[PathBuf]) -> Result<Self, ServingLogError> {
         let files = paths.iter().map(|path| {
             let failed = |source| ServingLogError::File { action: "read the file", path: path.clone(), source };
-            let model = Model::load(path, LoadMode::Map);
+            let model = load_model(path, LoadMode::Map);
             let model = model.map_err(|source| ServingLogError::WeightFile { path: path.clone(), source })?;
-            Ok((path.clone(), model.generation(), Digest::of_file(path).map_err(failed)?))
+            Ok((path.clone(), model.generation(), digest_of(path).map_err(failed)?))
         });
         Ok(Self::Files(files.collect::<Result<_, ServingLogError>>()?))
     }
@@ -87,5 +88,5 @@ impl ReplayFiles {
 }
 
 fn open(path: &Path, is_other_file: bool) -> Result<Replayer, omomi::Error> {
-    Replayer::new(&Model::load(path, LoadMode::Map)?, is_other_file)
+    Replayer::new(&load_model(path, LoadMode::Map)?, is_other_file)
 }

@@ -20,6 +20,7 @@ use super::segments::Segments;
 use attribute::{Recomputed, Trace, attribute, attribute_without_details};
 pub use files::ReplayFiles;
 use scorer::Replayer;
+pub(crate) use scorer::set_logged_value;
 
 /// Most mismatches that are explained. All are counted.
 pub const MAX_EXPLAINED: usize = 100;

@@ -71,7 +71,7 @@ impl Replayer {
             let Some(slot) = self.schema.slot(field.name) else {
                 return Err(format!("the contract of the file has no field `{}`", field.name));
             };
-            self.set(model.contract(), slot, field.name, value)?;
+            set_logged_value(&mut self.request, 0, model.contract(), (slot, field.name), value)?;
         }
         self.scorer.predict(&mut self.request, 1).map_err(|error| error.to_string())?;
         let answer = self.request.answer(0);
@@ -80,45 +80,56 @@ impl Replayer {
         }
         Ok(Recomputed { logit: answer.logit, probability: answer.probability })
     }
+}
 
-    fn set(&mut self, contract: &Contract, slot: FieldSlot, name: &str, value: &LoggedValue<'_>) -> Result<(), String> {
-        let Some(field) = contract.field(name) else { return Err(format!("no field `{name}`")) };
-        let value_of = |key: u64| value_of_key(field.seed(), key);
-        let mut row = if slot.side() == omomi::contract::Side::Context {
-            self.request.context()
-        } else {
-            self.request.candidate(0).map_err(|error| error.to_string())?
-        };
-        let set = match (value, &field.kind) {
-            (LoggedValue::Id(id), _) => row.set_id(slot, *id),
-            (LoggedValue::Number(number), _) => row.set_number(slot, *number),
-            (LoggedValue::Text(text), _) => row.set_text(slot, text),
-            (LoggedValue::TextValue(value), _) => row.set_text_value(slot, *value),
-            (LoggedValue::Ids(ids), _) => row.set_ids(slot, ids),
-            (LoggedValue::Texts(texts), _) => row.set_texts(slot, texts),
-            (LoggedValue::Key(key), FieldKind::Id) => row.set_id(slot, value_of(*key).cast_signed()),
-            (LoggedValue::Key(key), FieldKind::Text) => row.set_text_value(slot, value_of(*key)),
-            (LoggedValue::Key(key), FieldKind::Number { range, buckets, .. }) => {
-                let Some(number) = number_in(buckets, *range, value_of(*key)) else {
-                    return Err(format!("the key of `{name}` is of no bucket"));
-                };
-                row.set_number(slot, number)
-            }
-            (LoggedValue::Keys(keys), FieldKind::Id) => {
-                let ids: Vec<i64> = keys.iter().map(|key| value_of(*key).cast_signed()).collect();
-                row.set_ids(slot, &ids)
-            }
-            (LoggedValue::Keys(keys), FieldKind::Text) => {
-                let values: Vec<u64> = keys.iter().map(|key| value_of(*key)).collect();
-                row.set_text_values(slot, &values)
-            }
-            (LoggedValue::TextValues(values), _) => row.set_text_values(slot, values),
-            (LoggedValue::Keys(_), FieldKind::Number { .. }) => {
-                return Err(format!("`{name}` has a list of numbers, which no contract allows"));
-            }
-        };
-        set.map_err(|error| error.to_string())
-    }
+/// Sets a field of a request as a log has it: in the context, or in the candidate at `index`.
+///
+/// # Errors
+///
+/// Returns why the value is none of the field.
+pub(crate) fn set_logged_value(
+    request: &mut Request,
+    index: usize,
+    contract: &Contract,
+    (slot, name): (FieldSlot, &str),
+    value: &LoggedValue<'_>,
+) -> Result<(), String> {
+    let Some(field) = contract.field(name) else { return Err(format!("no field `{name}`")) };
+    let value_of = |key: u64| value_of_key(field.seed(), key);
+    let mut row = if slot.side() == omomi::contract::Side::Context {
+        request.context()
+    } else {
+        request.candidate(index).map_err(|error| error.to_string())?
+    };
+    let set = match (value, &field.kind) {
+        (LoggedValue::Id(id), _) => row.set_id(slot, *id),
+        (LoggedValue::Number(number), _) => row.set_number(slot, *number),
+        (LoggedValue::Text(text), _) => row.set_text(slot, text),
+        (LoggedValue::TextValue(value), _) => row.set_text_value(slot, *value),
+        (LoggedValue::Ids(ids), _) => row.set_ids(slot, ids),
+        (LoggedValue::Texts(texts), _) => row.set_texts(slot, texts),
+        (LoggedValue::Key(key), FieldKind::Id) => row.set_id(slot, value_of(*key).cast_signed()),
+        (LoggedValue::Key(key), FieldKind::Text) => row.set_text_value(slot, value_of(*key)),
+        (LoggedValue::Key(key), FieldKind::Number { range, buckets, .. }) => {
+            let Some(number) = number_in(buckets, *range, value_of(*key)) else {
+                return Err(format!("the key of `{name}` is of no bucket"));
+            };
+            row.set_number(slot, number)
+        }
+        (LoggedValue::Keys(keys), FieldKind::Id) => {
+            let ids: Vec<i64> = keys.iter().map(|key| value_of(*key).cast_signed()).collect();
+            row.set_ids(slot, &ids)
+        }
+        (LoggedValue::Keys(keys), FieldKind::Text) => {
+            let values: Vec<u64> = keys.iter().map(|key| value_of(*key)).collect();
+            row.set_text_values(slot, &values)
+        }
+        (LoggedValue::TextValues(values), _) => row.set_text_values(slot, values),
+        (LoggedValue::Keys(_), FieldKind::Number { .. }) => {
+            return Err(format!("`{name}` has a list of numbers, which no contract allows"));
+        }
+    };
+    set.map_err(|error| error.to_string())
 }
 
 /// Whether an explanation lists a feature wherever it is made: not what adds nothing because there is no value.

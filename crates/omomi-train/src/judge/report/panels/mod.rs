@@ -2,6 +2,7 @@
 
 mod calibration;
 mod evaluation;
+mod experiment;
 mod served;
 mod sizes;
 mod weights;
@@ -10,6 +11,7 @@ use super::subject::Subject;
 
 pub(super) use calibration::calibration;
 pub(super) use evaluation::{entropy_by_hour, field_sizes, reliability};
+pub(super) use experiment::{counterfactual, experiment};
 pub(super) use served::served_calibration;
 pub(super) use sizes::{file_sizes, size_curve};
 pub(super) use weights::{Provenance, shard_spread, weight_changes};

@@ -13,6 +13,7 @@ import java.util.TreeMap;
 final class ChildJvm {
     private final List<String> options = new ArrayList<>();
     private final Map<String, String> environment = new TreeMap<>();
+    private final List<String> launcher = new ArrayList<>();
     private File directory;
     private Class<?> main = PathsTest.Program.class;
 
@@ -23,6 +24,12 @@ final class ChildJvm {
 
     ChildJvm environment(String name, String value) {
         environment.put(name, value);
+        return this;
+    }
+
+    /** A command that starts the JVM, whose command follows as further arguments. */
+    ChildJvm launcher(List<String> command) {
+        launcher.addAll(command);
         return this;
     }
 
@@ -38,7 +45,7 @@ final class ChildJvm {
 
     /** Runs {@code main} with these arguments, and returns its output and errors. */
     String run(String... arguments) throws IOException, InterruptedException {
-        List<String> command = new ArrayList<>();
+        List<String> command = new ArrayList<>(launcher);
         command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
         command.add("-Xmx256m");
         for (String name : System.getProperties().stringPropertyNames()) {

@@ -78,10 +78,165 @@ final class NativeLibraryTest {
 
     @Test
     void a_folder_that_is_mounted_noexec_is_named_with_the_remedy() throws Exception {
-        Path noexec = noexecFolder();
-        assumeTrue(noexec != null, "no writable folder is mounted noexec here");
-        String refusal = refusal(Map.of(NativeLibrary.FOLDER_PROPERTY, noexec.toString()));
-        assertContains(refusal, "library_not_loaded", noexec.toString(), "noexec", NativeLibrary.FOLDER_PROPERTY);
+        String said = mounted("noexec");
+        assertContains(
+                said,
+                "library_not_loaded",
+                "cannot load the copy in " + mount() + ", because the folder is mounted noexec; name another folder",
+                NativeLibrary.FOLDER_PROPERTY,
+                NativeLibrary.PATH_PROPERTY);
+    }
+
+    @Test
+    void a_read_only_folder_is_named_with_the_remedy() throws Exception {
+        String said = mounted("ro");
+        assertContains(
+                said,
+                "library_not_loaded",
+                "the folder " + mount() + " is on a read-only file system; mount a writable one",
+                NativeLibrary.FOLDER_PROPERTY,
+                NativeLibrary.PATH_PROPERTY);
+    }
+
+    @Test
+    void a_full_folder_is_named_with_the_remedy() throws Exception {
+        String said = mounted("size=64k");
+        assertContains(
+                said,
+                "library_not_loaded",
+                "cannot copy the library to the folder " + mount() + "; make room there",
+                "No space left on device");
+    }
+
+    @Test
+    void a_library_for_a_newer_glibc_is_refused_with_the_way_to_get_another() throws Exception {
+        String bytes = Files.readString(extract(), StandardCharsets.ISO_8859_1);
+        assumeTrue(bytes.contains("GLIBC_2."), "the library needs no glibc");
+        Path newer = folder.resolve("libnewer.so");
+        Files.writeString(newer, bytes.replace("GLIBC_2.", "GLIBC_9."), StandardCharsets.ISO_8859_1);
+        String refusal = refusal(Map.of(NativeLibrary.PATH_PROPERTY, newer.toString()));
+        assertContains(refusal, "library_not_loaded", "because it needs a newer glibc than this machine has", "GLIBC_9.");
+    }
+
+    /** The remedy once was to name another temporary folder, which has no effect on a file that has a name. */
+    @Test
+    void a_file_on_a_noexec_mount_is_refused_with_its_own_remedy() throws Exception {
+        Path library = extract();
+        String said = mounting("noexec", "cp '" + library + "' \"$0\"")
+                .option("-D" + NativeLibrary.PATH_PROPERTY + "=" + mount().resolve(library.getFileName()))
+                .run("model", "any.omomi");
+        assertContains(said, "because the folder is mounted noexec; put the file into another folder");
+    }
+
+    /** Loads the library from the jar where the temporary folder is a file system with these options. */
+    private String mounted(String options) throws Exception {
+        return mounting(options, "true")
+                .option("-D" + NativeLibrary.FOLDER_PROPERTY + "=" + mount())
+                .run("model", "any.omomi");
+    }
+
+    /** A JVM that sees a file system with these options at {@link #mount}, after a command of the shell. */
+    private ChildJvm mounting(String options, String command) throws Exception {
+        Files.createDirectories(mount());
+        String script = "mount -t tmpfs -o " + options + " tmpfs \"$0\" && " + command + " && exec \"$@\"";
+        List<String> launcher = List.of(
+                "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, mount().toString());
+        List<String> probe = new ArrayList<>(launcher);
+        probe.add("true");
+        assumeTrue(succeeds(probe), "this machine lets no process mount a file system of its own");
+        return new ChildJvm().launcher(launcher);
+    }
+
+    private Path mount() {
+        return folder.resolve("mount");
+    }
+
+    private static boolean succeeds(List<String> command) throws InterruptedException {
+        try {
+            return new ProcessBuilder(command).redirectErrorStream(true).start().waitFor() == 0;
+        } catch (IOException noSuchCommand) {
+            return false;
+        }
+    }
+
+    @Test
+    void a_platform_that_the_release_lacks_is_refused_with_the_reason_of_the_release() throws Exception {
+        Path root = folder.resolve("jar");
+        String list = "plan9-mips it is old\n" + Platform.name() + " no compiler was there\n";
+        resource(root, Release.MISSING_RESOURCE, list);
+        try (Loader loader = new Loader(false, root.toUri().toURL())) {
+            assertContains(
+                    loader.load(Map.of()),
+                    "library_not_loaded",
+                    "it is missing from this release, because no compiler was there; build it there",
+                    NativeLibrary.PATH_PROPERTY);
+        }
+    }
+
+    @Test
+    void a_jar_without_any_library_names_the_one_to_take() throws Exception {
+        try (Loader loader = new Loader(false)) {
+            assertContains(
+                    loader.load(Map.of()),
+                    "library_not_loaded",
+                    "this jar has no library; use the jar without a classifier",
+                    "the classifier " + Platform.name());
+        }
+    }
+
+    @Test
+    void a_platform_that_no_release_has_is_refused_with_the_way_to_build_it() throws Exception {
+        String said = new ChildJvm().option("-Dos.arch=mips").run("model", "any.omomi");
+        assertContains(
+                said,
+                "is not loaded on linux-mips",
+                "omomi is not released for this platform",
+                "cargo build --profile dist -p omomi --lib",
+                NativeLibrary.PATH_PROPERTY);
+    }
+
+    /** Which classes a server got once depended on the order of its jars, and no message said so. */
+    @Test
+    void two_versions_on_one_class_path_are_refused_with_both_places() throws Exception {
+        Path root = folder.resolve("omomi-0.0.9.jar");
+        resource(root, Release.VERSION_RESOURCE, "0.0.9\n");
+        try (Loader loader = new Loader(root.toUri().toURL())) {
+            String refusal = loader.load(Map.of());
+            assertContains(
+                    refusal,
+                    "library_not_loaded",
+                    "more than one version of omomi is on the class path",
+                    "0.0.9 in file:" + root,
+                    Release.version() + " in " + own().toString().replaceFirst("/$", ""),
+                    "keep one of them");
+        }
+    }
+
+    @Test
+    void the_same_version_twice_and_another_version_in_a_parent_are_harmless() throws Exception {
+        Path twice = folder.resolve("twice");
+        resource(twice, Release.VERSION_RESOURCE, Release.version());
+        try (Loader loader = new Loader(twice.toUri().toURL())) {
+            assertEquals("", loader.load(Map.of()));
+        }
+        // A web application with its own release, in a server that has another one.
+        Path server = folder.resolve("server");
+        resource(server, Release.VERSION_RESOURCE, "0.0.9\n");
+        try (URLClassLoader parent = new URLClassLoader(
+                        new URL[] {server.toUri().toURL()}, ClassLoader.getPlatformClassLoader());
+                Loader loader = new Loader(parent)) {
+            assertEquals("", loader.load(Map.of()));
+        }
+    }
+
+    private static void resource(Path root, String name, String text) throws IOException {
+        Path file = root.resolve(name);
+        Files.createDirectories(file.getParent());
+        Files.writeString(file, text);
+    }
+
+    private static URL own() {
+        return Model.class.getProtectionDomain().getCodeSource().getLocation();
     }
 
     @Test
@@ -90,12 +245,12 @@ final class NativeLibraryTest {
         Path resource = root.resolve(RESOURCE);
         Files.createDirectories(resource.getParent());
         Files.writeString(resource, "not the library");
-        Files.writeString(resource.resolveSibling(resource.getFileName() + ".sha256"), "00 15");
+        Files.writeString(resource.resolveSibling(resource.getFileName() + ".sha256"), "00");
         try (Loader loader = new Loader(root.toUri().toURL())) {
             String refusal = loader.load(Map.of(NativeLibrary.FOLDER_PROPERTY, folder.toString()));
-            assertContains(refusal, "library_not_loaded", "damaged", "00 15");
+            assertContains(refusal, "library_not_loaded", "damaged", "expected SHA-256 00,");
             // The failure is remembered; it does not become a NoClassDefFoundError.
-            assertContains(loader.load(Map.of()), "library_not_loaded", "damaged", "00 15");
+            assertContains(loader.load(Map.of()), "library_not_loaded", "damaged", "expected SHA-256 00,");
         }
         assertEquals("[jar]", Files.list(folder).map(path -> path.getFileName().toString()).toList().toString());
     }
@@ -107,7 +262,8 @@ final class NativeLibraryTest {
         Files.createDirectories(resource.getParent());
         Files.writeString(resource, "not the library");
         try (Loader loader = new Loader(false, root.toUri().toURL())) {
-            assertContains(loader.load(Map.of()), "library_not_loaded", "sha256");
+            String refusal = loader.load(Map.of());
+            assertContains(refusal, "library_not_loaded", "expected SHA-256 (none: the jar has no digest)");
         }
     }
 
@@ -230,17 +386,6 @@ final class NativeLibraryTest {
         throw new IllegalStateException("the JVM has not loaded libm");
     }
 
-    private static Path noexecFolder() throws IOException {
-        for (String line : Files.readAllLines(Path.of("/proc/mounts"))) {
-            String[] words = line.split(" ");
-            Path mount = Path.of(words[1]);
-            if (List.of(words[3].split(",")).contains("noexec") && words[2].equals("tmpfs") && Files.isWritable(mount)) {
-                return mount;
-            }
-        }
-        return null;
-    }
-
     /** Loads the library's classes again. Paths in front come first, like another jar on a class path. */
     private static final class Loader extends URLClassLoader {
         Loader(URL... front) throws IOException {
@@ -251,13 +396,17 @@ final class NativeLibraryTest {
             super(urls(withLibrary, front), ClassLoader.getPlatformClassLoader());
         }
 
+        Loader(ClassLoader parent) throws IOException {
+            super(urls(true, new URL[0]), parent);
+        }
+
         private static URL[] urls(boolean withLibrary, URL[] front) throws IOException {
             List<URL> urls = new ArrayList<>(List.of(front));
-            urls.add(Model.class.getProtectionDomain().getCodeSource().getLocation());
+            urls.add(own());
             if (!withLibrary) {
                 Path classes = Files.createTempDirectory("omomi-classes-");
                 classes.toFile().deleteOnExit();
-                copyClasses(Path.of(Model.class.getProtectionDomain().getCodeSource().getLocation().getPath()), classes);
+                copyClasses(Path.of(own().getPath()), classes);
                 urls.set(urls.size() - 1, classes.toUri().toURL());
             }
             return urls.toArray(new URL[0]);

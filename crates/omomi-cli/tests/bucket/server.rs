@@ -1,0 +1,212 @@
+//! Servers that speak S3, as processes: moto and MiniStack, which are programs in Python.
+//!
+//! The first test that needs them installs them into a folder of the build, with the `python3` on the path and pip. Where
+//! that is not possible, the tests say so and pass. What services do wrong is tested without them, in `omomi-train`.
+
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// What is installed. Another version needs another folder.
+const PACKAGES: [&str; 2] = ["moto[server,s3]==5.2.5", "ministack==1.5.33"];
+const FOLDER: &str = "moto-5.2.5-ministack-1.5.33";
+
+/// The contract of the weight files that [`Server::file`] makes.
+pub(crate) const CONTRACT: &str = include_str!("../../../omomi-train/src/operate/contract_of_tests.toml");
+pub(crate) const STORE: &str = "s3://ads/models/feed-ctr";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Moto,
+    MiniStack,
+}
+
+/// A server with an empty bucket, until it is dropped.
+pub(crate) struct Server {
+    process: Child,
+    pub(crate) port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The Python that has the servers; nothing where they cannot be installed.
+fn python() -> Option<&'static Path> {
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| match installed() {
+        Ok(python) => Some(python),
+        Err(problem) => {
+            eprintln!(
+                "skipped: moto and MiniStack cannot be installed, which needs python3 with venv, and pip: {problem}"
+            );
+            None
+        }
+    });
+    python.as_deref()
+}
+
+/// Installs the servers, unless another test did.
+fn installed() -> Result<PathBuf, String> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(FOLDER);
+    let (python, complete) = (folder.join("bin/python3"), folder.join("complete"));
+    if complete.exists() {
+        return Ok(python);
+    }
+    let words = |error: std::io::Error| error.to_string();
+    let lock = std::fs::File::create(folder.with_extension("lock")).map_err(words)?;
+    lock.lock().map_err(words)?;
+    if complete.exists() {
+        return Ok(python);
+    }
+    let run = |program: &OsStr, arguments: &[&OsStr]| {
+        let output = Command::new(program).args(arguments).output().map_err(words)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default();
+        if output.status.success() { Ok(()) } else { Err(format!("{}: {last}", program.display())) }
+    };
+    run("python3".as_ref(), &["-m".as_ref(), "venv".as_ref(), folder.as_ref()])?;
+    let install = ["-m", "pip", "install", "--quiet", PACKAGES[0], PACKAGES[1]].map(OsStr::new);
+    run(python.as_ref(), &install)?;
+    std::fs::write(complete, "").map_err(words)?;
+    Ok(python)
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Server {
+    /// Returns nothing where the server cannot be installed.
+    pub(crate) fn start(kind: Kind) -> Option<Self> {
+        let (python, port) = (python()?, free_port());
+        let mut command = Command::new(python);
+        match kind {
+            Kind::Moto => command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]),
+            Kind::MiniStack => command.args(["-m", "ministack"]).env("GATEWAY_PORT", port.to_string()),
+        };
+        command.env("SERVICES", "s3").stdout(Stdio::null()).stderr(Stdio::null());
+        let server = Self { process: command.spawn().unwrap(), port, folder: tempfile::tempdir().unwrap() };
+        let begin = Instant::now();
+        while !server.try_put("", b"").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+            assert!(begin.elapsed() < Duration::from_secs(60), "{kind:?} does not answer");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::fs::write(server.path("contract.toml"), CONTRACT).unwrap();
+        Some(server)
+    }
+
+    pub(crate) fn of_each_kind() -> Vec<Self> {
+        [Kind::Moto, Kind::MiniStack].into_iter().filter_map(Self::start).collect()
+    }
+
+    /// Writes an object, whatever is there.
+    #[track_caller]
+    pub(crate) fn put(&self, key: &str, body: &[u8]) {
+        let answer = self.try_put(&format!("/{key}"), body).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    fn try_put(&self, path: &str, body: &[u8]) -> Option<String> {
+        Some(String::from_utf8_lossy(&self.ask("PUT", path, body)?).into_owned())
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<Vec<u8>> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        // They take the name of a service from the credentials, and do not check them.
+        let of = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=b";
+        let head = format!(
+            "{method} /ads{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\nContent-Type: text/plain\r\n\
+             Authorization: {of}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(body).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        Some(answer)
+    }
+
+    /// The bytes of an object.
+    #[track_caller]
+    pub(crate) fn get(&self, key: &str) -> Vec<u8> {
+        let answer = self.ask("GET", &format!("/{key}"), b"").unwrap();
+        let head_len = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+        assert!(answer.starts_with(b"HTTP/1.1 200"), "{key}: {}", String::from_utf8_lossy(&answer[..head_len]));
+        answer[head_len..].to_vec()
+    }
+
+    /// The keys below a folder, without those of probes, which may still be on their way out.
+    pub(crate) fn keys(&self, folder: &str) -> Vec<String> {
+        let answer = self.ask("GET", &format!("?list-type=2&prefix={folder}/"), b"").unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let keys = answer.split("<Key>").skip(1).map(|rest| rest.split('<').next().unwrap_or_default().to_owned());
+        keys.filter(|key| !key.contains(".omomi-probe/")).collect()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A command of a machine with a cache of its own.
+    pub(crate) fn command(&self, machine: &str, arguments: &[&str]) -> Command {
+        self.command_at(self.port, machine, arguments)
+    }
+
+    /// A command that reaches the server at another port, such as that of a proxy.
+    pub(crate) fn command_at(&self, port: u16, machine: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_omomi"));
+        command.args(arguments).current_dir(self.folder.path());
+        command.env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"));
+        command.envs([("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_REGION", "us-east-1")]);
+        command.env("OMOMI_CACHE", self.path(machine));
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command("cache", arguments).output().unwrap()
+    }
+
+    #[track_caller]
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Like [`Server::succeed`], for a line of arguments without spaces in them.
+    #[track_caller]
+    pub(crate) fn line(&self, line: &str) -> String {
+        self.succeed(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    #[track_caller]
+    pub(crate) fn fail(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        said
+    }
+
+    /// Makes a weight file of a generation. `bias` tells files of one generation apart.
+    pub(crate) fn file(&self, generation: u64, bias: &str) -> String {
+        let (weights, name) = (self.path("weights.toml"), format!("{generation}{bias}.omomi"));
+        std::fs::write(weights, format!("bias = {bias}\n")).unwrap();
+        let number = generation.to_string();
+        let made = ["fixture", "--contract", "contract.toml", "--weights", "weights.toml", "--logic-id", "a"];
+        self.succeed(&[&made[..], &["--generation", &number, "--out", &name]].concat());
+        name
+    }
+}
+
+pub(crate) fn bytes(path: impl AsRef<Path>) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
