@@ -52,6 +52,7 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
         ("omomi.test.example.file", root.join("examples/generated-ctr.omomi")),
         ("omomi.test.generations", generations),
         ("omomi.test.feature.keys", root.join("tests/feature_keys.tsv")),
+        ("omomi.test.experiment.vectors", root.join("tests/experiment.tsv")),
         ("omomi.test.log.vectors", root.join("tests/serving_log.tsv")),
         ("omomi.test.log.reader", root.join("tests/reference/serving_log.py")),
     ] {
