@@ -161,8 +161,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_openLiveScorer<'local>(
     })
 }
 
-/// Returns the logic id of a generation that answers or answered a live scorer, or the last arm of an experiment scorer,
-/// recently.
+/// Returns the logic id of a generation that answers or answered recently: of a live scorer, or of the last arm of an
+/// experiment scorer.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
     env: EnvUnowned<'local>,

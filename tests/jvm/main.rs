@@ -171,6 +171,7 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
     for program in [
         "examples/src/main/scala/io/omomi/examples/RankCreatives.scala",
         "examples/src/main/scala/io/omomi/examples/ServeLive.scala",
+        "examples/src/main/scala/io/omomi/examples/ServeExperiment.scala",
         "core/src/test/java/io/omomi/example/FirstProgram.java",
     ] {
         let source = std::fs::read_to_string(project.join(program)).unwrap();

@@ -47,8 +47,8 @@ public final class ExperimentScorer extends AbstractScorer {
     }
 
     /**
-     * Opens a scorer for the arms of {@code experiment}, with memory for requests of {@code layout}. Having no model yet
-     * is not an error.
+     * Opens a scorer for the arms of {@code experiment}, with memory for requests of {@code layout}. Having no model
+     * yet is not an error.
      *
      * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if the layout belongs to another schema than the
      *     experiment, or is for prepared candidates; {@link Code#CLOSED} if the experiment is closed
@@ -101,8 +101,8 @@ public final class ExperimentScorer extends AbstractScorer {
     }
 
     /**
-     * Scores the first {@code candidateCount} candidates of the request with the arm of its unit, and returns whether it
-     * did. Then the shadows that {@code requestId} selects score it, too. An arm that cannot answer is replaced by the
+     * Scores the first {@code candidateCount} candidates of the request with the arm of its unit, and returns whether
+     * it did. Then the shadows that {@code requestId} selects score it, too. An arm that cannot answer is replaced by the
      * control arm: see {@link #fellBack}. After anything but {@link ServingState#SERVING}, not even that can answer:
      * there are no answers, and the server answers by its own logic. Allocates nothing and waits for nothing. A
      * candidate that cannot be read fails alone: see {@link #status}.
@@ -167,14 +167,14 @@ public final class ExperimentScorer extends AbstractScorer {
 
     /**
      * Chooses one of the answered candidates by the policy of the experiment file under which the request was answered:
-     * the best, or, in some requests, another one. The best is the candidate with the highest utility, such as its value
-     * times its probability, and of several the first. A candidate whose utility is NaN is not eligible. {@code
+     * the best, or, in some requests, another one. The best is the candidate with the highest utility, such as its
+     * value times its probability, and of several the first. A candidate whose utility is NaN is not eligible. {@code
      * requestId} decides, so the choice can be computed again. Always returns the same object. Allocates nothing.
      *
      * @param utilities that of candidate {@code i} at index {@code i}, for each answered candidate; more are not read
      * @throws OmomiException with {@link Code#INVALID_ARGUMENT} if no arm has answered the request, or the array is too
-     *     short; {@link Code#RECORD_INVALID} for a utility that is infinite; {@link Code#NOT_UTF8} for a request id with
-     *     an unpaired surrogate; {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
+     *     short; {@link Code#RECORD_INVALID} for a utility that is infinite; {@link Code#NOT_UTF8} for a request id
+     *     with an unpaired surrogate; {@link Code#CLOSED} or {@link Code#SCORER_BUSY}
      */
     public Choice choose(CharSequence requestId, double[] utilities) {
         checkAnswered();

@@ -120,7 +120,8 @@ final class NoAllocationTest {
             }
             Choice choice = scorer.choose(requestId, utilities);
             ring.served().clear().requestId(requestId).choice(choice);
-            sink += ring.record(choice.candidate()).ordinal() + (float) choice.propensity() + (choice.isExploring() ? 1 : 0);
+            sink += ring.record(choice.candidate()).ordinal() + (float) choice.propensity();
+            sink += choice.isExploring() ? 1 : 0;
             sink += scorer.arm().length() + scorer.experiment().length() + scorer.logicId().length() + scorer.version();
             sink += scorer.bucket() + scorer.shadowCount() + (scorer.isControl() ? 1 : 0) + (scorer.fellBack() ? 1 : 0);
         }
