@@ -353,6 +353,15 @@ enum {
 /// predict waits.
 typedef struct OmomiCandidateSet OmomiCandidateSet;
 
+/// Serves the arms of an experiment file: follows the file, and the store of each arm. Any number of threads may use
+/// one experiment. It belongs to the process that opened it: see "Fork" above.
+typedef struct OmomiExperiment OmomiExperiment;
+
+/// Scores requests with the arm of their unit. One generation of one arm, under one version of the file, answers a
+/// whole request. Open one for each thread. It belongs to the first thread that uses it, until
+/// `omomi_experiment_scorer_hand_over`; another thread immediately gets `OMOMI_STATUS_SCORER_BUSY`.
+typedef struct OmomiExperimentScorer OmomiExperimentScorer;
+
 /// The layout of request blocks for one schema and capacity. Immutable: any number of threads may use one layout.
 typedef struct OmomiLayout OmomiLayout;
 
@@ -799,6 +808,54 @@ typedef struct {
   char text[OMOMI_MESSAGE_CAPACITY_BYTES];
 } OmomiLiveChange;
 
+/// How requests explore: one of `OMOMI_EXPLORATION_...`.
+typedef uint32_t OmomiExploration;
+
+/// How a request of an experiment was answered.
+typedef struct {
+  /// `sizeof(OmomiAnswered)`, set by the caller.
+  size_t size_bytes;
+  /// The generation that answered.
+  uint64_t generation;
+  /// The version of the experiment file.
+  uint64_t version;
+  /// Salt of the experiment.
+  uint64_t salt;
+  /// Epsilon, or the temperature, of exploration.
+  double exploration_parameter;
+  /// The number of the arm that answered, in this process: see `omomi_experiment_scorer_arm`.
+  uint32_t arm;
+  /// The bucket of the request's unit, or `OMOMI_NOT_GIVEN` if the unit has no value.
+  uint32_t bucket;
+  /// 1 if the control arm answered.
+  uint32_t is_control;
+  /// 1 if the control arm answered because the arm of the unit could not.
+  uint32_t fell_back;
+  /// Number of shadows that scored the request.
+  uint32_t shadow_count;
+  /// One of `OMOMI_EXPLORATION_...`.
+  OmomiExploration exploration;
+  /// How many of 10,000 requests explore.
+  uint32_t exploration_share;
+  /// Reserved: 0.
+  uint32_t reserved;
+} OmomiAnswered;
+
+/// The candidate that a policy has chosen.
+typedef struct {
+  /// `sizeof(OmomiChoice)`, set by the caller.
+  size_t size_bytes;
+  /// 1 if a candidate was eligible. Otherwise the other members are 0.
+  uint32_t has_candidate;
+  /// 1 if the request is one of those that explore.
+  uint32_t is_exploring;
+  /// Index of the candidate.
+  size_t candidate;
+  /// The probability with which the whole policy chooses this candidate, for `OmomiServed.propensity`; 0 if the
+  /// policy never explores.
+  double propensity;
+} OmomiChoice;
+
 /// Options of a serving log. Begin with `OMOMI_SERVING_LOG_OPTIONS_INIT`, and change what you need. The library copies
 /// the options.
 typedef struct {
@@ -1097,6 +1154,15 @@ typedef struct {
 
 /// A problem is over: `reason`, `owner` and `text`.
 #define OMOMI_LIVE_CHANGE_REASON_GONE 4
+
+/// They always take the best candidate, and have no propensities.
+#define OMOMI_EXPLORATION_NONE 0
+
+/// They take a candidate at random with the probability epsilon.
+#define OMOMI_EXPLORATION_EPSILON 1
+
+/// They take each candidate with a probability that grows with its utility.
+#define OMOMI_EXPLORATION_SOFTMAX 2
 
 /// The writer will write it.
 #define OMOMI_RECORDED_QUEUED 0
@@ -1805,6 +1871,162 @@ OmomiStatus omomi_live_watcher_next(OmomiLiveWatcher *watcher,
                                     OmomiLiveChange *out_change,
                                     OmomiError *error);
 
+/// Opens the experiment file at `path` for a server that declares `schema`. Each arm's store is opened with `options`,
+/// whose name and poll interval are also those of the experiment; null is for the values of `OMOMI_LIVE_OPTIONS_INIT`.
+/// Returns after the first look at the file and at the stores. Never fails because of their contents:
+/// `omomi_experiment_status_json` gives the reasons. Starts one thread, and those of a live model for each store. Close
+/// it with `omomi_experiment_close`.
+///
+/// Returns `OMOMI_STATUS_INVALID_ARGUMENT` for options that can never work.
+///
+/// The caller promises:
+/// `path` is as long as it says, `schema` is null or open, `options` is null or points to its struct, whose texts and
+/// arrays are as long as it says; `out_experiment` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_experiment_open(OmomiText path,
+                                  const OmomiSchema *schema,
+                                  const OmomiLiveOptions *options,
+                                  OmomiExperiment **out_experiment,
+                                  OmomiError *error);
+
+/// Closes an experiment and ends its threads. Scorers continue with the arms and generations that they have. Ignores
+/// null.
+///
+/// The caller promises:
+/// `experiment` is null, or is open and not used after this call.
+void omomi_experiment_close(OmomiExperiment *experiment);
+
+/// Looks at the file and at the stores now instead of at the next poll, and returns after that. Takes seconds if there
+/// are large files to load.
+///
+/// The caller promises:
+/// `experiment` is null or open; `error` is null or writable.
+OmomiStatus omomi_experiment_look_now(const OmomiExperiment *experiment, OmomiError *error);
+
+/// Copies the status of an experiment, as a JSON object with a null byte, into the caller's buffer; see "Texts" above:
+/// the version in force, and for each arm its share, whether it can answer, its generation and counts. The text can
+/// grow after you ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Ask again.
+///
+/// The caller promises:
+/// `experiment` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error`
+/// are null or writable.
+OmomiStatus omomi_experiment_status_json(const OmomiExperiment *experiment,
+                                         char *out_text,
+                                         size_t capacity_bytes,
+                                         size_t *out_len_bytes,
+                                         OmomiError *error);
+
+/// Creates a scorer for requests of `layout`. A layout for several models has room for the answers of shadows: one for
+/// `1 + n` models lets the first `n` shadows of the file score. `set` is null unless the layout is for prepared
+/// candidates. The scorer keeps what it needs. Close it with `omomi_experiment_scorer_close`.
+///
+/// Returns `OMOMI_STATUS_INVALID_ARGUMENT` if the layout belongs to another schema than the experiment, or does not fit
+/// `set`.
+///
+/// The caller promises:
+/// `experiment`, `layout` and `set` are null or open; `out_scorer` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_experiment_scorer_open(const OmomiExperiment *experiment,
+                                         const OmomiLayout *layout,
+                                         const OmomiCandidateSet *set,
+                                         OmomiExperimentScorer **out_scorer,
+                                         OmomiError *error);
+
+/// Closes a scorer. Ignores null.
+///
+/// The caller promises:
+/// `scorer` is null, or is open and not used after this call.
+void omomi_experiment_scorer_close(OmomiExperimentScorer *scorer);
+
+/// Leaves a scorer to the next thread that uses it, like `omomi_scorer_hand_over`. Ignores null.
+///
+/// The caller promises:
+/// `scorer` is null or open, and no thread is in a call with it.
+void omomi_experiment_scorer_hand_over(const OmomiExperimentScorer *scorer);
+
+/// Scores the first `candidate_count` candidates of the request in `block` with the arm of its unit, like
+/// `omomi_live_scorer_predict`. Then the shadows that `request_id` selects score it, too, unless that would probably
+/// take longer than `budget_us` microseconds in all; 0 is no limit. Answer 0 of the block is that of the arm; a ring of
+/// `omomi_log_ring_of_experiment_scorer` logs what shadows said. Allocates nothing and waits for nothing.
+/// `out_answered` may be null. The caller sets `out_answered->size_bytes` first (`OMOMI_ANSWERED_INIT` does).
+///
+/// Returns `OMOMI_STATUS_RECORD_INVALID` for a request id that does not have 1 to 128 bytes, and
+/// `OMOMI_STATUS_NO_MODEL` or `OMOMI_STATUS_SWITCHED_OFF` if not even the control arm can answer.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `request_id`
+/// is as long as it says; `out_answered` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_experiment_scorer_predict(const OmomiExperimentScorer *scorer,
+                                            void *block,
+                                            size_t block_len_bytes,
+                                            size_t candidate_count,
+                                            OmomiText request_id,
+                                            uint64_t budget_us,
+                                            OmomiAnswered *out_answered,
+                                            OmomiError *error);
+
+/// Scores a request with the fallback file of the options, like `omomi_live_scorer_predict_fallback`. Such an answer
+/// belongs to no arm.
+///
+/// The caller promises:
+/// `scorer` is null or open; `block` is null or points to `block_len_bytes` readable and writable bytes; `error` is
+/// null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_experiment_scorer_predict_fallback(const OmomiExperimentScorer *scorer,
+                                                     void *block,
+                                                     size_t block_len_bytes,
+                                                     size_t candidate_count,
+                                                     OmomiError *error);
+
+/// Copies the name of the arm with the number `arm`, with a null byte, into the caller's buffer; see "Texts" above.
+/// Numbers are never used again in a process, so names can be kept.
+///
+/// The caller promises:
+/// `scorer` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
+OmomiStatus omomi_experiment_scorer_arm(const OmomiExperimentScorer *scorer,
+                                        uint32_t arm,
+                                        char *out_text,
+                                        size_t capacity_bytes,
+                                        size_t *out_len_bytes,
+                                        OmomiError *error);
+
+/// Copies the logic id of a generation of the arm with the number `arm`, with a null byte, into the caller's buffer;
+/// see "Texts" above. Keep the id by arm and generation: the call may wait for a thread that swaps generations.
+///
+/// The caller promises:
+/// `scorer` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error` are
+/// null or writable.
+OmomiStatus omomi_experiment_scorer_logic_id(const OmomiExperimentScorer *scorer,
+                                             uint32_t arm,
+                                             uint64_t generation,
+                                             char *out_text,
+                                             size_t capacity_bytes,
+                                             size_t *out_len_bytes,
+                                             OmomiError *error);
+
+/// Chooses one of `utility_count` candidates by the policy under which a request was answered. A candidate whose
+/// utility is NaN is not eligible; the best is the one with the highest utility, and of several the first. `request_id`
+/// decides, so the choice can be computed again. Allocates nothing. The caller sets `out_choice->size_bytes` first
+/// (`OMOMI_CHOICE_INIT` does).
+///
+/// Returns `OMOMI_STATUS_RECORD_INVALID` for a utility that is infinite.
+///
+/// The caller promises:
+/// `answered` is null or points to its struct; `request_id` is as long as it says; `utilities` is null or points to
+/// `utility_count` numbers; `out_choice` and `error` are null or writable.
+OmomiStatus omomi_answered_choose(const OmomiAnswered *answered,
+                                  OmomiText request_id,
+                                  const double *utilities,
+                                  size_t utility_count,
+                                  OmomiChoice *out_choice,
+                                  OmomiError *error);
+
+/// Returns the bucket, from 0 to 9,999, of the unit with this value in an experiment with this salt. The value of an id
+/// is the id, and that of a text is the result of `omomi_text_value`.
+uint32_t omomi_experiment_bucket(uint64_t salt, uint64_t value);
+
 /// Opens a serving log in `folder`, which is created if only its last part does not exist. Starts one thread. It also
 /// seals what a killed process left there. Several processes may share a folder. A later change of the working
 /// directory does not matter. Problems that arise later (a full disk, a folder that vanishes) are counted, and no call
@@ -1909,6 +2131,19 @@ OmomiStatus omomi_log_ring_of_live_scorer(const OmomiServingLog *log,
                                           const OmomiLiveScorer *scorer,
                                           OmomiLogRing **out_ring,
                                           OmomiError *error);
+
+/// Creates the ring of a scorer of an experiment, for the thread that uses the scorer. It adds to each record the names
+/// of the experiment and of the arm that answered, and the bucket; what `OmomiServed` says of them then does not count.
+/// After the record of a prediction, it records what each shadow that scored the request said of the same candidate.
+/// Close it with `omomi_log_ring_close`; what it recorded is still written.
+///
+/// The caller promises:
+/// `log` and `scorer` are null or open; `out_ring` and `error` are null or writable.
+OMOMI_MUST_USE
+OmomiStatus omomi_log_ring_of_experiment_scorer(const OmomiServingLog *log,
+                                                const OmomiExperimentScorer *scorer,
+                                                OmomiLogRing **out_ring,
+                                                OmomiError *error);
 
 /// Creates a ring for events, on a thread that scores nothing. Close it with `omomi_log_ring_close`.
 ///
@@ -2069,6 +2304,9 @@ OmomiStatus omomi_test_live_scorer_open(const OmomiLayout *layout,
 #define OMOMI_SERVING_LOG_METRICS_INIT                                                                                 \
   { sizeof(OmomiServingLogMetrics), 0, 0, { 0 }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 #define OMOMI_MONEY_INIT { 0, OMOMI_BASIS_NONE, { 0 } }
+#define OMOMI_ANSWERED_INIT                                                                                            \
+  { sizeof(OmomiAnswered), 0, 0, 0, 0.0, 0, OMOMI_NOT_GIVEN, 0, 0, 0, OMOMI_EXPLORATION_NONE, 0, 0 }
+#define OMOMI_CHOICE_INIT { sizeof(OmomiChoice), 0, 0, 0, 0.0 }
 #define OMOMI_SERVED_INIT                                                                                              \
   { sizeof(OmomiServed), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), OMOMI_TEXT_INIT(""), 0,        \
     OMOMI_MONEY_INIT, 0, 0.0, OMOMI_NOT_GIVEN, OMOMI_NOT_GIVEN, OMOMI_SOURCE_MODEL, 0.0f, 0, 0 }

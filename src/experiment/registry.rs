@@ -8,7 +8,7 @@ use crate::live::Generations;
 use crate::score::{Model, ModelIdentity};
 
 /// Most arms of a process. Each store of an arm that is opened again takes a number.
-const CAPACITY: usize = 4_096;
+pub(super) const CAPACITY: usize = 4_096;
 
 /// An arm, as log records name it.
 #[derive(Debug)]
@@ -41,6 +41,11 @@ impl Registry {
         self.arms.get(*count)?.set(arm).ok()?;
         *count += 1;
         Some(number)
+    }
+
+    /// Whether no number is left.
+    pub(super) fn is_full(&self) -> bool {
+        *self.count.lock().unwrap_or_else(PoisonError::into_inner) == CAPACITY
     }
 
     pub(super) fn set_control(&self, number: Option<u16>) {

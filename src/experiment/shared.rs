@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::file::{Arm, ArmState, Experiment};
-use super::registry::{RegisteredArm, Registry};
+use super::registry::{CAPACITY, RegisteredArm, Registry};
 use super::seat::{ArmCounts, COUNT_COUNT, Plan, Seat, SeatedArm, UnitPlace};
 use super::status::{ArmStatus, ExperimentStatus};
 use crate::error::Error;
@@ -35,6 +35,8 @@ pub(super) struct State {
     /// What the last look at the file found wrong.
     pub(super) problem: Option<Reason>,
     pub(super) memory_problem: Option<Reason>,
+    /// Why a scorer has no plan for what is in force, and keeps the one before.
+    plan_problem: Option<Reason>,
     /// The stores of the arms that score, by directory.
     pub(super) stores: Vec<Store>,
     seats: Vec<SeatState>,
@@ -135,6 +137,8 @@ impl Shared {
         let plan = self.plan(&mut state, &mut seated)?;
         seated.replaced.push(seat.plan.replace(Box::new(plan)));
         state.seats.push(seated);
+        // Arms get their numbers with the first seat.
+        self.note_control(&state);
         Ok(seat)
     }
 
@@ -172,14 +176,20 @@ impl Shared {
     /// Makes the plans of all seats again, for what is in force and open now.
     pub(super) fn replan(&self, state: &mut State) {
         let mut seats = std::mem::take(&mut state.seats);
+        state.plan_problem = None;
         for seat in &mut seats {
             // A seat that cannot be planned keeps its plan. Its layout was checked, so only memory can be missing.
             match self.plan(state, seat) {
                 Ok(plan) => seat.replaced.push(seat.seat.plan.replace(Box::new(plan))),
-                Err(error) => state.problem = Some(Reason::of(&error)),
+                Err(error) => state.plan_problem = Some(Reason::of(&error)),
             }
         }
         state.seats = seats;
+        self.note_control(state);
+    }
+
+    /// Tells logs which arm is the control arm, if it has a number.
+    fn note_control(&self, state: &State) {
         let control = state.in_force.as_ref().and_then(|experiment| {
             let arm = &experiment.arms[experiment.control];
             let dir = self.store_dir(&arm.store);
@@ -262,7 +272,7 @@ impl Shared {
     pub(super) fn status(&self) -> ExperimentStatus {
         let state = self.state();
         let mut status = ExperimentStatus {
-            problem: state.problem.clone(),
+            problem: state.problem.clone().or_else(|| state.plan_problem.clone()),
             memory_problem: state.memory_problem.clone(),
             ..ExperimentStatus::default()
         };
@@ -310,12 +320,24 @@ impl Shared {
                 found.generation = live.served.as_ref().map(|served| served.generation);
                 found.logic_id = live.served.map(|served| served.logic_id);
                 found.reasons = live.reasons;
+                let opening = store.map_or(0, |store| store.opening);
+                let has_number = state.known_number(&experiment.name, &arm.name, opening).is_some();
+                if !has_number && self.registry.is_full() {
+                    found.is_ready = false;
+                    found.reasons.push(Reason::of(&too_many_arms()));
+                }
             }
             Some(StoreContent::Failed(reason)) => found.reasons.push(reason.clone()),
             Some(StoreContent::Opening) | None => {}
         }
         found
     }
+}
+
+fn too_many_arms() -> Error {
+    let problem =
+        format!("expected at most {CAPACITY} openings of stores in the life of a process, found more; restart");
+    Error::InvalidArgument { argument: "experiment", problem }
 }
 
 impl State {

@@ -24,13 +24,15 @@ pub(super) struct Encoder {
     set: Option<Arc<CandidateSet>>,
     /// The plans of models that answered lately.
     plans: Vec<RowPlan>,
-    explainer: Option<Explainer>,
+    explainers: Vec<Explainer>,
     /// Room for a copy of rows, or of a block.
     words: Vec<u64>,
 }
 
 /// Number of plans that are kept: more than a scorer has models.
 const MAX_PLANS: usize = 32;
+/// Number of explainers that are kept: records of an experiment alternate between its arms.
+const MAX_EXPLAINERS: usize = 4;
 
 /// A value that cannot be logged, because it is not what a request may hold.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ struct Unreadable;
 
 impl Encoder {
     pub(super) fn new(answering: Answering, copier: Option<Arc<RowCopier>>, set: Option<Arc<CandidateSet>>) -> Self {
-        Self { answering, copier, set, plans: Vec::new(), explainer: None, words: Vec::new() }
+        Self { answering, copier, set, plans: Vec::new(), explainers: Vec::new(), words: Vec::new() }
     }
 
     /// Appends the bytes of a record. If it must be dropped, returns why; `to` may then have got some bytes.
@@ -71,9 +73,7 @@ impl Encoder {
 
     /// Drops what keeps a model in memory that no longer answers.
     pub(super) fn let_go(&mut self) {
-        if self.explainer.as_ref().is_some_and(|explainer| explainer.is_outdated(&self.answering)) {
-            self.explainer = None;
-        }
+        self.explainers.retain(|explainer| !explainer.is_outdated(&self.answering));
     }
 
     /// Plans the rows for the model that answered, and returns the index of the plan.
@@ -96,12 +96,18 @@ impl Encoder {
 
     /// Finds a scorer that can explain the answers of `by`.
     fn explainer_for(&mut self, by: AnsweredBy) -> Option<&Explainer> {
-        let is_fit = |explainer: &Explainer| explainer.is_for(&self.answering, by);
-        if !self.explainer.as_ref().is_some_and(is_fit) {
-            let layout = self.copier.as_ref()?.layout();
-            self.explainer = Explainer::new(&self.answering, by, layout, self.set.as_ref());
+        let place = self.explainers.iter().position(|explainer| explainer.is_for(&self.answering, by));
+        if let Some(place) = place {
+            return self.explainers.get(place);
         }
-        self.explainer.as_ref().filter(|explainer| explainer.is_for(&self.answering, by))
+        self.let_go();
+        let layout = self.copier.as_ref()?.layout();
+        let explainer = Explainer::new(&self.answering, by, layout, self.set.as_ref())?;
+        if self.explainers.len() == MAX_EXPLAINERS {
+            self.explainers.remove(0);
+        }
+        self.explainers.push(explainer);
+        self.explainers.last().filter(|explainer| explainer.is_for(&self.answering, by))
     }
 
     fn prediction(
@@ -214,7 +220,8 @@ impl Encoder {
         let by = AnsweredBy { model, arm, generation: Some(generation), is_fallback };
         let plan = self.plan_for(by).ok_or(DropReason::ModelGone)?;
         self.explainer_for(by).ok_or(DropReason::ModelGone)?;
-        let (Some(plan), Some(explainer)) = (self.plans.get(plan), &self.explainer) else {
+        let explainer = self.explainers.iter().find(|explainer| explainer.is_for(&self.answering, by));
+        let (Some(plan), Some(explainer)) = (self.plans.get(plan), explainer) else {
             return Err(DropReason::ModelGone);
         };
         let (_, model) = self.answering.layout_and_model(copier.layout(), model);

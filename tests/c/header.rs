@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Braces, Builder, Config, DocumentationStyle, Language, Style};
 use omomi::Code;
 use omomi::capi::{
-    OmomiAnswer, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader, OmomiLayoutInfo,
-    OmomiLayoutOptions, OmomiLiveMetrics, OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo, OmomiMoney,
-    OmomiOpenOptions, OmomiOutcome, OmomiRequest, OmomiRow, OmomiRowHead, OmomiServed, OmomiServingLogMetrics,
-    OmomiServingLogOptions, OmomiSlot, OmomiText,
+    OmomiAnswer, OmomiAnswered, OmomiChoice, OmomiContribution, OmomiError, OmomiExplanation, OmomiField, OmomiHeader,
+    OmomiLayoutInfo, OmomiLayoutOptions, OmomiLiveMetrics, OmomiLiveOptions, OmomiLiveStatus, OmomiModelInfo,
+    OmomiMoney, OmomiOpenOptions, OmomiOutcome, OmomiRequest, OmomiRow, OmomiRowHead, OmomiServed,
+    OmomiServingLogMetrics, OmomiServingLogOptions, OmomiSlot, OmomiText,
 };
 
 use crate::compiler::{Dialect, compile_object};
@@ -182,6 +182,11 @@ fn layouts() -> String {
             size_bytes request_id impression experiment arm at_unix_ms bid latency_ns propensity position bucket source
             own_probability model_index reserved
         }
+        OmomiAnswered {
+            size_bytes generation version salt exploration_parameter arm bucket is_control fell_back shadow_count
+            exploration exploration_share reserved
+        }
+        OmomiChoice { size_bytes has_candidate is_exploring candidate propensity }
         OmomiLiveStatus {
             size_bytes state control pinned_generation has_generation is_on_trial generation weight_count file_len_bytes
             contract_fingerprint since_unix_seconds load_mode has_training_end training_end_unix_seconds retired_count

@@ -44,7 +44,7 @@ impl Client {
 }
 
 /// Returns the request of `small_fill`.
-fn rows() -> RequestRows {
+pub fn rows() -> RequestRows {
     let row = |values: Vec<(&str, FieldValue)>| -> Row {
         values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     };

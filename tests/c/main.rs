@@ -4,6 +4,7 @@
 mod clients;
 mod compiler;
 mod dialects;
+mod experiment;
 mod exported_symbols;
 mod fixture;
 mod header;

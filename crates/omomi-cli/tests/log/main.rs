@@ -8,5 +8,6 @@ mod join;
 mod long;
 mod replay;
 mod round_trip;
+mod shadows;
 mod status;
 mod world;
