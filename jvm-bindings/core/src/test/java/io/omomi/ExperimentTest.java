@@ -340,7 +340,10 @@ final class ExperimentTest {
         RequestLayout prepared = RequestLayout.prepared(Fixture.SCHEMA, CANDIDATES, 4096).forModels(2);
         try (LiveExperiment experiment = file.open(options);
                 CandidateSet set = Fixture.candidateSet(CANDIDATES, text);
-                ExperimentScorer scorer = ExperimentScorer.open(experiment, prepared, set)) {
+                ExperimentScorer scorer = ExperimentScorer.open(experiment, prepared, set);
+                ServingLog log = ServingLog.open(
+                        folder.resolve("served"), LogOptions.builder().detailsPerMillion(0).build());
+                LogRing ring = log.ring(scorer)) {
             Fixture.fillContext(scorer.request(), text);
             for (int i = 0; i < CANDIDATES; i++) {
                 scorer.request().setCandidate(i, i);
@@ -356,6 +359,10 @@ final class ExperimentTest {
             assertEquals(ServingState.SERVING, scorer.predictFallback());
             assertEquals(42, scorer.generation());
             assertEquals("jvm-test-ロジック", scorer.logicId());
+            ring.served().clear().requestId("r").source(Source.OFF);
+            assertEquals(Recorded.QUEUED, ring.record(3));
+            assertTrue(log.flush(Duration.ofMinutes(1)));
+            assertEquals(1, log.metrics().writtenCount(), log.metrics().toString());
             refuses(Code.INVALID_ARGUMENT, scorer::arm);
             refuses(Code.INVALID_ARGUMENT, () -> scorer.choose("r", new double[CANDIDATES]));
             refuses(Code.INVALID_ARGUMENT, () -> scorer.explain(3));
