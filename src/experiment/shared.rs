@@ -378,12 +378,12 @@ impl State {
     }
 
     /// Frees plans that no request uses any more, and seats of closed scorers. Returns what to drop outside the lock.
-    pub(super) fn take_away(&mut self) -> Vec<Box<Plan>> {
+    pub(super) fn take_away(&mut self) -> Vec<Plan> {
         let mut free = Vec::new();
         for SeatState { seat, replaced, .. } in &mut self.seats {
             for plan in std::mem::take(replaced) {
                 match seat.plan.free(plan) {
-                    Ok(plan) => free.push(plan),
+                    Ok(plan) => free.push(*plan),
                     Err(used) => replaced.push(used),
                 }
             }
