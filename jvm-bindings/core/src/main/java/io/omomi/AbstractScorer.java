@@ -4,8 +4,9 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 
 /**
- * The common part of {@link Scorer}, {@link LiveScorer} and {@link ExperimentScorer}: a request, its answers, and {@link
- * #close}. Use it for code that reads answers without depending on which model gives them. No other class can extend it.
+ * The common part of {@link Scorer}, {@link LiveScorer} and {@link ExperimentScorer}: a request, its answers, and
+ * {@link #close}. Use it for code that reads answers without depending on which model gives them. No other class can
+ * extend it.
  */
 public abstract class AbstractScorer implements AutoCloseable {
     static final long NO_BUDGET = -1;

@@ -356,8 +356,8 @@ final class ExperimentScorer private[scaladsl] (underlying: io.omomi.ExperimentS
   def predictFallback(candidateCount: Int): ServingState = underlying.predictFallback(candidateCount)
 
   /** Chooses one of the answered candidates by the policy under which the request was answered: the one with the
-    * highest utility, or, in some requests, another one. A candidate whose utility is NaN is not eligible. Always returns the
-    * same object.
+    * highest utility, or, in some requests, another one. A candidate whose utility is NaN is not eligible. Always
+    * returns the same object.
     */
   def choose(requestId: CharSequence, utilities: Array[Double]): Choice = underlying.choose(requestId, utilities)
 
