@@ -103,8 +103,8 @@ public final class ExperimentScorer extends AbstractScorer {
     /**
      * Scores the first {@code candidateCount} candidates of the request with the arm of its unit, and returns whether
      * it did. Then the shadows that {@code requestId} selects score it, too. An arm that cannot answer is replaced by
-     * the control arm: see {@link #fellBack}. After anything but {@link ServingState#SERVING}, not even that can answer:
-     * there are no answers, and the server answers by its own logic. Allocates nothing and waits for nothing. A
+     * the control arm: see {@link #fellBack}. After anything but {@link ServingState#SERVING}, not even that can
+     * answer: there are no answers, and the server answers by its own logic. Allocates nothing and waits for nothing. A
      * candidate that cannot be read fails alone: see {@link #status}.
      *
      * @param requestId 1 to 128 bytes of UTF-8, the same as in the log
