@@ -1,10 +1,7 @@
 //! Native methods for experiments. A request uses the native call of every other scorer; what that call takes and
 //! returns besides numbers is in the memory of [`AnsweredBlock`].
 
-use std::cell::Cell;
 use std::ffi::c_void;
-use std::sync::Arc;
-use std::time::Duration;
 
 use jni::EnvUnowned;
 use jni::objects::{JByteArray, JByteBuffer, JClass, JObjectArray, JString};
@@ -12,105 +9,12 @@ use jni::sys::{jint, jlong};
 
 use super::answered::AnsweredBlock;
 use super::arguments::{count, decode_layout, decode_live_options, decode_schema, invalid, path_of};
+use super::arm_scoring::ArmScoring;
 use super::boundary::{borrow, call, checked_block, free, into_handle};
 use super::candidate_set::CandidateSetHandle;
 use super::scorer::{ScorerHandle, Scoring, code_of};
 use crate::error::{Code, Error};
-use crate::experiment::{Answered, ExperimentScorer, LiveExperiment};
-use crate::score::{Explanation, Model};
-
-/// Scores the requests of a Java scorer with the arm of their unit. Java lets one thread at a time into a call.
-pub(super) struct ArmScoring {
-    scorer: ExperimentScorer,
-    /// The memory of the Java scorer. Valid as long as that is reachable.
-    memory: *mut u8,
-    /// How the last request was answered, if an arm has answered it.
-    answered: Cell<Option<Answered>>,
-}
-
-impl ArmScoring {
-    /// Returns what a log records for.
-    pub(super) const fn scorer(&self) -> &ExperimentScorer {
-        &self.scorer
-    }
-
-    /// # Safety
-    ///
-    /// The Java scorer must be reachable as long as the result is, and no other thread may be in a call with it.
-    unsafe fn memory<'a>(&self) -> AnsweredBlock<'a> {
-        // SAFETY: the length and the alignment were checked at open, and Java initialized the memory. The rest is the
-        // caller's promise.
-        unsafe { AnsweredBlock::at(self.memory, self.scorer.layout().capacity().candidates) }
-    }
-
-    /// # Safety
-    ///
-    /// The promises of [`crate::Scorer::predict_block`] and of [`memory`](Self::memory).
-    pub(super) unsafe fn predict_block(
-        &self,
-        block: *mut u8,
-        candidate_count: usize,
-        budget: Option<Duration>,
-    ) -> Result<(), Error> {
-        self.answered.set(None);
-        // SAFETY: the caller's promise.
-        let mut memory = unsafe { self.memory() };
-        let request_id = memory.request_id()?;
-        // SAFETY: the caller's promise.
-        let answered = unsafe { self.scorer.predict_block(block, candidate_count, request_id, budget) }?;
-        memory.put_answered(&answered);
-        self.answered.set(Some(answered));
-        Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// The promises of [`crate::Scorer::predict_block`].
-    pub(super) unsafe fn predict_fallback_block(&self, block: *mut u8, candidate_count: usize) -> Result<(), Error> {
-        self.answered.set(None);
-        // SAFETY: the caller's promise.
-        unsafe { self.scorer.predict_fallback_block(block, candidate_count) }
-    }
-
-    /// # Safety
-    ///
-    /// The promises of [`crate::Scorer::predict_block`].
-    pub(super) unsafe fn explain_block(&self, block: *mut u8, candidate: usize) -> Result<Explanation, Error> {
-        let arm = self.answered()?.arm;
-        // SAFETY: the caller's promise.
-        unsafe { self.scorer.explain_block(block, candidate, arm) }
-    }
-
-    /// # Safety
-    ///
-    /// The promise of [`memory`](Self::memory).
-    unsafe fn choose(&self, utility_count: usize) -> Result<(), Error> {
-        // SAFETY: the caller's promise.
-        let mut memory = unsafe { self.memory() };
-        let utilities = memory.utilities(utility_count).ok_or_else(|| {
-            let expected = self.scorer.layout().capacity().candidates;
-            invalid("utilities", format!("expected at most {expected}, found {utility_count}"))
-        })?;
-        let choice = self.answered()?.choose(memory.request_id()?, utilities)?;
-        memory.put_choice(choice);
-        Ok(())
-    }
-
-    /// Returns the logic id of a generation of the arm that answered the last request.
-    pub(super) fn logic_id(&self, generation: u64) -> Option<Arc<str>> {
-        self.scorer.logic_id_of(u32::from(self.answered.get()?.arm), generation)
-    }
-
-    /// Returns the model of the fallback file.
-    pub(super) fn fallback(&self) -> Option<&Arc<Model>> {
-        self.scorer.registry().fallback().map(|(model, _)| model)
-    }
-
-    fn answered(&self) -> Result<Answered, Error> {
-        let problem = || "expected one whose last request an arm has answered, found none".to_owned();
-        self.answered.get().ok_or_else(|| invalid("scorer", problem()))
-    }
-}
+use crate::experiment::LiveExperiment;
 
 /// Opens an experiment file. Free the handle with `closeExperiment`.
 #[unsafe(no_mangle)]
@@ -203,7 +107,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_openExperimentScorer<'local>(
             Some(set) => experiment.scorer_with_candidates(&layout, &set.set),
             None => experiment.scorer(&layout),
         };
-        let scoring = ArmScoring { scorer: scorer?, memory, answered: Cell::new(None) };
+        // SAFETY: length and alignment were just checked, and Java initialized the memory, which its scorer keeps.
+        let scoring = unsafe { ArmScoring::new(scorer?, memory) };
         Ok(into_handle(ScorerHandle::new(Scoring::Experiment(scoring), block)))
     })
 }
@@ -220,7 +125,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_armNames<'local>(
         // SAFETY: Java passes a handle of an open scorer.
         let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
         let names = match &handle.scorer {
-            Scoring::Experiment(arms) => u32::try_from(arm).ok().and_then(|arm| arms.scorer.names_of(arm)),
+            Scoring::Experiment(arms) => u32::try_from(arm).ok().and_then(|arm| arms.scorer().names_of(arm)),
             Scoring::Given(_) | Scoring::Live(_) => None,
         };
         let problem = || format!("expected the arm of an answer of this process, found {arm}");

@@ -19,6 +19,7 @@
 
 mod answered;
 mod arguments;
+mod arm_scoring;
 mod boundary;
 mod candidate_set;
 mod experiment;

@@ -10,9 +10,9 @@ use jni::objects::{JByteArray, JByteBuffer, JClass, JLongArray, JObject, JObject
 use jni::sys::{jint, jlong};
 
 use super::arguments::{count, decode_layout};
+use super::arm_scoring::ArmScoring;
 use super::boundary::{borrow, call, checked_block, double_array, free, into_handle, long_array};
 use super::candidate_set::CandidateSetHandle;
-use super::experiment::ArmScoring;
 use super::model::open_model;
 use crate::error::{Code, Error};
 use crate::live::LiveScorer;
