@@ -12,7 +12,9 @@ use super::shared::Shared;
 use crate::error::Error;
 use crate::feature::text_value;
 use crate::request::RequestLayout;
-use crate::score::{ALL_FILLED, Armed, ArmedRequest, CandidateSet, Request, check_request, forget_answers};
+use crate::score::{
+    ALL_FILLED, Armed, ArmedRequest, CandidateSet, Explanation, Request, check_request, forget_answers,
+};
 
 /// Longest request id, in bytes: that of the serving log.
 const MAX_REQUEST_ID_LEN_BYTES: usize = 128;
@@ -330,6 +332,29 @@ impl ExperimentScorer {
         };
         // SAFETY: the caller's promise.
         unsafe { control.scorer.predict_fallback_block(block, candidate_count) }
+    }
+
+    /// Explains the logit that an arm, by its number, gives to a candidate of a request in raw memory, with its current
+    /// generation. Allocates, so do not call it on the request path.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::NoModel`] if the arm no longer answers. Otherwise fails like
+    /// [`LiveScorer::explain_block`](crate::live::LiveScorer::explain_block).
+    ///
+    /// # Safety
+    ///
+    /// The caller must keep the promises of [`Scorer::predict_block`](crate::Scorer::predict_block).
+    pub(crate) unsafe fn explain_block(
+        &self,
+        block: *mut u8,
+        candidate: usize,
+        arm: u16,
+    ) -> Result<Explanation, Error> {
+        let plan = self.seat.plan.claim().ok_or(Error::ScorerBusy)?;
+        let arm = plan.arms.iter().flatten().find(|seated| seated.number == arm).ok_or(Error::NoModel)?;
+        // SAFETY: the caller's promise.
+        unsafe { arm.scorer.explain_block(block, candidate) }
     }
 }
 

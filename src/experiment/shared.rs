@@ -137,6 +137,8 @@ impl Shared {
         let plan = self.plan(&mut state, &mut seated)?;
         seated.replaced.push(seat.plan.replace(Box::new(plan)));
         state.seats.push(seated);
+        // Arms get their numbers with the first seat.
+        self.note_control(&state);
         Ok(seat)
     }
 
@@ -183,6 +185,11 @@ impl Shared {
             }
         }
         state.seats = seats;
+        self.note_control(state);
+    }
+
+    /// Tells logs which arm is the control arm, if it has a number.
+    fn note_control(&self, state: &State) {
         let control = state.in_force.as_ref().and_then(|experiment| {
             let arm = &experiment.arms[experiment.control];
             let dir = self.store_dir(&arm.store);

@@ -11,7 +11,7 @@ use super::boundary::{call, long_array};
 use crate::memory::release_pages;
 
 /// Increases with every change of a native method's name, signature or meaning. `Block.java` has the same number.
-const ABI_VERSION: jint = 7;
+const ABI_VERSION: jint = 8;
 
 /// Returns the version of the native interface.
 #[unsafe(no_mangle)]

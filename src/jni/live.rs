@@ -161,7 +161,8 @@ pub unsafe extern "system" fn Java_io_omomi_Native_openLiveScorer<'local>(
     })
 }
 
-/// Returns the logic id of a generation that answers or answered a live scorer recently.
+/// Returns the logic id of a generation that answers or answered recently: of a live scorer, or of the last arm of an
+/// experiment scorer.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
     env: EnvUnowned<'local>,
@@ -174,6 +175,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
         let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
         let logic_id = match &handle.scorer {
             Scoring::Live(scorer) => scorer.logic_id(generation.cast_unsigned()),
+            Scoring::Experiment(scorer) => scorer.logic_id(generation.cast_unsigned()),
             Scoring::Given(_) => None,
         };
         let found = generation.cast_unsigned();
@@ -183,7 +185,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_liveLogicId<'local>(
     })
 }
 
-/// Returns the logic id of the fallback file of a live scorer, or null if there is none.
+/// Returns the logic id of the fallback file of a live scorer or an experiment scorer, or null if there is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "system" fn Java_io_omomi_Native_fallbackLogicId<'local>(
     env: EnvUnowned<'local>,
@@ -195,6 +197,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_fallbackLogicId<'local>(
         let handle = unsafe { borrow::<ScorerHandle>(scorer) }.ok_or(Error::Closed { what: "scorer" })?;
         match &handle.scorer {
             Scoring::Live(scorer) => logic_id_of(env, scorer.fallback()),
+            Scoring::Experiment(scorer) => logic_id_of(env, scorer.fallback()),
             Scoring::Given(_) => Ok(JString::null()),
         }
     })

@@ -48,6 +48,7 @@ pub unsafe extern "system" fn Java_io_omomi_Native_openLogRing<'local>(
         let ring = match &scorer.scorer {
             Scoring::Given(given) => log.ring(given),
             Scoring::Live(live) => log.live_ring(live),
+            Scoring::Experiment(arms) => log.experiment_ring(arms.scorer()),
         };
         Ok(new_handle(ring?, scorer.block))
     })

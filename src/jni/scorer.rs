@@ -10,6 +10,7 @@ use jni::objects::{JByteArray, JByteBuffer, JClass, JLongArray, JObject, JObject
 use jni::sys::{jint, jlong};
 
 use super::arguments::{count, decode_layout};
+use super::arm_scoring::ArmScoring;
 use super::boundary::{borrow, call, checked_block, double_array, free, into_handle, long_array};
 use super::candidate_set::CandidateSetHandle;
 use super::model::open_model;
@@ -24,6 +25,8 @@ pub(super) enum Scoring {
     Given(Scorer),
     /// The generation that a store serves.
     Live(LiveScorer),
+    /// The arm of the request's unit.
+    Experiment(ArmScoring),
 }
 
 impl Scoring {
@@ -36,6 +39,8 @@ impl Scoring {
             Self::Given(scorer) => unsafe { scorer.predict_block(block, count, budget) },
             // SAFETY: the caller's promise.
             Self::Live(scorer) => unsafe { scorer.predict_block(block, count, budget) },
+            // SAFETY: the caller's promise.
+            Self::Experiment(scorer) => unsafe { scorer.predict_block(block, count, budget) },
         }
     }
 
@@ -48,6 +53,8 @@ impl Scoring {
             Self::Given(scorer) => unsafe { scorer.explain_block(block, candidate) },
             // SAFETY: the caller's promise.
             Self::Live(scorer) => unsafe { scorer.explain_block(block, candidate) },
+            // SAFETY: the caller's promise.
+            Self::Experiment(scorer) => unsafe { scorer.explain_block(block, candidate) },
         }
     }
 }
@@ -97,6 +104,26 @@ pub unsafe extern "system" fn Java_io_omomi_LiveScorer_predictFallback0(
     candidate_count: jint,
 ) -> jint {
     // SAFETY: Java passes a handle of an open scorer.
+    unsafe { predict_fallback(scorer, candidate_count) }
+}
+
+/// Scores the block of an experiment scorer with the fallback file and returns 0 or the number of an error.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_ExperimentScorer_predictFallback0(
+    _env: *mut c_void,
+    _this: *mut c_void,
+    scorer: jlong,
+    candidate_count: jint,
+) -> jint {
+    // SAFETY: Java passes a handle of an open scorer.
+    unsafe { predict_fallback(scorer, candidate_count) }
+}
+
+/// # Safety
+///
+/// `scorer` must be 0 or the handle of an open scorer.
+unsafe fn predict_fallback(scorer: jlong, candidate_count: jint) -> jint {
+    // SAFETY: the caller's promise.
     let Some(handle) = (unsafe { borrow::<ScorerHandle>(scorer) }) else {
         return Code::Closed as jint;
     };
@@ -105,13 +132,15 @@ pub unsafe extern "system" fn Java_io_omomi_LiveScorer_predictFallback0(
         match &handle.scorer {
             // SAFETY: as in `predict0`.
             Scoring::Live(scorer) => unsafe { scorer.predict_fallback_block(handle.block, candidate_count) },
+            // SAFETY: as in `predict0`.
+            Scoring::Experiment(scorer) => unsafe { scorer.predict_fallback_block(handle.block, candidate_count) },
             Scoring::Given(_) => Err(Error::NoModel),
         }
     })
 }
 
 /// Runs `predict` and returns 0 or the number of its error, which it keeps for the call that throws it.
-fn code_of(handle: &ScorerHandle, predict: impl FnOnce() -> Result<(), Error>) -> jint {
+pub(super) fn code_of(handle: &ScorerHandle, predict: impl FnOnce() -> Result<(), Error>) -> jint {
     let error = match catch_unwind(AssertUnwindSafe(predict)) {
         Ok(Ok(())) => return 0,
         Ok(Err(error)) => error,

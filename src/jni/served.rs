@@ -144,19 +144,11 @@ pub(super) fn money(micros: i64, basis: i32, currency: i32) -> Result<Option<Mon
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::path::Path;
-
+    use super::super::java_constants::java_constants;
     use super::*;
 
     #[test]
     fn each_number_of_the_block_is_the_same_in_java() {
-        let java =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("jvm-bindings/core/src/main/java/io/omomi/ServedBlock.java");
-        let source = std::fs::read_to_string(java).unwrap();
-        let constants =
-            source.lines().filter_map(|line| line.trim().strip_prefix("int ")?.strip_suffix(';')?.split_once(" = "));
-        let java: BTreeMap<&str, usize> = constants.map(|(name, number)| (name, number.parse().unwrap())).collect();
         let rust = [
             ("AT_UNIX_MS_OFFSET", AT_UNIX_MS_OFFSET),
             ("LATENCY_NS_OFFSET", LATENCY_NS_OFFSET),
@@ -180,7 +172,7 @@ mod tests {
             ("MAX_IMPRESSION_LEN_BYTES", MAX_IMPRESSION_LEN_BYTES),
             ("MAX_LABEL_LEN_BYTES", MAX_LABEL_LEN_BYTES),
         ];
-        assert_eq!(java, BTreeMap::from(rust));
+        assert_eq!(java_constants("ServedBlock.java"), rust.map(|(name, number)| (name.to_owned(), number)).into());
     }
 
     #[test]

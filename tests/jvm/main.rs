@@ -54,6 +54,7 @@ fn java_and_scala_give_the_same_bits_and_survive_every_careless_call() {
         ("omomi.test.example.file", root.join("examples/generated-ctr.omomi")),
         ("omomi.test.generations", generations),
         ("omomi.test.feature.keys", root.join("tests/feature_keys.tsv")),
+        ("omomi.test.experiment.vectors", root.join("tests/experiment.tsv")),
         ("omomi.test.log.vectors", root.join("tests/serving_log.tsv")),
         ("omomi.test.log.reader", root.join("tests/reference/serving_log.py")),
     ] {
@@ -173,6 +174,7 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
     for program in [
         "examples/src/main/scala/io/omomi/examples/RankCreatives.scala",
         "examples/src/main/scala/io/omomi/examples/ServeLive.scala",
+        "examples/src/main/scala/io/omomi/examples/ServeExperiment.scala",
         "core/src/test/java/io/omomi/example/FirstProgram.java",
     ] {
         let source = std::fs::read_to_string(project.join(program)).unwrap();

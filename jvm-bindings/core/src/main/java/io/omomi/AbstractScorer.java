@@ -4,8 +4,9 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 
 /**
- * The common part of {@link Scorer} and {@link LiveScorer}: a request, its answers, and {@link #close}. Use it for code
- * that reads answers without depending on which model gives them. No other class can extend it.
+ * The common part of {@link Scorer}, {@link LiveScorer} and {@link ExperimentScorer}: a request, its answers, and
+ * {@link #close}. Use it for code that reads answers without depending on which model gives them. No other class can
+ * extend it.
  */
 public abstract class AbstractScorer implements AutoCloseable {
     static final long NO_BUDGET = -1;
@@ -21,10 +22,15 @@ public abstract class AbstractScorer implements AutoCloseable {
     private final Answers[] answers;
 
     AbstractScorer(Request request, long address) {
+        this(request, address, request.layout.modelCount());
+    }
+
+    /** Creates a scorer that shows the answers of the first {@code modelCount} models of the layout. */
+    AbstractScorer(Request request, long address, int modelCount) {
         this.request = request;
         this.handle = new Handle(this, address, Native::closeScorer);
         this.address = address;
-        this.modelCount = request.layout.modelCount();
+        this.modelCount = modelCount;
         this.answers = new Answers[modelCount];
         Arrays.setAll(answers, model -> new Answers(this, model));
         this.resultsOffset = request.layout.resultsOffset;

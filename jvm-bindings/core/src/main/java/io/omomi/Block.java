@@ -5,7 +5,7 @@ package io.omomi;
  * src/request/REQUEST.md} specifies them; a test of the native library compares each with its own.
  */
 interface Block {
-    int ABI_VERSION = 7;
+    int ABI_VERSION = 8;
 
     int LAYOUT_VERSION = 1;
     int LAYOUT_VERSION_OFFSET = 0;

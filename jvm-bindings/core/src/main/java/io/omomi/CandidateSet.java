@@ -1,5 +1,6 @@
 package io.omomi;
 
+import java.nio.ByteBuffer;
 import java.util.function.Consumer;
 
 /**
@@ -126,6 +127,16 @@ public final class CandidateSet implements AutoCloseable {
     synchronized long openLiveScorer(LiveModel live, RequestLayout layout, Request request) {
         carrier.checkOpen();
         return live.openScorer(layout, handle.address(), request);
+    }
+
+    /**
+     * Opens a native experiment scorer with its own reference. Holds the lock of {@link #close}, which frees what this
+     * reads.
+     */
+    synchronized long openExperimentScorer(
+            LiveExperiment experiment, RequestLayout layout, Request request, ByteBuffer memory) {
+        carrier.checkOpen();
+        return experiment.openScorer(layout, handle.address(), request, memory);
     }
 
     private void fill(Consumer<? super Row> fill) {

@@ -23,14 +23,11 @@ import java.util.Optional;
  */
 public final class LiveModel implements AutoCloseable {
     private final Path dir;
-    private final Handle handle;
-    /** Number of native calls in progress: a close waits for them. */
-    private int callCount;
-    private boolean isClosed;
+    private final SharedHandle handle;
 
     private LiveModel(Path dir, long address) {
         this.dir = dir;
-        this.handle = new Handle(this, address, Native::closeLiveModel);
+        this.handle = new SharedHandle(address, Native::closeLiveModel, "live model");
     }
 
     /**
@@ -72,11 +69,11 @@ public final class LiveModel implements AutoCloseable {
      * @throws OmomiException with {@link Code#CLOSED}
      */
     public void lookNow() {
-        long address = begin();
+        long address = handle.begin();
         try {
             Native.lookNow(address);
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -86,11 +83,11 @@ public final class LiveModel implements AutoCloseable {
      * @throws OmomiException with {@link Code#CLOSED}
      */
     public ServingState state() {
-        long address = begin();
+        long address = handle.begin();
         try {
             return ServingState.ofNumber(Native.servingState(address));
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -100,11 +97,11 @@ public final class LiveModel implements AutoCloseable {
      * @throws OmomiException with {@link Code#CLOSED}
      */
     public LiveStatus status() {
-        long address = begin();
+        long address = handle.begin();
         try {
             return new LiveStatus(Native.liveStatus(address));
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -130,11 +127,11 @@ public final class LiveModel implements AutoCloseable {
     }
 
     private int health() {
-        long address = begin();
+        long address = handle.begin();
         try {
             return Native.liveHealth(address);
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -144,11 +141,11 @@ public final class LiveModel implements AutoCloseable {
      * @throws OmomiException with {@link Code#CLOSED}
      */
     public Optional<String> fallbackLogicId() {
-        long address = begin();
+        long address = handle.begin();
         try {
             return Optional.ofNullable(Native.liveFallbackLogicId(address));
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -158,11 +155,11 @@ public final class LiveModel implements AutoCloseable {
      * @throws OmomiException with {@link Code#CLOSED}
      */
     public LiveMetrics metrics() {
-        long address = begin();
+        long address = handle.begin();
         try {
             return new LiveMetrics(Native.liveMetrics(address));
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -183,7 +180,7 @@ public final class LiveModel implements AutoCloseable {
             throw OmomiException.invalidArgument(
                     "buffer", "expected a direct buffer that is not read-only, found another one");
         }
-        long address = begin();
+        long address = handle.begin();
         try {
             long len = Native.livePrometheus(address, buffer, buffer.position(), buffer.limit());
             if (len > buffer.remaining()) {
@@ -194,7 +191,7 @@ public final class LiveModel implements AutoCloseable {
             // Cast to Buffer, because older JDKs have the method only there.
             ((Buffer) buffer).position(buffer.position() + (int) len);
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -203,44 +200,18 @@ public final class LiveModel implements AutoCloseable {
      * with the generation that they have. May be called twice.
      */
     @Override
-    public synchronized void close() {
-        isClosed = true;
-        boolean wasInterrupted = false;
-        while (callCount > 0) {
-            try {
-                wait();
-            } catch (InterruptedException interrupted) {
-                wasInterrupted = true;
-            }
-        }
+    public void close() {
         handle.close();
-        if (wasInterrupted) {
-            Thread.currentThread().interrupt();
-        }
     }
 
     /** Opens a native scorer over the block of {@code request}. The set is 0 for none. */
     long openScorer(RequestLayout layout, long set, Request request) {
-        long address = begin();
+        long address = handle.begin();
         try {
             return Native.openLiveScorer(address, layout.encoded(), set, request.block);
         } finally {
-            end();
+            handle.end();
         }
-    }
-
-    private synchronized long begin() {
-        if (isClosed) {
-            throw OmomiException.closed("live model");
-        }
-        callCount++;
-        return handle.address();
-    }
-
-    /** Also keeps this object, and so its handle, open until the native call is over. */
-    private synchronized void end() {
-        callCount--;
-        notifyAll();
     }
 
     @Override

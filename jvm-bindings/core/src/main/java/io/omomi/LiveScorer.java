@@ -190,7 +190,7 @@ public class LiveScorer extends AbstractScorer {
      */
     private native int predictFallback0(long scorer, int candidateCount);
 
-    private static ServingState state(int code) {
+    static ServingState state(int code) {
         if (code == 0) {
             return ServingState.SERVING;
         }

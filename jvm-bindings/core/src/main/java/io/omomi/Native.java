@@ -4,8 +4,8 @@ import java.nio.ByteBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The native methods for rare calls: opening, closing, querying. {@link AbstractScorer}, {@link LiveScorer} and {@link
- * LogRing} have those for each request.
+ * The native methods for rare calls: opening, closing, querying. {@link AbstractScorer}, {@link LiveScorer}, {@link
+ * ExperimentScorer} and {@link LogRing} have those for each request.
  * All throw {@link OmomiException}. Text is passed as UTF-8 bytes, because JNI's own encoding of strings is not UTF-8;
  * paths are passed as {@link PathBytes}. No caller may pass a closed handle; the classes that own handles make sure of
  * that.
@@ -99,14 +99,34 @@ final class Native {
     /** Keeps the address of {@code block}, and its own references to what it needs. The set is 0 for none. */
     static native long openLiveScorer(long live, byte[] layout, long set, ByteBuffer block);
 
-    /** Returns the logic id of a generation that answers or answered a live scorer recently. */
+    /**
+     * Returns the logic id of a generation that answers or answered a live scorer, or the last arm of an experiment
+     * scorer, recently.
+     */
     static native String liveLogicId(long scorer, long generation);
 
-    /** Returns the logic id of a live scorer's fallback file, or null if there is none. */
+    /** Returns the logic id of the fallback file of a live scorer or an experiment scorer, or null if there is none. */
     static native String fallbackLogicId(long scorer);
 
     /** Returns the logic id of a live model's fallback file, or null if there is none. */
     static native @Nullable String liveFallbackLogicId(long live);
+
+    /** Starts a thread and those of its stores, and returns after the first look at the file and the stores. */
+    static native long openExperiment(byte[] file, byte[] schema, byte[] options);
+
+    /** Ends the threads of the experiment. */
+    static native void closeExperiment(long experiment);
+
+    static native void lookAtExperiment(long experiment);
+
+    static native String experimentStatusJson(long experiment);
+
+    /** Keeps the addresses of {@code block} and {@code memory}, like {@link #openLiveScorer}. */
+    static native long openExperimentScorer(
+            long experiment, byte[] layout, long set, ByteBuffer block, ByteBuffer memory);
+
+    /** Returns the names of the experiment and of an arm, by the number of the arm. */
+    static native String[] armNames(long scorer, int arm);
 
     /** Starts a thread. */
     static native long openServingLog(byte[] folder, byte[] options);

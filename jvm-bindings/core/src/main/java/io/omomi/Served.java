@@ -18,7 +18,6 @@ import java.nio.ByteOrder;
  */
 public final class Served {
     private static final int NOT_GIVEN = -1;
-    private static final int TOO_LONG = -1;
 
     final ByteBuffer block;
     final long address;
@@ -75,7 +74,10 @@ public final class Served {
         return text(1, ServedBlock.IMPRESSION_OFFSET, ServedBlock.MAX_IMPRESSION_LEN_BYTES, impression, "impression");
     }
 
-    /** Sets the name of the experiment, at most 64 bytes of UTF-8. None by default. */
+    /**
+     * Sets the name of the experiment, at most 64 bytes of UTF-8. None by default. The ring of an {@link
+     * ExperimentScorer} fills in experiment, arm and bucket itself, and ignores those that are set here.
+     */
     public Served experiment(CharSequence experiment) {
         return text(2, ServedBlock.EXPERIMENT_OFFSET, ServedBlock.MAX_LABEL_LEN_BYTES, experiment, "experiment");
     }
@@ -119,6 +121,16 @@ public final class Served {
         ring.checkOwner();
         // 0 is how the block says that there is none.
         block.putDouble(ServedBlock.PROPENSITY_OFFSET, propensity == 0 ? Double.NaN : propensity);
+        return this;
+    }
+
+    /** Sets the propensity of a choice, if it has one. */
+    public Served choice(Choice choice) {
+        if (choice == null) {
+            throw OmomiException.nullArgument("choice");
+        }
+        ring.checkOwner();
+        block.putDouble(ServedBlock.PROPENSITY_OFFSET, choice.hasPropensity() ? choice.propensity() : 0);
         return this;
     }
 
@@ -209,14 +221,7 @@ public final class Served {
             throw OmomiException.nullArgument(argument);
         }
         ring.checkOwner();
-        int count = text.length();
-        int len = count > room ? room + 1 : Utf8.put(text, count, bytes, 0);
-        if (len <= room) {
-            block.position(offset);
-            block.put(bytes, 0, len);
-        } else {
-            len = TOO_LONG;
-        }
+        int len = Utf8.put(text, bytes, block, offset, room);
         block.putInt(ServedBlock.TEXT_LENS_OFFSET + index * Integer.BYTES, len);
         return this;
     }

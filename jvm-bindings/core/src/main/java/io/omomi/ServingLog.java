@@ -25,14 +25,11 @@ import java.time.Duration;
  */
 public final class ServingLog implements AutoCloseable {
     private final Path folder;
-    private final Handle handle;
-    /** Number of native calls in progress: a close waits for them. */
-    private int callCount;
-    private boolean isClosed;
+    private final SharedHandle handle;
 
     private ServingLog(Path folder, long address) {
         this.folder = folder;
-        this.handle = new Handle(this, address, Native::closeServingLog);
+        this.handle = new SharedHandle(address, Native::closeServingLog, "serving log");
     }
 
     /**
@@ -65,8 +62,9 @@ public final class ServingLog implements AutoCloseable {
 
     /**
      * Opens the ring of a scorer, for the thread that uses the scorer: before its first request, and off the request
-     * path. Reads the weight files of its models once, to digest them. The ring of a {@link LiveScorer} records every
-     * later generation, and the answers of the fallback file.
+     * path. Reads the weight files of its models once, to digest them. The ring of a {@link LiveScorer} or an {@link
+     * ExperimentScorer} records every later generation, and the answers of the fallback file. That of an experiment
+     * scorer also fills in experiment, arm and bucket, and records what shadows answered.
      *
      * @throws OmomiException with {@link Code#INVALID_ARGUMENT} for a scorer of {@link TestScorers}, which has no model
      *     to log; {@link Code#SCORER_BUSY} if the scorer is in use at this moment; {@link Code#OUT_OF_MEMORY}; {@link
@@ -80,7 +78,7 @@ public final class ServingLog implements AutoCloseable {
             throw OmomiException.invalidArgument(
                     "scorer", "its answers are given by a test, so there is no model to log");
         }
-        long address = begin();
+        long address = handle.begin();
         try {
             scorer.request.hold();
             try {
@@ -89,7 +87,7 @@ public final class ServingLog implements AutoCloseable {
                 scorer.request.leave();
             }
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -99,11 +97,11 @@ public final class ServingLog implements AutoCloseable {
      * @throws OmomiException with {@link Code#OUT_OF_MEMORY} or {@link Code#CLOSED}
      */
     public LogRing eventRing() {
-        long address = begin();
+        long address = handle.begin();
         try {
             return new LogRing(null, Native.openEventRing(address));
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -118,11 +116,11 @@ public final class ServingLog implements AutoCloseable {
         if (timeout == null) {
             throw OmomiException.nullArgument("timeout");
         }
-        long address = begin();
+        long address = handle.begin();
         try {
             return Native.flushServingLog(address, millis(timeout));
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -132,11 +130,11 @@ public final class ServingLog implements AutoCloseable {
      * @throws OmomiException with {@link Code#CLOSED}
      */
     public LogMetrics metrics() {
-        long address = begin();
+        long address = handle.begin();
         try {
             return new LogMetrics(Native.servingLogMetrics(address));
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -157,7 +155,7 @@ public final class ServingLog implements AutoCloseable {
             throw OmomiException.invalidArgument(
                     "buffer", "expected a direct buffer that is not read-only, found another one");
         }
-        long address = begin();
+        long address = handle.begin();
         try {
             long len = Native.servingLogPrometheus(address, buffer, buffer.position(), buffer.limit());
             if (len > buffer.remaining()) {
@@ -169,7 +167,7 @@ public final class ServingLog implements AutoCloseable {
             // Cast to Buffer, because older JDKs have the method only there.
             ((Buffer) buffer).position(buffer.position() + (int) len);
         } finally {
-            end();
+            handle.end();
         }
     }
 
@@ -193,34 +191,8 @@ public final class ServingLog implements AutoCloseable {
      * called twice.
      */
     @Override
-    public synchronized void close() {
-        isClosed = true;
-        boolean wasInterrupted = false;
-        while (callCount > 0) {
-            try {
-                wait();
-            } catch (InterruptedException interrupted) {
-                wasInterrupted = true;
-            }
-        }
+    public void close() {
         handle.close();
-        if (wasInterrupted) {
-            Thread.currentThread().interrupt();
-        }
-    }
-
-    private synchronized long begin() {
-        if (isClosed) {
-            throw OmomiException.closed("serving log");
-        }
-        callCount++;
-        return handle.address();
-    }
-
-    /** Also keeps this object, and so its handle, open until the native call is over. */
-    private synchronized void end() {
-        callCount--;
-        notifyAll();
     }
 
     private static long millis(Duration timeout) {

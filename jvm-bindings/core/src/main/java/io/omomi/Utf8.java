@@ -10,6 +10,9 @@ final class Utf8 {
     /** Maximum number of bytes per char. A pair of surrogates takes four bytes together. */
     static final int MAX_BYTES_PER_CHAR = 3;
 
+    /** In place of the length of a text that does not fit. */
+    static final int TOO_LONG = -1;
+
     private static final int EIGHT = 8;
 
     private Utf8() {}
@@ -49,6 +52,22 @@ final class Utf8 {
             return start + count;
         }
         return putChars(text, 0, count, bytes, start);
+    }
+
+    /**
+     * Writes {@code text} at {@code offset} of a block with {@code room} bytes for it, and returns its length in bytes,
+     * or {@link #TOO_LONG}. The text goes through {@code bytes}, which has room for {@link #MAX_BYTES_PER_CHAR} bytes
+     * per char of {@code room} chars. Allocates nothing.
+     */
+    static int put(CharSequence text, byte[] bytes, ByteBuffer block, int offset, int room) {
+        int count = text.length();
+        int len = count > room ? room + 1 : put(text, count, bytes, 0);
+        if (len > room) {
+            return TOO_LONG;
+        }
+        block.position(offset);
+        block.put(bytes, 0, len);
+        return len;
     }
 
     /**

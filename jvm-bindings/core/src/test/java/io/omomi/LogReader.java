@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Assumptions;
  */
 final class LogReader {
     final List<Map<String, Object>> predictions = new ArrayList<>();
+    final List<Map<String, Object>> shadows = new ArrayList<>();
     final List<Map<String, Object>> details = new ArrayList<>();
     final List<Map<String, Object>> events = new ArrayList<>();
     final List<Map<String, Object>> rings = new ArrayList<>();
@@ -64,6 +65,7 @@ final class LogReader {
         Map<String, Object> record = Json.map(Json.parse(line));
         switch ((String) record.get("kind")) {
             case "prediction" -> predictions.add(record);
+            case "shadow" -> shadows.add(record);
             case "detail" -> details.add(record);
             case "event" -> events.add(record);
             case "ring" -> rings.add(record);

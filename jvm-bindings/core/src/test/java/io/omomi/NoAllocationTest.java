@@ -19,6 +19,7 @@ final class NoAllocationTest {
     private static final int ROUNDS = 5;
 
     private final float[] probabilities = new float[CANDIDATES];
+    private final double[] utilities = new double[CANDIDATES];
     private final int[] names = new int[CANDIDATES];
     private final long[] ids = new long[CANDIDATES];
     private final IdFields together = IdFields.of(Fixture.CREATIVE_ID);
@@ -87,6 +88,42 @@ final class NoAllocationTest {
             assertEquals(0, metrics.droppedCount(DropReason.INVALID));
             log.close();
             assertAllocatesNothing(requests -> runLogged(scorer, ring, id, text, Source.OFF, requests));
+        }
+    }
+
+    @Test
+    @SuppressWarnings("try")
+    void a_request_of_an_experiment_with_its_choice_and_its_record_allocates_nothing(@TempDir Path folder)
+            throws IOException {
+        Fixture.Text text = new Fixture.Text();
+        ExperimentFile file = new ExperimentFile(folder);
+        file.unit("\"request\"").shadowShare(5_000).exploration("{\"share\": 5000, \"epsilon\": 0.5}").write();
+        LogOptions options = LogOptions.builder().ringLenBytes(64L << 10).build();
+        try (LiveExperiment experiment = file.open();
+                ExperimentScorer scorer = ExperimentScorer.open(experiment, Fixture.LAYOUT.forModels(2));
+                ServingLog log = ServingLog.open(folder.resolve("served"), options);
+                LogRing ring = log.ring(scorer)) {
+            assertAllocatesNothing(requests -> runExperiment(scorer, ring, text, requests));
+            assertEquals(0, log.metrics().droppedCount(DropReason.INVALID));
+        }
+    }
+
+    private void runExperiment(ExperimentScorer scorer, LogRing ring, Fixture.Text text, int requests) {
+        for (int i = 0; i < requests; i++) {
+            String requestId = requestIds[i % requestIds.length];
+            Fixture.fill(scorer.request(), 10, text);
+            if (scorer.predict(requestId) != ServingState.SERVING) {
+                throw new AssertionError("not served");
+            }
+            for (int candidate = 0; candidate < scorer.answeredCount(); candidate++) {
+                utilities[candidate] = scorer.probability(candidate) * (candidate + 1);
+            }
+            Choice choice = scorer.choose(requestId, utilities);
+            ring.served().clear().requestId(requestId).choice(choice);
+            sink += ring.record(choice.candidate()).ordinal() + (float) choice.propensity();
+            sink += choice.isExploring() ? 1 : 0;
+            sink += scorer.arm().length() + scorer.experiment().length() + scorer.logicId().length() + scorer.version();
+            sink += scorer.bucket() + scorer.shadowCount() + (scorer.isControl() ? 1 : 0) + (scorer.fellBack() ? 1 : 0);
         }
     }
 

@@ -99,7 +99,7 @@ object CandidateSet {
     orThrow(open(fields, capacity, valuesPerField))
 }
 
-/** The common part of [[Scorer]] and [[LiveScorer]]: a request and its answers. */
+/** The common part of [[Scorer]], [[LiveScorer]] and [[ExperimentScorer]]: a request and its answers. */
 sealed abstract class AbstractScorer(underlying: io.omomi.AbstractScorer) extends AutoCloseable {
   private[scaladsl] final def javaScorer: io.omomi.AbstractScorer = underlying
 
@@ -293,4 +293,115 @@ object LiveScorer {
 
   /** Opens a scorer for prepared candidates like `open`, and throws instead of returning a `Left`. */
   def openOrThrow(live: LiveModel, layout: Layout, set: CandidateSet): LiveScorer = orThrow(open(live, layout, set))
+}
+
+object LiveExperiment {
+  /** Opens an experiment file, and the store of each arm with `options`. If the file is not good, the last good one is
+    * in force, or none. `Left` only for options that can never work; `statusJson` reports current problems.
+    */
+  def open(
+      file: Path,
+      fields: Fields,
+      options: io.omomi.LiveOptions = io.omomi.LiveOptions.defaults()): Either[OmomiException, LiveExperiment] =
+    refusable(io.omomi.LiveExperiment.open(file, ofJava(fields), options))
+
+  /** Opens an experiment file like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(
+      file: Path,
+      fields: Fields,
+      options: io.omomi.LiveOptions = io.omomi.LiveOptions.defaults()): LiveExperiment =
+    orThrow(open(file, fields, options))
+}
+
+/** Scores requests with the arm of their unit, as a [[LiveExperiment]] says. Open one for each thread, once. When its
+  * experiment is closed, it continues with the arms and generations that it has. After its own `close`, every method
+  * throws.
+  *
+  * {{{
+  * scorer.predict(requestId) match {
+  *   case ServingState.SERVING =>
+  *     val choice = scorer.choose(requestId, utilitiesOf(scorer))  // the best, or exploration
+  *     ring.served.clear().requestId(requestId).choice(choice)
+  *     ring.record(choice.candidate)                               // adds experiment, arm, bucket and shadows
+  *   case _ => rankByBid()
+  * }
+  * }}}
+  *
+  * A layout for `1 + n` models has room for `n` shadows. Their answers go to the ring alone.
+  */
+final class ExperimentScorer private[scaladsl] (underlying: io.omomi.ExperimentScorer)
+    extends AbstractScorer(underlying) {
+  /** Scores the candidates that the request was given since it was cleared, and returns whether it did. */
+  def predict(requestId: CharSequence): ServingState = underlying.predict(requestId)
+
+  /** Scores the first `candidateCount` candidates of the request with the arm of its unit, and returns whether it did.
+    * An arm that cannot answer is replaced by the control arm. After anything but `SERVING`, not even that can answer,
+    * and the server answers by its own logic. The request id has 1 to 128 bytes.
+    */
+  def predict(candidateCount: Int, requestId: CharSequence): ServingState =
+    underlying.predict(candidateCount, requestId)
+
+  /** Scores the request like `predict`, within `budgetNanos` nanoseconds: see [[Scorer.predictWithin]]. A shadow that
+    * would probably take longer than the rest of that time is skipped.
+    */
+  def predictWithin(candidateCount: Int, requestId: CharSequence, budgetNanos: Long): ServingState =
+    underlying.predictWithin(candidateCount, requestId, budgetNanos)
+
+  /** Scores the candidates that the request was given since it was cleared with the fallback file of the options. */
+  def predictFallback(): ServingState = underlying.predictFallback()
+
+  /** Scores the first `candidateCount` candidates of the request with the fallback file of the options. Such an answer
+    * belongs to no arm. Returns `SERVING`, or `NO_MODEL` if the options have no fallback file.
+    */
+  def predictFallback(candidateCount: Int): ServingState = underlying.predictFallback(candidateCount)
+
+  /** Chooses one of the answered candidates by the policy under which the request was answered: the one with the
+    * highest utility, or, in some requests, another one. A candidate whose utility is NaN is not eligible. Always
+    * returns the same object.
+    */
+  def choose(requestId: CharSequence, utilities: Array[Double]): Choice = underlying.choose(requestId, utilities)
+
+  /** Returns the name of the arm that answered. Like every method here about the answer, it throws if no arm did. */
+  def arm: String = underlying.arm()
+
+  /** Returns the name of the experiment. */
+  def experiment: String = underlying.experiment()
+
+  /** Returns the bucket of the request's unit, from 0 to 9,999, or -1 if the unit has no value. Such a request is
+    * answered by the control arm and counts for no arm.
+    */
+  def bucket: Int = underlying.bucket()
+
+  /** Returns whether the control arm answered. */
+  def isControl: Boolean = underlying.isControl()
+
+  /** Returns whether the control arm answered because the arm of the unit could not. */
+  def fellBack: Boolean = underlying.fellBack()
+
+  /** Returns the number of shadows that scored the request. */
+  def shadowCount: Int = underlying.shadowCount()
+
+  /** Returns the version of the experiment file under which the request was answered. */
+  def version: Long = underlying.version()
+
+  override def logicId: String = underlying.logicId()
+}
+
+object ExperimentScorer {
+  /** Opens a scorer for the arms of `experiment`, with memory for requests of `layout`. `Left` if the layout has other
+    * fields than the experiment, or is for prepared candidates.
+    */
+  def open(experiment: LiveExperiment, layout: Layout): Either[OmomiException, ExperimentScorer] =
+    refusable(new ExperimentScorer(io.omomi.ExperimentScorer.open(experiment, ofJava(layout))))
+
+  /** Opens a scorer for the arms of `experiment` and requests that name candidates of `set` by index. */
+  def open(experiment: LiveExperiment, layout: Layout, set: CandidateSet): Either[OmomiException, ExperimentScorer] =
+    refusable(new ExperimentScorer(io.omomi.ExperimentScorer.open(experiment, ofJava(layout), ofJava(set))))
+
+  /** Opens a scorer like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(experiment: LiveExperiment, layout: Layout): ExperimentScorer = orThrow(open(experiment, layout))
+
+  /** Opens a scorer for prepared candidates like `open`, and throws instead of returning a `Left`. */
+  def openOrThrow(experiment: LiveExperiment, layout: Layout, set: CandidateSet): ExperimentScorer =
+    orThrow(open(experiment, layout, set))
 }

@@ -25,8 +25,9 @@ final class ServingLog private (underlying: io.omomi.ServingLog) extends AutoClo
   def folder: Path = underlying.folder()
 
   /** Opens the ring of a scorer, for the thread that uses the scorer: before its first request, and off the request
-    * path. The ring of a [[LiveScorer]] records every later generation, and the answers of the fallback file. `Left` if
-    * the scorer or the log is closed, or if a test gives the scorer's answers.
+    * path. The ring of a [[LiveScorer]] or an [[ExperimentScorer]] records every later generation, and the answers of
+    * the fallback file. That of an experiment scorer also fills in experiment, arm and bucket, and records what shadows
+    * answered. `Left` if the scorer or the log is closed, or if a test gives the scorer's answers.
     */
   def ring(scorer: AbstractScorer): Either[OmomiException, LogRing] =
     refusable(underlying.ring(if (scorer == null) null else scorer.javaScorer))

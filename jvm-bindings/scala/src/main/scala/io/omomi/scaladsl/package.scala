@@ -82,6 +82,14 @@ package object scaladsl {
     def defaults(): LiveOptions = io.omomi.LiveOptions.defaults()
   }
 
+  /** Serves the arms of an experiment file: follows the file, and the store of each arm. Any number of threads may use
+    * one.
+    */
+  type LiveExperiment = io.omomi.LiveExperiment
+
+  /** The candidate that the policy of an experiment has chosen, with its propensity. */
+  type Choice = io.omomi.Choice
+
   /** What a [[LiveModel]] serves, and what is wrong. */
   type LiveStatus = io.omomi.LiveStatus
 
