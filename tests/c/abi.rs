@@ -1,4 +1,4 @@
-//! The C ABI is the committed one, `tests/c/abi/current.txt`: a line for each function, struct and constant of the header.
+//! The C ABI is the committed one, `tests/c/abi/current.txt`: a line for each function, struct and constant.
 //! The lists of released versions are beside it. While the ABI version is theirs, programs that were compiled with them
 //! run with the library of today.
 //!

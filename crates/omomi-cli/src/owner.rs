@@ -8,7 +8,7 @@ use omomi_train::adopt::baseline::BaselineError;
 use omomi_train::adopt::import::ImportError;
 use omomi_train::bucket::BucketError;
 use omomi_train::evaluate::{CompareError, EvaluateError};
-use omomi_train::experiment::ExperimentError;
+use omomi_train::experiment::ReadOutError;
 use omomi_train::judge::gate::GateError;
 use omomi_train::learn::average::AverageError;
 use omomi_train::learn::recalibrate::RecalibrateError;
@@ -103,7 +103,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
         .or_else(|| error.downcast_ref::<ImportError>().map(ImportError::owner))
         .or_else(|| error.downcast_ref::<BucketError>().map(BucketError::owner))
         .or_else(|| error.downcast_ref::<BucketStoreError>().map(BucketStoreError::owner))
-        .or_else(|| error.downcast_ref::<ExperimentError>().map(ExperimentError::owner))
+        .or_else(|| error.downcast_ref::<ReadOutError>().map(ReadOutError::owner))
         .or_else(|| error.downcast_ref::<ServingLogError>().map(ServingLogError::owner))
         .or_else(|| error.downcast_ref::<ServingError>().map(ServingError::owner))
 }

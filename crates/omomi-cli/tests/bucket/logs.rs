@@ -70,8 +70,8 @@ fn a_folder_and_a_pattern_of_a_bucket_mean_what_they_mean_on_a_disk() {
     let header = "clicked,site_id,creative_id\n";
     let rows = |from: u32| (from..from + 30).map(|at| format!("{},{at},{}\n", at % 3 / 2, at % 5)).collect::<String>();
     let names = ["dt=2026-01-02/part-10.csv", "dt=2026-01-02/part-9.csv", "dt=2026-01-03/a.csv.gz", "top.csv"];
-    for (index, name) in names.into_iter().enumerate() {
-        let text = format!("{header}{}", rows(100 * index as u32));
+    for (index, name) in (0..).zip(names) {
+        let text = format!("{header}{}", rows(100 * index));
         let path = server.path(&format!("logs/{name}"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         match name.strip_suffix(".gz") {

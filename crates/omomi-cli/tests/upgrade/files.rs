@@ -130,7 +130,10 @@ pub(crate) fn read(version: &Version, folder: &Path) -> BTreeMap<&'static str, S
         same(&without_reasons(&answers), &without_reasons(&text("answers.txt")))
     });
     found.insert("order in the journal", served);
-    found.insert("serving log: join", joined(version, folder, "joined-again").and_then(|rows| same(&rows, &text("joined.csv"))));
+    found.insert(
+        "serving log: join",
+        joined(version, folder, "joined-again").and_then(|rows| same(&rows, &text("joined.csv"))),
+    );
     found.insert("serving log: replay", omomi("log replay served --files 1.omomi").map(drop));
     found.into_iter().map(|(name, outcome)| (name, outcome.map_or_else(first_line, |()| SAME.to_owned()))).collect()
 }

@@ -87,12 +87,19 @@ fn two_versions_read_what_the_other_one_writes() {
     write(&Version::This, &ours);
     write(&other, &theirs);
     let (forward, backward) = (outcomes(&Version::This, &theirs), outcomes(&other, &ours));
-    println!("{:<30} | {:<60} | {VERSION} in the earlier version", "file", format!("of the earlier version in {VERSION}"));
+    println!(
+        "{:<30} | {:<60} | {VERSION} in the earlier version",
+        "file",
+        format!("of the earlier version in {VERSION}")
+    );
     for (name, outcome) in &forward {
         println!("{name:<30} | {outcome:<60} | {}", backward[name]);
     }
     all_are_the_same(&forward);
     let refused: Vec<_> = backward.iter().filter(|(_, outcome)| *outcome != files::SAME).collect();
     let nameless: Vec<_> = refused.iter().filter(|(_, outcome)| !outcome.contains("version")).collect();
-    assert!(nameless.is_empty(), "an earlier version may refuse a file of a later one, but must name the version: {nameless:#?}");
+    assert!(
+        nameless.is_empty(),
+        "an earlier version may refuse a file of a later one, but must name the version: {nameless:#?}"
+    );
 }

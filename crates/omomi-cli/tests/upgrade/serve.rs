@@ -1,5 +1,5 @@
-//! A server: follows a store, answers the golden requests of a weight file, and logs what it answered. It uses only calls
-//! that this version and the ones before it have, so `.ci/upgrade` compiles it with an earlier version, too.
+//! A server: follows a store, answers the golden requests of a weight file, and logs what it answered. It uses only
+//! calls that this version and the ones before it have, so `.ci/upgrade` compiles it with an earlier version, too.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ fn record(ring: &mut LogRing, request: &mut omomi::Request, number: usize) -> Re
     let request_id = format!("request-{number}");
     let at = START_UNIX_MS + i64::try_from(number).unwrap_or(0) * 1_000;
     ring.record(request, 0, &Served::of(&request_id).with(|it| it.at_unix_ms = Some(at)))?;
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let prediction_id = PredictionId::of(&request_id, "", 0)?;
         let click = Event { prediction_id, kind: EventKind::Click, at_unix_ms: Some(at + 500), money: None };
         ring.event(&click)?;

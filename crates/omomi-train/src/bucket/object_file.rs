@@ -218,7 +218,8 @@ mod tests {
 
     fn object(len: usize) -> (Vec<u8>, Bucket, Version) {
         let bucket = Service::default().bucket(Fault::None);
-        let bytes: Vec<u8> = (0..len).map(|at| (at.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+        let bytes: Vec<u8> =
+            (0..len).map(|at| ((at as u64).wrapping_mul(2_654_435_761) >> 7).to_le_bytes()[0]).collect();
         bucket.create("a", bytes.clone().into()).unwrap();
         let version = bucket.look_at("a").unwrap().unwrap();
         (bytes, bucket, version)
@@ -240,7 +241,7 @@ mod tests {
                 handle.seek(SeekFrom::Start(start)).unwrap();
                 let mut found = Vec::new();
                 handle.take(len as u64).read_to_end(&mut found).unwrap();
-                let start = (start as usize).min(bytes.len());
+                let start = usize::try_from(start).unwrap().min(bytes.len());
                 prop_assert_eq!(&found, &bytes[start..(start + len).min(bytes.len())]);
             }
         }

@@ -10,7 +10,7 @@ use crate::serving_logs::ServingLogError;
 /// Why an experiment cannot be read out, or a weight file cannot be judged by logs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ExperimentError {
+pub enum ReadOutError {
     /// The logs cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -156,7 +156,7 @@ fn asked(expected: Option<&str>) -> String {
     expected.map_or_else(|| "and none was named".to_owned(), |name| format!("not `{name}`"))
 }
 
-impl ExperimentError {
+impl ReadOutError {
     /// Returns who must act.
     #[must_use]
     pub const fn owner(&self) -> Owner {

@@ -36,7 +36,7 @@ pub use counterfactual::{
     Counterfactual, CounterfactualOptions, ExplorationNeed, JudgedFile, MethodEstimate, Reward, TargetPolicy,
     counterfactual,
 };
-pub use error::ExperimentError;
+pub use error::ReadOutError;
 pub use interval::{Estimate, Validity};
 pub use metric::Metric;
 pub use plan::{Baseline, Plan, PlanOptions, plan};

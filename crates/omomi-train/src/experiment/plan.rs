@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::error::ExperimentError;
+use super::error::ReadOutError;
 use super::interval::{Validity, Width, normal_quantile};
 use super::metric::Metric;
 use super::run::{ReadOutOptions, units_before};
@@ -30,9 +30,9 @@ impl Baseline {
     ///
     /// # Errors
     ///
-    /// Returns [`ExperimentError::NoPlan`] if a figure is impossible.
-    pub fn of_ctr(ctr: f64, impressions_per_unit: f64, design_effect: f64) -> Result<Self, ExperimentError> {
-        let no_plan = |expected, found: f64| Err(ExperimentError::NoPlan { expected, found: found.to_string() });
+    /// Returns [`ReadOutError::NoPlan`] if a figure is impossible.
+    pub fn of_ctr(ctr: f64, impressions_per_unit: f64, design_effect: f64) -> Result<Self, ReadOutError> {
+        let no_plan = |expected, found: f64| Err(ReadOutError::NoPlan { expected, found: found.to_string() });
         if !(ctr > 0.0 && ctr < 1.0) {
             return no_plan("a click-through rate in (0, 1), not a percentage", ctr);
         }
@@ -50,8 +50,8 @@ impl Baseline {
     ///
     /// # Errors
     ///
-    /// Returns [`ExperimentError`] if the logs cannot be read, or the metric is not defined in them.
-    pub fn of_logs(options: &ReadOutOptions, metric: &Metric) -> Result<Self, ExperimentError> {
+    /// Returns [`ReadOutError`] if the logs cannot be read, or the metric is not defined in them.
+    pub fn of_logs(options: &ReadOutOptions, metric: &Metric) -> Result<Self, ReadOutError> {
         let moments = units_before(options)?;
         let found = metric.at(moments.means());
         let deviation = found.as_ref().and_then(|(_, gradient)| moments.covariance(gradient, gradient));
@@ -59,7 +59,7 @@ impl Baseline {
             (Some((value, _)), Some(variance)) if value > 0.0 => {
                 Ok(Self { value, unit_deviation: variance.sqrt(), units: Some(moments.unit_count()) })
             }
-            _ => Err(ExperimentError::NoPlan {
+            _ => Err(ReadOutError::NoPlan {
                 expected: "logs in which the metric is above 0 and differs between units",
                 found: format!("{} units without it", moments.unit_count()),
             }),
@@ -99,9 +99,9 @@ pub struct Plan {
 ///
 /// # Errors
 ///
-/// Returns [`ExperimentError::NoPlan`] if a figure is impossible.
-pub fn plan(baseline: Baseline, options: PlanOptions) -> Result<Plan, ExperimentError> {
-    let no_plan = |expected, found: String| Err(ExperimentError::NoPlan { expected, found });
+/// Returns [`ReadOutError::NoPlan`] if a figure is impossible.
+pub fn plan(baseline: Baseline, options: PlanOptions) -> Result<Plan, ReadOutError> {
+    let no_plan = |expected, found: String| Err(ReadOutError::NoPlan { expected, found });
     if !(options.effect.is_finite() && options.effect != 0.0) {
         return no_plan("a relative effect other than 0, such as 0.02 for 2 %", options.effect.to_string());
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use omomi::feature::text_value;
 
-use super::error::ExperimentError;
+use super::error::ReadOutError;
 use crate::log::{KEY_ENDING, LogReader, ReadOptions, RowBatch, log_columns, parse_time_us};
 
 /// What counts as revenue.
@@ -100,7 +100,7 @@ const JOIN: &str = "`omomi log join`";
 
 impl Columns {
     /// Finds the columns in the logs.
-    pub(super) fn of(patterns: &[String], named: &Named<'_>) -> Result<Self, ExperimentError> {
+    pub(super) fn of(patterns: &[String], named: &Named<'_>) -> Result<Self, ReadOutError> {
         let found = log_columns(patterns, &ReadOptions::default())?;
         let mut columns = Self { found: found.into_iter().map(|(name, _)| name).collect(), ..Self::default() };
         let any = "a value that says to which unit a row belongs";
@@ -159,9 +159,9 @@ impl Columns {
         Some(self.names.len() - 1)
     }
 
-    fn need(&mut self, name: &str, purpose: &'static str, writer: &'static str) -> Result<usize, ExperimentError> {
+    fn need(&mut self, name: &str, purpose: &'static str, writer: &'static str) -> Result<usize, ReadOutError> {
         let no_column =
-            || ExperimentError::NoColumn { column: name.to_owned(), purpose, writer, found: self.found.clone() };
+            || ReadOutError::NoColumn { column: name.to_owned(), purpose, writer, found: self.found.clone() };
         let error = no_column();
         self.add(name).ok_or(error)
     }
@@ -234,8 +234,8 @@ impl<'a> More<'a> {
 pub(super) fn each_row(
     patterns: &[String],
     columns: &Columns,
-    visit: &mut dyn FnMut(&Row<'_>, &More<'_>) -> Result<(), ExperimentError>,
-) -> Result<u64, ExperimentError> {
+    visit: &mut dyn FnMut(&Row<'_>, &More<'_>) -> Result<(), ReadOutError>,
+) -> Result<u64, ReadOutError> {
     let mut shadow_count = 0;
     let options = ReadOptions::default().with(|it| it.extra_columns.clone_from(&columns.names));
     let mut reader = LogReader::open_lists(&BTreeMap::new(), patterns, options)?;
@@ -260,10 +260,10 @@ fn is_set(batch: &RowBatch, column: Option<usize>, row: usize) -> bool {
 }
 
 impl Columns {
-    fn row<'b>(&self, batch: &'b RowBatch, row: usize, number: u64) -> Result<Row<'b>, ExperimentError> {
+    fn row<'b>(&self, batch: &'b RowBatch, row: usize, number: u64) -> Result<Row<'b>, ReadOutError> {
         let text = |place: usize| batch.extra[place].text(row).filter(|text| !text.is_empty());
         let given = |place: Option<usize>| place.and_then(text);
-        let bad = |place: usize, expected: &'static str| ExperimentError::BadRow {
+        let bad = |place: usize, expected: &'static str| ReadOutError::BadRow {
             row: number,
             column: self.names[place].clone(),
             expected,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::blocks::{blocks, notes};
 use super::comparison::{Difference, MIN_CLICKS, Past, difference, estimate};
-use super::error::ExperimentError;
+use super::error::ReadOutError;
 use super::interval::{Validity, Width, holm};
 use super::metric::{
     CLICKS, FIXED_COUNT, IMPRESSIONS, LOSS, Metric, PREDICTIONS, PROBABILITY, REVENUE, SCORED, SCORED_CLICKS, WINS,
@@ -158,10 +158,10 @@ impl Adder<'_> {
         }
     }
 
-    fn check_currency(&mut self, row: &Row<'_>) -> Result<(), ExperimentError> {
+    fn check_currency(&mut self, row: &Row<'_>) -> Result<(), ReadOutError> {
         match (&self.currency, row.currency) {
             (Some(one), Some(other)) if one != other => {
-                Err(ExperimentError::SeveralCurrencies { one: one.clone(), other: other.to_owned() })
+                Err(ReadOutError::SeveralCurrencies { one: one.clone(), other: other.to_owned() })
             }
             (None, Some(currency)) => {
                 self.currency = Some(currency.to_owned());
@@ -250,8 +250,8 @@ impl Reading<'_> {
 ///
 /// # Errors
 ///
-/// Returns [`ExperimentError`] if the logs cannot be read, or are not those of one experiment with two arms.
-pub fn read_out(options: &ReadOutOptions) -> Result<ReadOut, ExperimentError> {
+/// Returns [`ReadOutError`] if the logs cannot be read, or are not those of one experiment with two arms.
+pub fn read_out(options: &ReadOutOptions) -> Result<ReadOut, ReadOutError> {
     let columns = Columns::of(&options.logs, &options.named(Purpose::Arms))?;
     let selection =
         Selection { experiment: options.experiment.as_deref(), since_us: options.since_us, until_us: options.until_us };
@@ -357,14 +357,14 @@ pub fn read_out(options: &ReadOutOptions) -> Result<ReadOut, ExperimentError> {
 }
 
 /// Returns the arms, the control arm first.
-fn arms_of(survey: &Survey, control: Option<&str>) -> Result<Vec<String>, ExperimentError> {
+fn arms_of(survey: &Survey, control: Option<&str>) -> Result<Vec<String>, ReadOutError> {
     let mut arms: Vec<String> = survey.arms.keys().cloned().collect();
     if let [arm] = &arms[..] {
-        return Err(ExperimentError::OneArm { arm: arm.clone() });
+        return Err(ReadOutError::OneArm { arm: arm.clone() });
     }
     let wanted = control.unwrap_or("control");
     let Some(place) = arms.iter().position(|arm| arm == wanted) else {
-        return Err(ExperimentError::NoControl { expected: control.map(str::to_owned), found: arms });
+        return Err(ReadOutError::NoControl { expected: control.map(str::to_owned), found: arms });
     };
     let control = arms.remove(place);
     arms.insert(0, control);
@@ -372,7 +372,7 @@ fn arms_of(survey: &Survey, control: Option<&str>) -> Result<Vec<String>, Experi
 }
 
 /// Returns the shares that the options give, in the order of the arms: each arm of the logs has one, and no other arm.
-fn given_shares(options: &ReadOutOptions, arms: &[String]) -> Result<(Option<Vec<f64>>, SharesFrom), ExperimentError> {
+fn given_shares(options: &ReadOutOptions, arms: &[String]) -> Result<(Option<Vec<f64>>, SharesFrom), ReadOutError> {
     if options.shares.is_empty() {
         return Ok((None, SharesFrom::Nothing));
     }
@@ -381,7 +381,7 @@ fn given_shares(options: &ReadOutOptions, arms: &[String]) -> Result<(Option<Vec
     names.sort();
     found.sort();
     if names != found {
-        return Err(ExperimentError::OtherArms { expected: names, found });
+        return Err(ReadOutError::OtherArms { expected: names, found });
     }
     let share = |arm: &String| options.shares.iter().find(|(name, _)| name == arm).map_or(0.0, |(_, it)| *it as f64);
     Ok((Some(arms.iter().map(share).collect()), SharesFrom::Given))
@@ -407,7 +407,7 @@ fn look_step_us(first_us: i64, last_us: i64) -> i64 {
 }
 
 /// Reads what units did before the experiment.
-fn read_past(options: &ReadOutOptions, started_us: i64) -> Result<Units, ExperimentError> {
+fn read_past(options: &ReadOutOptions, started_us: i64) -> Result<Units, ReadOutError> {
     let columns = Columns::of(&options.covariate_logs, &options.named(Purpose::Past))?;
     let without = ReadOutOptions { covariate: None, ..options.clone() };
     // The same rule of what an impression is needs the same log: here, it follows from the earlier one.
@@ -549,7 +549,7 @@ fn slice_read_out(reading: &Reading<'_>, slices: &[Slices], width: Width) -> Sli
 }
 
 /// Returns the moments of the units of logs from before an experiment, whose rows need no arm.
-pub(super) fn units_before(options: &ReadOutOptions) -> Result<Moments, ExperimentError> {
+pub(super) fn units_before(options: &ReadOutOptions) -> Result<Moments, ReadOutError> {
     let without = ReadOutOptions { covariate_logs: options.logs.clone(), covariate: None, ..options.clone() };
     let units = read_past(&without, i64::MAX)?;
     Ok(units.moments(1, |_, _| Some(0), None).swap_remove(0))

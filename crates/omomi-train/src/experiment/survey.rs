@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use omomi::feature::text_value;
 
-use super::error::ExperimentError;
+use super::error::ReadOutError;
 use super::rows::{Columns, Row, each_row};
 use super::units::ByUnit;
 
@@ -112,11 +112,7 @@ impl Survey {
         !self.late.is_empty() && self.late.get(&text_value(row.id.as_bytes())).is_some_and(|last| *last != row.number)
     }
 
-    pub(super) fn of(
-        patterns: &[String],
-        columns: &Columns,
-        selection: Selection<'_>,
-    ) -> Result<Self, ExperimentError> {
+    pub(super) fn of(patterns: &[String], columns: &Columns, selection: Selection<'_>) -> Result<Self, ReadOutError> {
         let mut survey = Self { is_in_order: true, first_us: i64::MAX, last_us: i64::MIN, ..Self::default() };
         let (mut ids, mut experiments, mut before_us) = (Ids::default(), BTreeSet::new(), i64::MIN);
         let shadow_count = each_row(patterns, columns, &mut |row, _| {
@@ -151,23 +147,23 @@ impl Survey {
             survey.left_out.insert(SHADOW, shadow_count);
         }
         if experiments.len() > 1 {
-            return Err(ExperimentError::SeveralExperiments { found: experiments.into_iter().collect() });
+            return Err(ReadOutError::SeveralExperiments { found: experiments.into_iter().collect() });
         }
         let Some(experiment) = experiments.into_iter().next() else {
             let expected = selection.experiment.map(|name| format!("the experiment `{name}`"));
-            return Err(ExperimentError::NoRows { row_count: survey.row_count, expected });
+            return Err(ReadOutError::NoRows { row_count: survey.row_count, expected });
         };
         if ids.repeated > 0 {
             let (found, looked_at) = (ids.repeated, ids.compared);
-            return Err(ExperimentError::RepeatedRows { found, looked_at, first: ids.first });
+            return Err(ReadOutError::RepeatedRows { found, looked_at, first: ids.first });
         }
         Ok(Self { experiment, ..survey })
     }
 
-    fn add_to_arm(&mut self, arm: &str, row: &Row<'_>) -> Result<(), ExperimentError> {
+    fn add_to_arm(&mut self, arm: &str, row: &Row<'_>) -> Result<(), ReadOutError> {
         if !self.arms.contains_key(arm) {
             if self.arms.len() == MAX_ARMS {
-                return Err(ExperimentError::TooManyArms { max: MAX_ARMS });
+                return Err(ReadOutError::TooManyArms { max: MAX_ARMS });
             }
             let new = ArmSurvey { first_us: row.time_us, last_us: row.time_us, ..ArmSurvey::default() };
             self.arms.insert(arm.to_owned(), new);

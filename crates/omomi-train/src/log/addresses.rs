@@ -1,4 +1,4 @@
-//! The objects of a listing as a tree of folders, so that patterns and folders of a bucket mean what they mean on a disk.
+//! The objects of a listing as a tree of folders, so that patterns and folders mean what they mean on a disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -137,7 +137,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.parquet");
         let spec = LogSpec { rows: 20_000, seed: 1, click_rate: 0.1 };
-        write(&spec, &[path.clone()], WriteOptions::default(), &mut |_| ()).unwrap();
+        write(&spec, std::slice::from_ref(&path), WriteOptions::default(), &mut |_| ()).unwrap();
         let expected = rows(&[path.display().to_string()]).unwrap();
         let service = Service::default();
         let at = address("s3://failing-logs/logs");

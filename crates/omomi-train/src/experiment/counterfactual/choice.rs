@@ -9,7 +9,7 @@ use omomi::score::WeightSource;
 use omomi::serving_log::{LoggedDetail, LoggedFeature, LoggedKind, LoggedModel, LoggedValue};
 use omomi::{Capacity, LoadMode, Model, Request, RequestLayout, Scorer};
 
-use crate::experiment::ExperimentError;
+use crate::experiment::ReadOutError;
 use crate::serving_logs::set_logged_value;
 
 /// Room for the lists of a request, in bytes.
@@ -63,8 +63,8 @@ pub(super) struct Chooser {
 }
 
 impl Chooser {
-    pub(super) fn open(path: &Path) -> Result<Self, ExperimentError> {
-        let failed = |source| ExperimentError::WeightFile { path: path.to_owned(), source };
+    pub(super) fn open(path: &Path) -> Result<Self, ReadOutError> {
+        let failed = |source| ReadOutError::WeightFile { path: path.to_owned(), source };
         let model = Model::load(path, LoadMode::Map).map_err(failed)?;
         let schema = Schema::of_contract(model.contract());
         let (scorer, request) = scorer_of(&model, &schema, 64).map_err(failed)?;
@@ -80,7 +80,7 @@ impl Chooser {
         &mut self,
         logged: &LoggedModel<'_>,
         detail: &LoggedDetail<'_>,
-    ) -> Result<Vec<f64>, ExperimentError> {
+    ) -> Result<Vec<f64>, ReadOutError> {
         if !self.checked.contains(&logged.contract_fingerprint) {
             self.check(logged)?;
             self.checked.push(logged.contract_fingerprint);
@@ -90,7 +90,7 @@ impl Chooser {
             self.capacity = count.next_power_of_two();
             let made = scorer_of(&self.model, &self.schema, self.capacity);
             (self.scorer, self.request) =
-                made.map_err(|source| ExperimentError::WeightFile { path: self.path.clone(), source })?;
+                made.map_err(|source| ReadOutError::WeightFile { path: self.path.clone(), source })?;
         }
         self.request.clear();
         let mut set = || -> Result<(), String> {
@@ -111,12 +111,12 @@ impl Chooser {
         Ok((0..count).map(logit).collect())
     }
 
-    fn unknown(&self, message: String) -> ExperimentError {
-        ExperimentError::UnknownChoice { path: self.path.clone(), message }
+    fn unknown(&self, message: String) -> ReadOutError {
+        ReadOutError::UnknownChoice { path: self.path.clone(), message }
     }
 
     /// Checks that the log has every field of the file, in the same form.
-    fn check(&self, logged: &LoggedModel<'_>) -> Result<(), ExperimentError> {
+    fn check(&self, logged: &LoggedModel<'_>) -> Result<(), ReadOutError> {
         let contract = self.model.contract();
         let logged_field = |name: &str| logged.fields.iter().find(|known| known.name == name);
         if let Some(field) = contract.fields().iter().find(|field| logged_field(&field.name).is_none()) {

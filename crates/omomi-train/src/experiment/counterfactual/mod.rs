@@ -24,7 +24,7 @@ use omomi::feature::text_value;
 use omomi::serving_log::RecordBody;
 use serde::{Deserialize, Serialize};
 
-use super::error::ExperimentError;
+use super::error::ReadOutError;
 use super::interval::Estimate;
 use super::read_out::{Block, BlockKind};
 use super::rows::{Columns, Named, Purpose, Revenue, each_row};
@@ -234,8 +234,8 @@ struct Choice {
 ///
 /// # Errors
 ///
-/// Returns [`ExperimentError`] if logs or the file cannot be read, or if what the file would choose cannot be known.
-pub fn counterfactual(options: &CounterfactualOptions) -> Result<Counterfactual, ExperimentError> {
+/// Returns [`ReadOutError`] if logs or the file cannot be read, or if what the file would choose cannot be known.
+pub fn counterfactual(options: &CounterfactualOptions) -> Result<Counterfactual, ReadOutError> {
     let mut chooser = Chooser::open(&options.weights)?;
     let (mut requests, window_ms) = read_details(options, &mut chooser)?;
     let detailed_requests = requests.len() as u64;
@@ -342,7 +342,7 @@ fn chosen(request: &Detailed, choice: &Choice, value_of_click: f64) -> Chosen {
 fn read_details(
     options: &CounterfactualOptions,
     chooser: &mut Chooser,
-) -> Result<(ByUnit<Detailed>, [i64; 2]), ExperimentError> {
+) -> Result<(ByUnit<Detailed>, [i64; 2]), ReadOutError> {
     let segments = Segments::find(&options.details)?;
     let mut requests: ByUnit<Detailed> = HashMap::default();
     let mut window_ms = [i64::MAX, i64::MIN];
@@ -379,7 +379,7 @@ fn read_details(
 fn read_choices(
     options: &CounterfactualOptions,
     requests: &mut ByUnit<Detailed>,
-) -> Result<(u64, Option<String>), ExperimentError> {
+) -> Result<(u64, Option<String>), ReadOutError> {
     let revenue = if let Reward::Money(revenue) = options.reward { revenue } else { Revenue::ClickPrice };
     let named = Named {
         unit: &options.unit,
@@ -402,7 +402,7 @@ fn read_choices(
         if let (Reward::Money(_), Some(other)) = (options.reward, row.currency) {
             match &currency {
                 Some(one) if one != other => {
-                    return Err(ExperimentError::SeveralCurrencies { one: one.clone(), other: other.to_owned() });
+                    return Err(ReadOutError::SeveralCurrencies { one: one.clone(), other: other.to_owned() });
                 }
                 Some(_) => {}
                 None => currency = Some(other.to_owned()),
@@ -441,7 +441,7 @@ fn read_choices(
         Ok(())
     })?;
     if repeated > 0 {
-        return Err(ExperimentError::RepeatedRows { found: repeated, looked_at, first });
+        return Err(ReadOutError::RepeatedRows { found: repeated, looked_at, first });
     }
     Ok((others, currency))
 }
