@@ -89,7 +89,8 @@
 //!
 //! # Cargo features
 //!
-//! None: each build has the whole library, with the C ABI and the JVM's calls. Processor features are found at run time.
+//! None: each build has the whole library, with the C ABI and the JVM's calls. Processor features are found at run
+//! time.
 //!
 //! # Limits
 //!

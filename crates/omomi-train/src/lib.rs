@@ -36,7 +36,7 @@
 //!
 //! ```text
 //! layers, from low to high
-//!     parent_process  readable  toml  settings  agreement  bucket
+//!     parent_process  readable  toml  bucket  settings  agreement
 //!     log
 //!     lineage
 //!     evaluate

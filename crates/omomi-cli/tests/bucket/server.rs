@@ -1,7 +1,8 @@
 //! Servers that speak S3, as processes: moto and MiniStack, which are programs in Python.
 //!
 //! The first test that needs them installs them into a folder of the build, with the `python3` on the path and pip.
-//! Where that is not possible, the tests say so and pass. What services do wrong is tested without them, in `omomi-train`.
+//! Where that is not possible, the tests say so and pass. What services do wrong is tested without them, in
+//! `omomi-train`.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};

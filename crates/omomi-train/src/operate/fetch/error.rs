@@ -1,8 +1,9 @@
 //! Why a pass of fetch stopped.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use omomi::error::Owner;
+use omomi::error::{Error, Owner};
 use omomi::store::Digest;
 
 use super::super::publish::PublishError;
@@ -160,4 +161,10 @@ impl FetchError {
             Self::Busy { .. } => "run one omomi fetch for each directory",
         }
     }
+}
+
+/// Returns what makes the error of a system call that did `action` to `path`.
+pub(super) fn file_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> FetchError {
+    let path = path.to_owned();
+    move |source| PublishError::from(Error::File { action, path: path.clone(), source }).into()
 }

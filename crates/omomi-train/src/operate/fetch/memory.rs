@@ -10,7 +10,7 @@ use omomi::store::{Named, Store};
 use serde::{Deserialize, Serialize};
 
 use super::FetchError;
-use super::pass::file_error;
+use super::error::file_error;
 use crate::bucket::{Bucket, Version};
 
 /// After this time, an object that was refused once is copied again: a fault of the network may have been the reason.

@@ -9,8 +9,8 @@ use omomi::store::{ControlText, MAX_TEXT_LEN, Scoring, Store};
 use super::super::publish::control::replace_text;
 use super::super::publish::store_writer::lock_control;
 use super::FetchError;
+use super::error::file_error;
 use super::memory::{Memory, memory_path, read_memory};
-use super::pass::file_error;
 use crate::bucket::Bucket;
 
 /// The orders of the bucket, which are written to the store at any time of a pass.

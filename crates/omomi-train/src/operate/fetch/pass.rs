@@ -1,11 +1,11 @@
 //! One pass after its orders: pardons, weight files, `current`.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use omomi::error::{Error, Owner};
+use omomi::error::Owner;
 use omomi::new_file::sync_folder_of;
 use omomi::store::{ControlText, Current, Digest, Digester, Named, Pardons};
 use omomi::weight_file::WeightFile;
@@ -15,6 +15,7 @@ use omomi::weight_file::signature::verify_signature;
 use super::super::bucket_store::object_of;
 use super::super::publish::store_writer::write_text;
 use super::super::publish::{MODE_OF_WEIGHT_FILE, PublishError};
+use super::error::file_error;
 use super::memory::{MAX_REFUSED_COUNT, Refused, unix_seconds, wait_seconds};
 use super::orders::{Orders, is_new_order};
 use super::{FetchError, FetchOptions, FetchStep, Fetched};
@@ -25,11 +26,6 @@ pub(super) struct Pass<'a> {
     pub(super) options: &'a FetchOptions,
     pub(super) watch: &'a mut dyn FnMut(FetchStep),
     pub(super) fetched: Fetched,
-}
-
-pub(super) fn file_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> FetchError {
-    let path = path.to_owned();
-    move |source| PublishError::from(Error::File { action, path: path.clone(), source }).into()
 }
 
 pub(super) fn replace(path: &Path, text: &str) -> Result<(), FetchError> {
