@@ -319,8 +319,8 @@ enum FormatReader {
 impl LogReader {
     /// Finds the files that `patterns` name: paths of files, of folders or of pipes, globs such as `logs/*.parquet`, or
     /// `-` for standard input. Addresses such as `s3://bucket/logs/*.parquet` are [as good](crate::bucket). Opens each
-    /// file and checks that it has the columns of `contract`, so that an error in the last file shows before the first is
-    /// read.
+    /// file and checks that it has the columns of `contract`, so that an error in the last file shows before the first
+    /// is read.
     ///
     /// Files are read in the order of the patterns; files of one pattern are read in the order of their paths. All
     /// files in and below a folder are read. Left out, and listed in [`skipped_files`](Self::skipped_files), are: a

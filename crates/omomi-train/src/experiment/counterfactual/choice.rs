@@ -9,6 +9,7 @@ use omomi::score::WeightSource;
 use omomi::serving_log::{LoggedDetail, LoggedFeature, LoggedKind, LoggedModel, LoggedValue};
 use omomi::{Capacity, LoadMode, Model, Request, RequestLayout, Scorer};
 
+use crate::bucket::load_model;
 use crate::experiment::ReadOutError;
 use crate::serving_logs::set_logged_value;
 
@@ -65,7 +66,7 @@ pub(super) struct Chooser {
 impl Chooser {
     pub(super) fn open(path: &Path) -> Result<Self, ReadOutError> {
         let failed = |source| ReadOutError::WeightFile { path: path.to_owned(), source };
-        let model = Model::load(path, LoadMode::Map).map_err(failed)?;
+        let model = load_model(path, LoadMode::Map).map_err(failed)?;
         let schema = Schema::of_contract(model.contract());
         let (scorer, request) = scorer_of(&model, &schema, 64).map_err(failed)?;
         Ok(Self { path: path.to_owned(), model, schema, scorer, request, capacity: 64, checked: Vec::new() })
