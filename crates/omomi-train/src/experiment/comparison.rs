@@ -26,7 +26,7 @@ pub(super) enum Past {
     Nothing,
     /// One number per unit, at this place.
     Number(usize),
-    /// The same sums of an earlier log, from this place on.
+    /// The sums of an earlier log, in the same order as those of the experiment. The first one is at this place.
     Sums(usize),
 }
 

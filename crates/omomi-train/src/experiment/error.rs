@@ -89,7 +89,7 @@ pub enum ReadOutError {
         /// The arms of the logs.
         found: Vec<String>,
     },
-    /// The same rows are there twice.
+    /// Several rows have one prediction id.
     #[error(
         "{found} of {looked_at} rows have the prediction id of another row (the first is {first}): every click would \
          count twice; name each output of `omomi log join` once, and name earlier outputs with --previous when joining"

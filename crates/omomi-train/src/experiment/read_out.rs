@@ -52,7 +52,7 @@ pub struct ReadOut {
     pub metrics: Vec<MetricReadOut>,
     /// The differences of one metric by the values of columns.
     pub slices: Option<SliceReadOut>,
-    /// The same figures of all rows up to some moments, in the order of time.
+    /// The figures as they were at earlier moments, from the rows up to each of them, the earliest first.
     pub looks: Vec<Look>,
     /// Bytes of memory for each unit.
     pub bytes_per_unit: u64,

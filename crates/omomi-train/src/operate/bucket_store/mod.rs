@@ -10,8 +10,8 @@
 //!
 //! If another writer was first, nothing that servers see has changed. The change then starts again from what is there
 //! now, and its own rules say whether it still makes sense. A process that dies or loses before step 3 leaves at most a
-//! weight file that nothing names. It is never removed here: the answer to its publication may only be late. Publishing
-//! the same bytes again completes the publication. `omomi gc` removes files that are no longer needed.
+//! weight file that nothing names. It is never removed here: the answer to its publication may only be late. To
+//! complete it, publish that file again. `omomi gc` removes the files that no server needs.
 //!
 //! The folder is a cache. It is locked while it is in use; its weight files are kept, so that the next publication does
 //! not bring them again. Beside each is the version of the object that it has the bytes of; without it, or if the
