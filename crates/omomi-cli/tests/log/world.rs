@@ -182,9 +182,10 @@ impl World {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// The sealed segments of a log.
+    /// The segments of a log, also the one that is still written. A writer's report is not one of them.
     pub fn segments(&self, name: &str) -> Vec<PathBuf> {
         let mut paths: Vec<_> = fs::read_dir(self.path(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension() != Some("status".as_ref()));
         paths.sort();
         paths
     }
