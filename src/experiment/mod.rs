@@ -8,6 +8,7 @@ mod memory;
 mod registry;
 mod scorer;
 mod seat;
+mod shadows;
 mod shared;
 mod status;
 mod worker;

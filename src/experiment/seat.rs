@@ -75,7 +75,7 @@ pub(super) struct SeatedArm {
     pub(super) number: u16,
     pub(super) scorer: LiveScorer,
     pub(super) counts: Arc<ArmCounts>,
-    /// Time for a candidate of a shadow, in picoseconds, averaged over recent requests.
+    /// Time for a candidate in requests that a shadow scored, too, in picoseconds, averaged over recent ones.
     pub(super) per_candidate_ps: AtomicU64,
 }
 
