@@ -217,6 +217,9 @@ impl ExperimentScorer {
             Some(arm) => (Some(arm), score(arm)),
             None => (None, Err(Error::NoModel)),
         };
+        if let (Some(arm), Err(Error::NoModel | Error::Panic { .. })) = (arm, &outcome) {
+            count(&arm.counts.failed);
+        }
         let mut answered_by = (assigned, arm);
         let mut outcome = outcome;
         if assigned != experiment.control && matches!(outcome, Err(Error::NoModel | Error::SwitchedOff)) {

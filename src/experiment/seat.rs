@@ -87,15 +87,17 @@ pub(super) struct ArmCounts {
     pub(super) shadow: AtomicU64,
     pub(super) shadow_skipped: AtomicU64,
     pub(super) shadow_failed: AtomicU64,
+    /// Requests that it should have answered, and could not because of an error.
+    pub(super) failed: AtomicU64,
 }
 
 /// Number of counts of an arm.
-pub(super) const COUNT_COUNT: usize = 5;
+pub(super) const COUNT_COUNT: usize = 6;
 
 impl ArmCounts {
     /// Returns the counts in the order of their declaration.
     pub(super) fn all(&self) -> [u64; COUNT_COUNT] {
-        [&self.answered, &self.fell_back, &self.shadow, &self.shadow_skipped, &self.shadow_failed]
+        [&self.answered, &self.fell_back, &self.shadow, &self.shadow_skipped, &self.shadow_failed, &self.failed]
             .map(|counter| counter.load(Ordering::Relaxed))
     }
 }
