@@ -44,6 +44,7 @@ struct CheckArguments {
 
 /// Begin an experiment: write the first version of its file
 #[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("guard").multiple(true))]
 struct StartArguments {
     /// The experiment file to write
     file: PathBuf,

@@ -6,7 +6,7 @@ use std::path::Path;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
-use omomi::experiment::LiveExperiment;
+use omomi::experiment::{Experiment, LiveExperiment};
 use omomi::live::LiveOptions;
 use omomi::serving_log::{Event, EventKind, LogOptions, PredictionId, Recorded, Served, ServingLog};
 use omomi::store::{Current, Digest, Store};
@@ -163,4 +163,31 @@ fn a_check_names_each_arm_whose_store_does_not_fit_and_who_must_act() {
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
+}
+
+#[test]
+fn exploration_and_the_guard_are_written_at_the_start_and_a_change_of_shares_keeps_them() {
+    let world = World::new(&[]);
+    let start = "experiment start x.experiment --name x --control a=feed-a --arm b=feed-b:5%";
+    for (flags, problem) in [
+        ("--explore 5%", "--epsilon"),
+        ("--epsilon 0.1", "--explore"),
+        ("--explore 5% --epsilon 0.1 --temperature 1", "cannot be used with"),
+        ("--guard-false-stops 0.1", "--guard-errors"),
+        ("--guard-calibration 0.5", "expected MIN:MAX"),
+    ] {
+        let output = world.omomi(&format!("{start} {flags}"));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(problem), "{flags}: {said}");
+    }
+    assert!(world.failed(&format!("{start} --guard-errors 1.5")).contains("`max_error_share` above 0"));
+    let said = world.done(&format!("{start} --explore 5% --epsilon 0.1 --guard-errors 0.01 --guard-calibration 0.5:2"));
+    assert!(said.contains("explores: 5.00 %") && said.contains("0.5 to 2 clicks per expected click"), "{said}");
+    let file = || Experiment::read(&world.path("x.experiment")).unwrap().unwrap();
+    let begun = file();
+    assert_eq!(begun.guard.unwrap().max_error_share, Some(0.01));
+    assert_eq!(begun.guard.unwrap().calibration.unwrap().window.as_secs(), 1_800);
+    world.done("experiment share x.experiment b=10%");
+    world.done("experiment stop x.experiment b");
+    assert_eq!((file().exploration, file().guard), (begun.exploration, begun.guard));
 }
