@@ -99,10 +99,15 @@ impl Project {
         let flow = row(&[
             ("Shards", shards),
             ("Average", task(&["omomi", "average", "a.state", "b.state", "--out", "all.state", "--force"])),
+            // The command does not replace a file, and a task may run again.
             (
                 "Pack",
                 task(&[
-                    "omomi",
+                    "sh",
+                    "-c",
+                    "rm -f model.omomi; exec \"$@\"",
+                    "sh",
+                    env!("CARGO_BIN_EXE_omomi"),
                     "pack",
                     "--contract",
                     "contract.toml",
@@ -116,7 +121,6 @@ impl Project {
                     "1",
                     "--out",
                     "model.omomi",
-                    "--force",
                 ]),
             ),
             ("Verify", task(&["omomi", "verify", "model.omomi"])),
