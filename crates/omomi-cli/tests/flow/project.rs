@@ -90,6 +90,10 @@ impl Project {
             "States.Format('{}.csv', $)",
             "--state",
             "States.Format('{}.state', $)",
+            "--alpha",
+            "0.05",
+            "--passes",
+            "1",
             "--force",
         ];
         let shards = json!({
@@ -161,11 +165,10 @@ impl Project {
 
     /// The history of the last run.
     pub(crate) fn history(&self) -> Vec<Value> {
-        let mut runs: Vec<PathBuf> = std::fs::read_dir(self.path("runs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path().join("history.jsonl"))
-            .filter(|path| path.exists())
-            .collect();
+        // The folder appears when the first run begins.
+        let entries = std::fs::read_dir(self.path("runs")).into_iter().flatten();
+        let paths = entries.map(|entry| entry.unwrap().path().join("history.jsonl"));
+        let mut runs: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
         runs.sort();
         let Some(last) = runs.last() else { return Vec::new() };
         let text = std::fs::read_to_string(last).unwrap();
