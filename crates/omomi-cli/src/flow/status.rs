@@ -144,7 +144,7 @@ pub(super) fn project_name(dir: &Path) -> String {
 
 fn row(state: &StateStatus, files: Option<&RunFiles>) -> Vec<String> {
     let dash = || "-".to_owned();
-    let figures = files.and_then(|files| TaskFigures::of_state(state, files));
+    let figures = files.and_then(|files| files.figures(state));
     let of = |figure: fn(&TaskFigures) -> Option<u64>| figures.as_ref().and_then(figure);
     let code = state.exit_code.filter(|_| state.error.is_some());
     let word = state.progress.word();
@@ -177,7 +177,7 @@ fn to_json(status: &RunStatus, name: Option<&str>, files: Option<&RunFiles>, is_
     value["run"] = json!(name);
     value["broken_off"] = json!(is_broken);
     for (shown, state) in value["states"].as_array_mut().into_iter().flatten().zip(&status.states) {
-        shown["figures"] = json!(files.and_then(|files| TaskFigures::of_state(state, files)));
+        shown["figures"] = json!(files.and_then(|files| files.figures(state)));
         shown["log_tail"] = json!(
             logs(state, files)
                 .into_iter()

@@ -71,7 +71,7 @@ impl Project {
         for (name, day) in [("a", 5), ("b", 6)] {
             let row = |row: u32| {
                 let (minute, second, site) = (row / 60 % 60, row % 60, row % 7);
-                format!("2026-01-0{day}T10:{minute:02}:{second:02}Z,s{site},{}\n", u32::from(row % 5 == 0))
+                format!("2026-01-0{day}T10:{minute:02}:{second:02}Z,s{site},{}\n", u32::from(row.is_multiple_of(5)))
             };
             let rows: String = (0..3_000).map(row).collect();
             project.write(&format!("{name}.csv"), &format!("time,site,clicked\n{rows}"));

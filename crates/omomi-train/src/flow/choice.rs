@@ -6,7 +6,7 @@ use chrono::{DateTime, FixedOffset};
 use serde_json::{Map, Value};
 
 use super::path::Path;
-use super::payload::{Failure, Scope};
+use super::scope::{Failure, Scope};
 
 /// A rule, without its `Next`.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +124,7 @@ impl Rule {
             }
             Self::Not(rule) => Ok(!rule.holds(scope)?),
             Self::Test { variable, test: Test::Present(expected) } => Ok(variable.find(scope).is_some() == *expected),
-            Self::Test { variable, test } => test.holds(&scope.value_of(variable)?, scope),
+            Self::Test { variable, test } => test.holds(&variable.value(scope)?, scope),
         }
     }
 }
@@ -139,7 +139,7 @@ impl Test {
             Self::Compare(kind, comparison, operand) => {
                 let other = match operand {
                     Operand::Value(value) => value.clone(),
-                    Operand::Path(path) => scope.value_of(path)?,
+                    Operand::Path(path) => path.value(scope)?,
                 };
                 kind.compare(value, &other).is_some_and(|order| comparison.holds(order))
             }

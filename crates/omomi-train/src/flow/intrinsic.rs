@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha384, Sha512};
 
 use super::path::Path;
-use super::payload::{Failure, Scope};
+use super::scope::{Failure, Scope};
 
 /// Most values that `States.ArrayRange` makes.
 const MAX_RANGE_LEN: usize = 1_000;
@@ -97,7 +97,7 @@ impl Call {
         for argument in &self.arguments {
             values.push(match argument {
                 Argument::Literal(value) => value.clone(),
-                Argument::Path(path) => scope.value_of(path)?,
+                Argument::Path(path) => path.value(scope)?,
                 Argument::Call(call) => call.value(scope)?,
             });
         }

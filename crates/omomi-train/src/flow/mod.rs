@@ -20,7 +20,8 @@ pub mod page;
 mod path;
 mod payload;
 pub mod run;
+mod scope;
 pub mod status;
 pub mod task;
 
-pub use payload::Failure;
+pub use scope::Failure;

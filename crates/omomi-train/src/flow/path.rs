@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::payload::Scope;
+use super::scope::{Failure, Scope};
 
 /// A path that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +82,14 @@ impl Path {
             return Some(Value::Array(found.into_iter().cloned().collect()));
         }
         found.first().map(|value| (*value).clone())
+    }
+
+    /// Returns what the path names, or the failure of a state that needs it.
+    pub(super) fn value(&self, scope: &Scope<'_>) -> Result<Value, Failure> {
+        self.find(scope).ok_or_else(|| {
+            let place = if self.is_of_context { "context" } else { "input" };
+            Failure::new("States.Runtime", format!("the path {} does not exist in the {place}", self.text))
+        })
     }
 
     /// Puts `new` at the place, and makes the objects on the way to it. Returns `false` if there is something else on

@@ -8,7 +8,7 @@ use super::errors::{delay_ms, is_matched};
 use super::values::placed_at;
 use super::{Command, Execution, Outcome, Strand, Turn, Waiting, Work};
 use crate::flow::definition::{Kind, States};
-use crate::flow::payload::{Failure, Scope};
+use crate::flow::scope::{Failure, Scope};
 
 impl Execution {
     pub(super) fn begin_children(

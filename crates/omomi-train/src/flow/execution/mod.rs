@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::definition::{Kind, Number, State, StateMachine, States};
 use super::history::Event;
-use super::payload::{Failure, Scope};
+use super::scope::{Failure, Scope};
 
 pub use resume::ResumeError;
 
@@ -357,7 +357,7 @@ impl Execution {
             Kind::Map { items, most, .. } => {
                 let most = self.number(id, most, &input)?;
                 let context = self.context(id);
-                let found = Scope { input: &input, context: &context, seed: "" }.value_of(items)?;
+                let found = items.value(&Scope { input: &input, context: &context, seed: "" })?;
                 let Value::Array(items) = found else {
                     return Err(Failure::new("States.Runtime", format!("expected an array of items, found {found}")));
                 };

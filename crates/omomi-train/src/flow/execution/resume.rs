@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::{Command, Execution, Input, Names, Step, Waiting};
 use crate::flow::definition::StateMachine;
 use crate::flow::history::Event;
-use crate::flow::payload::Failure;
+use crate::flow::scope::Failure;
 
 /// A history that is not one of this flow.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -21,9 +21,9 @@ pub struct ResumeError {
 }
 
 impl Execution {
-    /// Applies the events of a broken run. Returns the execution, and a step: the events that the history lacks, because
-    /// the run broke off while it wrote them, and the commands that are still to be done: tasks that had not ended, and
-    /// times that had not come.
+    /// Applies the events of a broken run. Returns the execution, and a step: the events that the history lacks,
+    /// because the run broke off while it wrote them, and the commands that are still to be done: tasks that had not
+    /// ended, and times that had not come.
     ///
     /// # Errors
     ///

@@ -6,7 +6,8 @@ use super::{Execution, Turn, ms, role_arn};
 use crate::flow::choice::timestamp;
 use crate::flow::definition::{Filter, Number, State, Until, Words};
 use crate::flow::history::time_text;
-use crate::flow::payload::{Failure, Scope, Template};
+use crate::flow::payload::Template;
+use crate::flow::scope::{Failure, Scope};
 
 impl Execution {
     pub(super) fn with_parameters(&self, id: u64, state: &State, input: &Value) -> Result<Value, Failure> {
@@ -38,7 +39,7 @@ impl Execution {
             Number::Fixed(number) => Ok(*number),
             Number::Path(path) => {
                 let context = self.context(id);
-                let found = Scope { input, context: &context, seed: "" }.value_of(path)?;
+                let found = path.value(&Scope { input, context: &context, seed: "" })?;
                 let number = found.as_u64().filter(|number| *number <= 99_999_999);
                 let problem = || format!("{}: expected a whole number up to 99999999, found {found}", path.text());
                 number.ok_or_else(|| Failure::new("States.Runtime", problem()))
@@ -52,7 +53,7 @@ impl Execution {
             Until::Timestamp(at_unix_ms) => Ok(*at_unix_ms),
             Until::TimestampPath(path) => {
                 let context = self.context(id);
-                let found = Scope { input, context: &context, seed: "" }.value_of(path)?;
+                let found = path.value(&Scope { input, context: &context, seed: "" })?;
                 let problem =
                     || format!("{}: expected a time such as 2026-01-31T12:00:00Z, found {found}", path.text());
                 let time = timestamp(&found).map(|time| time.timestamp_millis());
@@ -75,7 +76,7 @@ impl Execution {
             Filter::Null => Ok(json!({})),
             Filter::Path(path) => {
                 let context = self.context(id);
-                Scope { input: value, context: &context, seed: "" }.value_of(path)
+                path.value(&Scope { input: value, context: &context, seed: "" })
             }
         }
     }

@@ -120,7 +120,7 @@ pub fn render(inputs: &PageInputs<'_>) -> io::Result<String> {
     let status = RunStatus::of(inputs.history);
     let is_broken = status.progress == Progress::Running && !inputs.is_going_on && inputs.files.is_some();
     let now = inputs.now_unix_ms;
-    let of_state = |state: &StateStatus| inputs.files.and_then(|files| TaskFigures::of_state(state, files));
+    let of_state = |state: &StateStatus| inputs.files.and_then(|files| files.figures(state));
     let rows = status.states.iter().map(|state| row(state, of_state(state).as_ref(), now)).collect();
     let mut facts = vec![("time", elapsed(status.started_unix_ms, status.ended_unix_ms, now))];
     if let Some(started) = status.started_unix_ms {

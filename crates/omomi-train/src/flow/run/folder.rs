@@ -1,4 +1,4 @@
-//! The files of runs: `runs/lock`, `runs/000001/history.jsonl`, `flow.asl.json`, `input.json`, `logs`, and `runs/stages`.
+//! The files of runs: `runs/lock`, `runs/stages`, and a folder per run with its history, flow, input and logs.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::flow::figures::TaskFigures;
 use crate::flow::history::Event;
+use crate::flow::status::StateStatus;
 
 const RUNS: &str = "runs";
 const HISTORY: &str = "history.jsonl";
@@ -248,6 +250,25 @@ impl RunFiles {
     #[must_use]
     pub fn progress_path(&self, token: u64) -> PathBuf {
         self.folder.join("logs").join(format!("{token}.progress.json"))
+    }
+
+    /// The figures of a state: those of its running tasks together, or of its last one.
+    #[must_use]
+    pub fn figures(&self, state: &StateStatus) -> Option<TaskFigures> {
+        let read = |task: &u64| TaskFigures::read(&self.progress_path(*task));
+        let running: Vec<TaskFigures> = state.running_tasks.iter().filter_map(read).collect();
+        if running.len() < 2 {
+            return running.into_iter().next().or_else(|| state.tasks.iter().rev().find_map(read));
+        }
+        Some(TaskFigures {
+            step: running[0].step.clone(),
+            things: running[0].things.clone(),
+            count: running.iter().map(|figures| figures.count).sum(),
+            per_second: Some(running.iter().filter_map(|figures| figures.per_second).sum()),
+            share: None,
+            seconds_left: running.iter().filter_map(|figures| figures.seconds_left).max(),
+            log_loss: None,
+        })
     }
 
     /// The flow that this run began with.

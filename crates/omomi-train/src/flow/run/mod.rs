@@ -2,7 +2,7 @@
 //!
 //! A project folder has `flow.asl.json` and, below `runs`, one folder per run with its history, the output of its tasks
 //! and the flow and input that it began with. A run that broke off is resumed by the next one with the same flow and
-//! input. Finished stages are skipped: see [`Stages`](stage).
+//! input. Stages that an earlier run finished are skipped, if nothing that their command lines name has changed.
 
 mod folder;
 mod process;
@@ -21,7 +21,7 @@ use thiserror::Error;
 use super::definition::{DefinitionError, StateMachine};
 use super::execution::{Command, Execution, Input, Names, Outcome, ResumeError, Step};
 use super::history::Event;
-use super::payload::Failure;
+use super::scope::Failure;
 use super::task::{CPU_UNITS_PER_CORE, TaskEnd, TaskRequest, description, task_arn};
 use folder::Runs;
 use process::Started;
