@@ -543,6 +543,19 @@ pub enum Error {
         found: String,
     },
 
+    /// The guard of an experiment has stopped an arm in this process. Its units get the control arm.
+    #[error(
+        "the guard stopped the arm {arm}: expected {expected}, found {found}; its units get the control arm in this process until the file says that the arm is stopped; find out why, and stop it for all servers with `omomi experiment stop`"
+    )]
+    GuardStopped {
+        /// Name of the arm.
+        arm: String,
+        /// Its band.
+        expected: String,
+        /// What was seen of it.
+        found: String,
+    },
+
     /// The operating system did not lock the pages of a weight file in memory. They are served without.
     #[error(
         "{path} is not locked in memory: expected a limit that has room for its {needed} bytes, found {limit}; raise the limit of locked memory (`ulimit -l`, `LimitMEMLOCK=`), or do without lock_memory"
@@ -675,6 +688,7 @@ impl Error {
             Self::SwitchedOff => Code::SwitchedOff,
             Self::StateUnusable { .. } => Code::StateUnusable,
             Self::StaleTrainingData { .. } => Code::StaleTrainingData,
+            Self::GuardStopped { .. } => Code::GuardStopped,
             Self::MemoryNotLocked { .. } => Code::MemoryNotLocked,
             Self::Panic { .. } => Code::Panic,
         }

@@ -367,6 +367,7 @@ fn a_request_of_an_experiment_allocates_nothing_even_on_the_first_call_of_a_thre
         arms: vec![serve("one", &one), serve("two", &two), arm("shadow", &two, ArmState::Shadow { share: 10_000 })],
         assignment: Assignment::first(&[5_000, 5_000, 0]).unwrap(),
         exploration: Some(Exploration { share: 10_000, method: Method::Softmax { temperature: 1.0 } }),
+        guard: None,
     };
     let path = one.store.dir().join("test.experiment");
     std::fs::write(&path, experiment.to_string()).unwrap();

@@ -131,6 +131,7 @@ codes! {
     SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
     StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";
     StaleTrainingData = 73, "stale_training_data", Ml, "train on newer logs and publish";
+    GuardStopped = 74, "guard_stopped", Ml, "find out why; stop the arm for all servers with omomi experiment stop; mend it, and let it serve again";
     MemoryNotLocked = 76, "memory_not_locked", Infra, "raise the limit of locked memory, or do without lock_memory";
     Panic = 99, "panic", Delivery, "report the defect";
 }

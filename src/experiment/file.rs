@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use super::buckets::{Assignment, BUCKET_COUNT, MAX_ARMS};
 use super::explore::{Exploration, Method};
+use super::guard::{CalibrationBand, Exposure, Guard};
 use crate::bounded_json::{self, JsonLimits};
 use crate::error::Error;
 use crate::short_text::{self, TextError};
@@ -39,6 +41,8 @@ pub struct Experiment {
     pub assignment: Assignment,
     /// How requests explore; `None` if they always take the best candidate.
     pub exploration: Option<Exploration>,
+    /// When servers stop an arm by themselves; `None` if they never do.
+    pub guard: Option<Guard>,
 }
 
 /// What is assigned to an arm.
@@ -183,6 +187,7 @@ impl Experiment {
         {
             return Err(problem("the name of the unit's field", "an empty text"));
         }
+        self.guard.as_ref().map_or(Ok(()), check_guard)?;
         let Some(Exploration { share, method }) = self.exploration else { return Ok(()) };
         check_share("the share of exploration", share)?;
         match method {
@@ -199,6 +204,30 @@ impl Experiment {
 
 fn problem(expected: &str, found: impl fmt::Display) -> ExperimentProblem {
     ExperimentProblem { expected: expected.to_owned(), found: found.to_string() }
+}
+
+/// Longest window of a prediction, in seconds.
+const MAX_WINDOW_SECONDS: u64 = 86_400;
+
+fn check_guard(guard: &Guard) -> Result<(), ExperimentProblem> {
+    let is_share = |share: f64| share > 0.0 && share < 1.0;
+    if guard.max_error_share.is_none() && guard.calibration.is_none() {
+        return Err(problem("`max_error_share` or `calibration` of the guard", "neither"));
+    }
+    if let Some(max) = guard.max_error_share.filter(|max| !is_share(*max)) {
+        return Err(problem("a `max_error_share` above 0 and below 1", max));
+    }
+    if !is_share(guard.false_stop_probability) {
+        return Err(problem("a `false_stop_probability` above 0 and below 1", guard.false_stop_probability));
+    }
+    let Some(CalibrationBand { min, max, window, .. }) = guard.calibration else { return Ok(()) };
+    if !(min > 0.0 && min < max && max.is_finite()) {
+        return Err(problem("a band of calibration with 0 < `min` < `max`", format!("{min} and {max}")));
+    }
+    if window.subsec_nanos() > 0 || !(1..=MAX_WINDOW_SECONDS).contains(&window.as_secs()) {
+        return Err(problem(&format!("`window_seconds` from 1 to {MAX_WINDOW_SECONDS}"), format!("{window:?}")));
+    }
+    Ok(())
 }
 
 fn check_share(what: &str, share: u32) -> Result<(), ExperimentProblem> {
@@ -234,6 +263,14 @@ const KEYS: &[&str] = &[
     "exploration",
     "epsilon",
     "temperature",
+    "guard",
+    "max_error_share",
+    "false_stop_probability",
+    "calibration",
+    "min",
+    "max",
+    "of",
+    "window_seconds",
 ];
 
 impl FromStr for Experiment {
@@ -253,7 +290,7 @@ impl FromStr for Experiment {
             .map_err(|found| problem("an experiment file, which is a JSON object", found))?;
         let Value::Object(file) = value else { return Err(problem("a JSON object", "another value")) };
         let file = Members { what: "the file", members: &file };
-        file.only(&["format", "experiment", "version", "unit", "salt", "control", "arms", "exploration"])?;
+        file.only(&["format", "experiment", "version", "unit", "salt", "control", "arms", "exploration", "guard"])?;
         let format = file.number("format")?;
         if format != FORMAT {
             return Err(problem(&format!("format {FORMAT}"), format!("format {format}: a newer release wrote it")));
@@ -279,6 +316,7 @@ impl FromStr for Experiment {
             arms,
             assignment,
             exploration: file.optional("exploration").map(exploration_of).transpose()?,
+            guard: file.optional("guard").map(guard_of).transpose()?,
         };
         experiment.check()?;
         Ok(experiment)
@@ -322,6 +360,11 @@ impl<'a> Members<'a> {
     fn number(&self, key: &str) -> Result<u64, ExperimentProblem> {
         let expected = || problem(&format!("a whole number as `{key}` of {}", self.what), "another value");
         self.get(key)?.as_u64().ok_or_else(expected)
+    }
+
+    fn real(&self, key: &str) -> Result<f64, ExperimentProblem> {
+        let expected = || problem(&format!("a number as `{key}` of {}", self.what), "another value");
+        self.get(key)?.as_f64().ok_or_else(expected)
     }
 
     fn share(&self) -> Result<u32, ExperimentProblem> {
@@ -388,6 +431,29 @@ fn exploration_of(value: &Value) -> Result<Exploration, ExperimentProblem> {
     Ok(Exploration { share: exploration.share()?, method })
 }
 
+fn guard_of(value: &Value) -> Result<Guard, ExperimentProblem> {
+    let guard = Members::of("the guard", value)?;
+    guard.only(&["max_error_share", "calibration", "false_stop_probability"])?;
+    Ok(Guard {
+        max_error_share: guard.optional("max_error_share").map(|_| guard.real("max_error_share")).transpose()?,
+        calibration: guard.optional("calibration").map(band_of).transpose()?,
+        false_stop_probability: guard.real("false_stop_probability")?,
+    })
+}
+
+fn band_of(value: &Value) -> Result<CalibrationBand, ExperimentProblem> {
+    let band = Members::of("calibration", value)?;
+    band.only(&["min", "max", "of", "window_seconds"])?;
+    let word = band.text("of")?;
+    let of = Exposure::ALL.into_iter().find(|of| of.word() == word);
+    Ok(CalibrationBand {
+        min: band.real("min")?,
+        max: band.real("max")?,
+        of: of.ok_or_else(|| problem("calibration `of` predictions or impressions", format!("{word:?}")))?,
+        window: Duration::from_secs(band.number("window_seconds")?),
+    })
+}
+
 /// Writes the text of the file, with its line end.
 impl fmt::Display for Experiment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -418,6 +484,18 @@ impl fmt::Display for Experiment {
             };
             write!(formatter, ",\n  \"exploration\": {{\"share\": {share}, \"{name}\": {}}}", text(json!(number)))?;
         }
+        if let Some(Guard { max_error_share, calibration, false_stop_probability }) = self.guard {
+            formatter.write_str(",\n  \"guard\": {")?;
+            if let Some(max) = max_error_share {
+                write!(formatter, "\"max_error_share\": {}, ", text(json!(max)))?;
+            }
+            if let Some(CalibrationBand { min, max, of, window }) = calibration {
+                let (min, max, window) = (text(json!(min)), text(json!(max)), window.as_secs());
+                write!(formatter, "\"calibration\": {{\"min\": {min}, \"max\": {max}, \"of\": \"{}\", ", of.word())?;
+                write!(formatter, "\"window_seconds\": {window}}}, ")?;
+            }
+            write!(formatter, "\"false_stop_probability\": {}}}", text(json!(false_stop_probability)))?;
+        }
         formatter.write_str("\n}\n")
     }
 }
@@ -425,6 +503,12 @@ impl fmt::Display for Experiment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn guard() -> Guard {
+        let window = Duration::from_secs(1_800);
+        let calibration = CalibrationBand { min: 0.75, max: 1.5, of: Exposure::Impressions, window };
+        Guard { max_error_share: Some(0.01), calibration: Some(calibration), false_stop_probability: 0.001 }
+    }
 
     fn experiment() -> Experiment {
         let arm = |name: &str, state| Arm { name: name.to_owned(), store: format!("feed-{name}").into(), state };
@@ -442,6 +526,7 @@ mod tests {
             ],
             assignment: Assignment::first(&[6_000, 3_000, 0, 1_000]).unwrap(),
             exploration: Some(Exploration { share: 500, method: Method::EpsilonUniform { epsilon: 0.1 } }),
+            guard: Some(guard()),
         }
     }
 
@@ -450,8 +535,10 @@ mod tests {
         let softmax = Exploration { share: 1, method: Method::Softmax { temperature: 0.25 } };
         for exploration in [experiment().exploration, Some(softmax), None] {
             for unit in [Unit::Request, Unit::Field("a \"field\"".to_owned())] {
-                let written = Experiment { exploration, unit, ..experiment() };
-                assert_eq!(written.to_string().parse::<Experiment>().unwrap(), written, "{written}");
+                for guard in [None, Some(guard()), Some(Guard { max_error_share: None, ..guard() })] {
+                    let written = Experiment { exploration, unit: unit.clone(), guard, ..experiment() };
+                    assert_eq!(written.to_string().parse::<Experiment>().unwrap(), written, "{written}");
+                }
             }
         }
     }
@@ -492,6 +579,12 @@ mod tests {
             ("\"epsilon\": 0.1", "\"epsilon\": 1.5", "an epsilon"),
             ("\"epsilon\": 0.1", "\"epsilon\": 0.1, \"temperature\": 1.0", "either `epsilon`"),
             ("\"epsilon\": 0.1", "\"temperature\": 0", "a temperature above 0"),
+            ("\"max_error_share\": 0.01", "\"max_error_share\": 1", "a `max_error_share`"),
+            ("\"min\": 0.75", "\"min\": 1.5", "a band of calibration"),
+            ("\"impressions\"", "\"clicks\"", "calibration `of`"),
+            ("\"window_seconds\": 1800", "\"window_seconds\": 0", "`window_seconds` from 1"),
+            (", \"false_stop_probability\": 0.001", "", "`false_stop_probability` in the guard"),
+            ("\"guard\": {", "\"guard\": {\"arm\": 1, ", "guard"),
         ] {
             let text = good.replacen(before, after, 1);
             assert_ne!(text, good, "{before}");

@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::file::Experiment;
+use super::file::{Experiment, MAX_FILE_LEN_BYTES};
+use super::guard::GuardStop;
 use super::status::ExperimentStatus;
 use crate::error::Error;
 use crate::new_file::NewFile;
+use crate::short_text::{self, TextError};
 
 /// Returns the folder in which the processes that read the experiment file at `path` keep what they know.
 #[must_use]
@@ -42,6 +44,30 @@ impl Memory {
     /// Keeps a good file for the next process.
     pub(super) fn keep(&self, experiment: &Experiment) -> Result<(), Error> {
         self.write(&self.heard_path(), experiment.to_string().as_bytes())
+    }
+
+    fn guard_stops_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.guard.json", self.name))
+    }
+
+    /// Returns the stops by the guard that a process of this name kept.
+    pub(super) fn guard_stops(&self) -> Result<Vec<GuardStop>, Error> {
+        let path = self.guard_stops_path();
+        let malformed = |found: String| {
+            let expected = "a list of stops by the guard".to_owned();
+            Error::StoreMalformed { path: path.clone(), expected, found }
+        };
+        let text = short_text::read(&path, MAX_FILE_LEN_BYTES).map_err(|error| match error {
+            TextError::Io { action, source } => Error::File { action, path: path.clone(), source },
+            TextError::Unexpected { found, .. } => malformed(found.to_owned()),
+        })?;
+        let Some(text) = text else { return Ok(Vec::new()) };
+        GuardStop::list_of(&text).map_err(malformed)
+    }
+
+    /// Keeps the stops by the guard for the next process.
+    pub(super) fn keep_guard_stops(&self, stops: &[GuardStop]) -> Result<(), Error> {
+        self.write(&self.guard_stops_path(), GuardStop::text_of(stops).as_bytes())
     }
 
     /// Replaces the report.

@@ -1,9 +1,10 @@
 //! The arms that have answered in this process, by number. Numbers are never used again, so a log record that was made
 //! a moment ago still names its arm. Request threads read it without a lock.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use super::watch::Watch;
 use crate::live::Generations;
 use crate::score::{Model, ModelIdentity};
 
@@ -26,12 +27,21 @@ pub(crate) struct Registry {
     count: Mutex<usize>,
     /// The number of the control arm plus 1.
     control: AtomicU32,
+    /// Predictions that wait for their clicks; made when a guard first needs it.
+    watch: OnceLock<Watch>,
+    is_watching: AtomicBool,
 }
 
 impl Registry {
     pub(super) fn new() -> Self {
         let arms = std::iter::repeat_with(OnceLock::new).take(CAPACITY).collect();
-        Self { arms, count: Mutex::default(), control: AtomicU32::new(0) }
+        Self {
+            arms,
+            count: Mutex::default(),
+            control: AtomicU32::new(0),
+            watch: OnceLock::new(),
+            is_watching: AtomicBool::new(false),
+        }
     }
 
     /// Registers an arm, and returns its number; nothing if there is no number left.
@@ -50,6 +60,23 @@ impl Registry {
 
     pub(super) fn set_control(&self, number: Option<u16>) {
         self.control.store(number.map_or(0, |number| u32::from(number) + 1), Ordering::Release);
+    }
+
+    /// Begins or ends watching predictions. Only the background thread calls this.
+    pub(super) fn watch_if(&self, is_wanted: bool) -> Option<&Watch> {
+        let watch = if is_wanted { Some(self.watch.get_or_init(Watch::new)) } else { None };
+        self.is_watching.store(is_wanted, Ordering::Release);
+        watch
+    }
+
+    /// Returns what notes predictions and their events, if a guard needs it. Never waits.
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        if self.is_watching.load(Ordering::Acquire) { self.watch.get() } else { None }
+    }
+
+    /// Whether an arm has this number and is not the control arm.
+    pub(crate) fn is_guarded(&self, number: u16) -> bool {
+        self.control.load(Ordering::Acquire) != u32::from(number) + 1
     }
 
     /// Returns the control arm, which would answer what no arm has answered.

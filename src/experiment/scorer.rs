@@ -1,13 +1,13 @@
 //! The calls of a request thread. They never lock, allocate or wait, whatever the background threads do.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::buckets::{Purpose, bucket_of, draw};
 use super::explore::{Choice, Exploration, choose};
 use super::registry::Registry;
-use super::seat::{Plan, Seat, SeatedArm, UnitPlace, count};
+use super::seat::{Seat, SeatedArm, UnitPlace, count};
+use super::shadows::{Asked, Shadows, Time};
 use super::shared::Shared;
 use crate::error::Error;
 use crate::feature::text_value;
@@ -209,38 +209,36 @@ impl ExperimentScorer {
             count(&self.seat.without_unit_count);
         }
         let assigned = bucket.map_or(experiment.control, |bucket| experiment.arm_of(bucket));
+        let shadows = Shadows::new(&plan, bucket_of(draw(experiment.salt, Purpose::Shadow, id_value)));
+        let asked = Asked { request: &request, block, candidate_count, time: Time { started, budget } };
         // SAFETY: the caller's promise.
-        let score = |arm: &SeatedArm| unsafe { arm.scorer.predict_block(block, candidate_count, budget) };
+        let score = |arm: &SeatedArm| unsafe { shadows.score_with(arm, asked) };
         let (arm, outcome) = match plan.arms.get(assigned).and_then(Option::as_deref) {
             Some(arm) => (Some(arm), score(arm)),
             None => (None, Err(Error::NoModel)),
         };
+        if let (Some(arm), Err(Error::NoModel | Error::Panic { .. })) = (arm, &outcome) {
+            count(&arm.counts.failed);
+        }
         let mut answered_by = (assigned, arm);
         let mut outcome = outcome;
         if assigned != experiment.control && matches!(outcome, Err(Error::NoModel | Error::SwitchedOff)) {
             count(arm.map_or(&self.seat.unready_count, |arm| &arm.counts.fell_back));
             let control = plan.arms.get(experiment.control).and_then(Option::as_deref);
             answered_by = (experiment.control, control);
-            outcome = control.map_or(Err(Error::NoModel), |control| {
-                // The budget is that of the whole call.
-                let rest = budget.map(|budget| budget.saturating_sub(started.elapsed()));
-                // SAFETY: the caller's promise.
-                unsafe { control.scorer.predict_block(block, candidate_count, rest) }
-            });
+            outcome = control.map_or(Err(Error::NoModel), score);
         }
         let (index, Some(arm)) = answered_by else {
             // SAFETY: the caller's promise.
             unsafe { check_request(block, layout, candidate_count) }?;
             return Err(Error::NoModel);
         };
-        outcome?;
+        let served = outcome?;
         count(&arm.counts.answered);
         request.note(0, Some(Armed { arm: arm.number, bucket }));
         let generation = request.generation(0);
-        let time = Time { started, served: started.elapsed(), budget };
         // SAFETY: the caller's promise.
-        let shadow_count =
-            unsafe { self.score_shadows(&plan, &request, block, candidate_count, (id_value, bucket), time) };
+        let shadow_count = unsafe { shadows.score_rest(asked, served, bucket, layout.model_count()) };
         Ok(Answered {
             generation,
             arm: arm.number,
@@ -252,50 +250,6 @@ impl ExperimentScorer {
             salt: experiment.salt,
             exploration: experiment.exploration,
         })
-    }
-
-    /// Lets the shadows score a request that was answered. Returns how many did.
-    ///
-    /// # Safety
-    ///
-    /// The promises of [`predict_block`](Self::predict_block).
-    unsafe fn score_shadows(
-        &self,
-        plan: &Plan,
-        request: &ArmedRequest<'_>,
-        block: *mut u8,
-        candidate_count: usize,
-        (id_value, bucket): (u64, Option<u32>),
-        time: Time,
-    ) -> u32 {
-        let salt = plan.experiment.as_ref().map_or(0, |experiment| experiment.salt);
-        let place = bucket_of(draw(salt, Purpose::Shadow, id_value));
-        let mut scored_count = 0;
-        for result in 1..self.seat.layout.model_count() {
-            let shadow = plan.shadows.get(result - 1).filter(|(share, _)| place < *share);
-            let is_scored = shadow.is_some_and(|(_, shadow)| {
-                let answered_count = request.answered_count();
-                let Some(rest) = time.rest_for(shadow, answered_count) else {
-                    count(&shadow.counts.shadow_skipped);
-                    return false;
-                };
-                let began = Instant::now();
-                // SAFETY: the caller's promise. The layout of the shadow's scorer is that of the same blocks.
-                let score = || unsafe { shadow.scorer.predict_block(block, candidate_count, rest) };
-                let outcome = request.beside(score);
-                note_time(shadow, began.elapsed(), answered_count);
-                count(if outcome.is_ok() { &shadow.counts.shadow } else { &shadow.counts.shadow_failed });
-                outcome.is_ok()
-            });
-            match shadow {
-                Some((_, shadow)) if is_scored => {
-                    request.note(result, Some(Armed { arm: shadow.number, bucket }));
-                    scored_count += 1;
-                }
-                _ => request.forget(result),
-            }
-        }
-        scored_count
     }
 
     /// Scores a request with the fallback file of the options, like
@@ -356,37 +310,4 @@ impl ExperimentScorer {
         // SAFETY: the caller's promise.
         unsafe { arm.scorer.explain_block(block, candidate) }
     }
-}
-
-/// The time of a request.
-#[derive(Clone, Copy)]
-struct Time {
-    started: Instant,
-    /// What the arm that answered took.
-    served: Duration,
-    budget: Option<Duration>,
-}
-
-impl Time {
-    /// Returns the budget of a shadow, which may be none; or nothing if it must be skipped. It is expected to take as
-    /// long for each candidate as lately, and before that as the arm that answered.
-    fn rest_for(&self, shadow: &SeatedArm, candidate_count: usize) -> Option<Option<Duration>> {
-        let Some(budget) = self.budget else { return Some(None) };
-        let rest = budget.saturating_sub(self.started.elapsed());
-        let lately = shadow.per_candidate_ps.load(Ordering::Relaxed);
-        let expected = match lately {
-            0 => self.served,
-            _ => Duration::from_nanos(lately.saturating_mul(candidate_count as u64) / 1_000),
-        };
-        (expected < rest).then_some(Some(rest))
-    }
-}
-
-/// Averages the time that a shadow takes for a candidate: the latest request counts for an eighth.
-fn note_time(shadow: &SeatedArm, took: Duration, candidate_count: usize) {
-    let took_ps = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).saturating_mul(1_000);
-    let this = took_ps / (candidate_count.max(1) as u64);
-    let before = shadow.per_candidate_ps.load(Ordering::Relaxed);
-    let average = if before == 0 { this } else { before - before / 8 + this / 8 };
-    shadow.per_candidate_ps.store(average.max(1), Ordering::Relaxed);
 }

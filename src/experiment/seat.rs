@@ -75,7 +75,7 @@ pub(super) struct SeatedArm {
     pub(super) number: u16,
     pub(super) scorer: LiveScorer,
     pub(super) counts: Arc<ArmCounts>,
-    /// Time for a candidate of a shadow, in picoseconds, averaged over recent requests.
+    /// Time for a candidate in requests that a shadow scored, too, in picoseconds, averaged over recent ones.
     pub(super) per_candidate_ps: AtomicU64,
 }
 
@@ -87,15 +87,17 @@ pub(super) struct ArmCounts {
     pub(super) shadow: AtomicU64,
     pub(super) shadow_skipped: AtomicU64,
     pub(super) shadow_failed: AtomicU64,
+    /// Requests that it should have answered, and could not because of an error.
+    pub(super) failed: AtomicU64,
 }
 
 /// Number of counts of an arm.
-pub(super) const COUNT_COUNT: usize = 5;
+pub(super) const COUNT_COUNT: usize = 6;
 
 impl ArmCounts {
     /// Returns the counts in the order of their declaration.
     pub(super) fn all(&self) -> [u64; COUNT_COUNT] {
-        [&self.answered, &self.fell_back, &self.shadow, &self.shadow_skipped, &self.shadow_failed]
+        [&self.answered, &self.fell_back, &self.shadow, &self.shadow_skipped, &self.shadow_failed, &self.failed]
             .map(|counter| counter.load(Ordering::Relaxed))
     }
 }

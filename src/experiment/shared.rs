@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::file::{Arm, ArmState, Experiment};
+use super::guard::GuardStop;
 use super::registry::{CAPACITY, RegisteredArm, Registry};
 use super::seat::{ArmCounts, COUNT_COUNT, Plan, Seat, SeatedArm, UnitPlace};
 use super::status::{ArmStatus, ExperimentStatus};
@@ -31,7 +32,11 @@ pub(super) struct Shared {
 /// What decides how requests are answered. A predict never locks it.
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// The last good file, without the arms that the guard has stopped.
     pub(super) in_force: Option<Arc<Experiment>>,
+    /// The last good file.
+    pub(super) heard: Option<Arc<Experiment>>,
+    pub(super) guard_stops: Vec<GuardStop>,
     /// What the last look at the file found wrong.
     pub(super) problem: Option<Reason>,
     pub(super) memory_problem: Option<Reason>,
@@ -292,12 +297,14 @@ impl Shared {
     fn status_of(&self, state: &State, experiment: &Experiment, index: usize, arm: &Arm) -> ArmStatus {
         let dir = self.store_dir(&arm.store);
         let store = state.stores.iter().find(|store| store.dir == dir);
-        let [answered_count, fell_back_count, shadow_count, shadow_skipped_count, shadow_failed_count] =
+        let [answered_count, fell_back_count, shadow_count, shadow_skipped_count, shadow_failed_count, failed_count] =
             state.counts_of(&experiment.name, &arm.name);
+        let is_of = |stop: &&GuardStop| stop.experiment == experiment.name && stop.arm == arm.name;
+        let guard_stop = state.guard_stops.iter().find(is_of).map(|stop| Reason::of(&stop.error()));
         let mut found = ArmStatus {
             name: arm.name.clone(),
             store: dir.clone(),
-            state: arm.state,
+            state: state.heard.as_ref().and_then(|heard| heard.arms.get(index)).map_or(arm.state, |arm| arm.state),
             share: match arm.state {
                 ArmState::Shadow { share } => share,
                 ArmState::Serve | ArmState::Stopped => experiment.assignment.share(index),
@@ -306,9 +313,11 @@ impl Shared {
             is_ready: false,
             generation: None,
             logic_id: None,
-            reasons: Vec::new(),
+            reasons: guard_stop.iter().cloned().collect(),
+            guard_stop,
             answered_count,
             fell_back_count,
+            failed_count,
             shadow_count,
             shadow_skipped_count,
             shadow_failed_count,
@@ -358,6 +367,18 @@ impl State {
             }
         }
         sums
+    }
+
+    /// Returns the generation of an arm, its number, its requests and its errors, if it can answer.
+    pub(super) fn record_of(&self, experiment: &str, arm: &str, dir: &Path) -> Option<(u16, u64, u64, u64)> {
+        let store = self.stores.iter().find(|store| store.dir == dir)?;
+        let StoreContent::Open(live) = &store.content else { return None };
+        let number = self.known_number(experiment, arm, store.opening)?;
+        let generation = live.status().served.map_or(0, |served| served.generation);
+        let open = self.counts.iter().filter(|(it, _)| *it == number).map(|(_, counts)| counts.all());
+        let all = open.chain(self.closed.get(&number).copied());
+        let (answered, failed) = all.fold((0, 0), |(answered, failed), it| (answered + it[0], failed + it[5]));
+        Some((number, generation, answered + failed, failed))
     }
 
     /// Adds the stores that arms need, and returns those to open; and takes away those that no arm needs.

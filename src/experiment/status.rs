@@ -47,12 +47,16 @@ pub struct ArmStatus {
     pub generation: Option<u64>,
     /// Logic id of that generation.
     pub logic_id: Option<String>,
+    /// Why the guard has stopped it in this process, if it has.
+    pub guard_stop: Option<Reason>,
     /// Why it is not ready, and what its live model reports.
     pub reasons: Vec<Reason>,
     /// Requests that it answered.
     pub answered_count: u64,
     /// Requests of its units that the control arm answered, because this arm could not.
     pub fell_back_count: u64,
+    /// Requests of its units that it failed to answer: it had no model, or a defect of the library stopped it.
+    pub failed_count: u64,
     /// Requests that it scored as a shadow.
     pub shadow_count: u64,
     /// Requests that it would have scored as a shadow, if the time budget had been long enough.
@@ -92,9 +96,11 @@ impl ArmStatus {
             "is_ready": self.is_ready,
             "generation": self.generation,
             "logic_id": self.logic_id,
+            "guard_stop": self.guard_stop.as_ref().map(Reason::to_json),
             "reasons": self.reasons.iter().map(Reason::to_json).collect::<Vec<_>>(),
             "answered_count": self.answered_count,
             "fell_back_count": self.fell_back_count,
+            "failed_count": self.failed_count,
             "shadow_count": self.shadow_count,
             "shadow_skipped_count": self.shadow_skipped_count,
             "shadow_failed_count": self.shadow_failed_count,

@@ -7,6 +7,8 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::file::{ArmState, Experiment};
+use super::guard::GuardStop;
+use super::guardian::Guardian;
 use super::memory::Memory;
 use super::seat::UnitPlace;
 use super::shared::{Shared, Signals, Store, StoreContent};
@@ -24,6 +26,7 @@ const FREE_PAUSE: Duration = Duration::from_millis(20);
 pub(super) struct Worker {
     shared: Arc<Shared>,
     memory: Memory,
+    guardian: Guardian,
     is_first: bool,
     /// What is kept for the next process.
     kept: Option<Arc<Experiment>>,
@@ -34,7 +37,16 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>, memory: Memory) -> Self {
-        Self { shared, memory, is_first: true, kept: None, reported: None, failed_at: None, jitter: jitter::seed() }
+        Self {
+            shared,
+            memory,
+            guardian: Guardian::default(),
+            is_first: true,
+            kept: None,
+            reported: None,
+            failed_at: None,
+            jitter: jitter::seed(),
+        }
     }
 
     /// Runs passes until the owner stops the thread.
@@ -79,29 +91,58 @@ impl Worker {
         };
         // What the process before this one read last stays in force until another good file is read.
         let (heard, memory_problem) = match heard {
-            None if std::mem::take(&mut self.is_first) => match self.memory.heard() {
+            None if self.is_first => match self.memory.heard() {
                 Ok(kept) => (kept.filter(|kept| is_known(kept).is_ok()), None),
                 Err(error) => (None, Some(error)),
             },
             heard => (heard, None),
         };
+        let memory_problem = memory_problem.or(self.guard(heard));
         self.is_first = false;
-        self.obey(heard, problem.as_ref().map(Reason::of));
+        self.obey(problem.as_ref().map(Reason::of));
         self.keep(memory_problem);
         let free = self.shared.state().take_away();
         drop(free);
         self.report();
     }
 
+    /// Takes a new file, and lets its guard judge the arms. Returns why a stop could not be kept, if so.
+    fn guard(&mut self, heard: Option<Experiment>) -> Option<Error> {
+        let mut problem = None;
+        if self.is_first {
+            match self.memory.guard_stops() {
+                Ok(stops) => self.shared.state().guard_stops = stops,
+                Err(error) => problem = Some(error),
+            }
+        }
+        let mut state = self.shared.state();
+        if let Some(heard) = heard
+            && state.heard.as_deref() != Some(&heard)
+        {
+            state.heard = Some(Arc::new(heard));
+        }
+        let experiment = state.heard.clone()?;
+        let before = state.guard_stops.clone();
+        state.guard_stops.retain(|stop| stop.holds(&experiment));
+        self.guardian.look(&self.shared, &mut state, &experiment);
+        let stops = state.guard_stops.clone();
+        drop(state);
+        if stops != before {
+            problem = self.memory.keep_guard_stops(&stops).err().or(problem);
+        }
+        problem
+    }
+
     /// Puts a file in force, opens the stores that it needs, and closes the others.
-    fn obey(&mut self, heard: Option<Experiment>, problem: Option<Reason>) {
+    fn obey(&mut self, problem: Option<Reason>) {
         let mut state = self.shared.state();
         state.problem = problem;
-        let is_new = heard.as_ref().is_some_and(|heard| state.in_force.as_deref() != Some(heard));
+        let Some(heard) = state.heard.clone() else { return };
+        let experiment = GuardStop::applied_to(&heard, &state.guard_stops);
+        let is_new = state.in_force.as_deref() != Some(&*experiment);
         if is_new {
-            state.in_force = heard.map(Arc::new);
+            state.in_force = Some(Arc::clone(&experiment));
         }
-        let Some(experiment) = state.in_force.clone() else { return };
         let active = experiment.arms.iter().filter(|arm| arm.state != ArmState::Stopped);
         let mut needed: Vec<PathBuf> = active.map(|arm| self.shared.store_dir(&arm.store)).collect();
         needed.sort();
@@ -156,9 +197,9 @@ impl Worker {
 
     /// Keeps what is in force for the next process.
     fn keep(&mut self, problem: Option<Error>) {
-        let in_force = self.shared.state().in_force.clone();
+        let heard = self.shared.state().heard.clone();
         let mut problem = problem;
-        if let Some(experiment) = in_force
+        if let Some(experiment) = heard
             && self.kept.as_ref() != Some(&experiment)
         {
             match self.memory.keep(&experiment) {
@@ -211,7 +252,7 @@ fn is_alike(one: &ExperimentStatus, two: &ExperimentStatus) -> bool {
         let mut status = status.clone();
         (status.without_unit_count, status.unready_count) = (0, 0);
         for arm in &mut status.arms {
-            (arm.answered_count, arm.fell_back_count) = (0, 0);
+            (arm.answered_count, arm.fell_back_count, arm.failed_count) = (0, 0, 0);
             (arm.shadow_count, arm.shadow_skipped_count, arm.shadow_failed_count) = (0, 0, 0);
         }
         status

@@ -46,8 +46,8 @@ pub use options::LiveOptions;
 pub(crate) use prometheus::Escaping;
 pub use quarantined::Quarantined;
 pub use reason::Reason;
-pub(crate) use scorer::Generations;
 pub use scorer::LiveScorer;
+pub(crate) use scorer::{Generations, LiveShadow};
 pub use status::{Attempt, LiveStatus, Outcome, Served, ServingState, Stage};
 pub use watcher::{LiveChange, LiveWatcher};
 

@@ -1,5 +1,7 @@
 //! The calls of a request thread. They never lock, allocate or wait, no matter what the background thread does.
 
+use std::array;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +10,10 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::seat::{Seat, Serving};
 use crate::error::Error;
-use crate::request::RequestLayout;
+use crate::request::{MAX_MODELS, RequestLayout};
 use crate::score::{
-    ALL_FILLED, CandidateSet, Explanation, Model, ModelIdentity, Request, Scorer, check_request, forget_answers,
-    note_fallback,
+    ALL_FILLED, CandidateSet, Explanation, Model, ModelIdentity, Request, RequestCounts, Scorer, Shadow, TimeLimit,
+    check_request, forget_answers, note_fallback,
 };
 
 /// Scores requests with the generation that a [`LiveModel`](super::LiveModel) serves. One generation scores the whole
@@ -22,6 +24,16 @@ use crate::score::{
 pub struct LiveScorer {
     shared: Arc<Shared>,
     seat: Arc<Seat>,
+}
+
+/// A live scorer whose generation may score a request together with that of another one, from the same feature keys.
+pub(crate) struct LiveShadow<'a> {
+    pub(crate) scorer: &'a LiveScorer,
+    /// Which result of the request it gives.
+    pub(crate) result: usize,
+    pub(crate) time_limit: Option<TimeLimit>,
+    /// How long it took, if it scored the request.
+    pub(crate) took: Cell<Option<Duration>>,
 }
 
 /// The generations of a live model: the one that answers, and those that answered recently.
@@ -141,6 +153,28 @@ impl LiveScorer {
         candidate_count: usize,
         budget: Option<Duration>,
     ) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        unsafe { self.predict_with_shadows(block, candidate_count, budget, &[]) }
+    }
+
+    /// Scores like [`predict_block`](Self::predict_block), together with those of `shadows` whose generations make the
+    /// same feature keys. The layouts are of the same blocks. Each shadow counts what it does; what it took is noted in
+    /// it, and is not counted as time of this scorer.
+    ///
+    /// # Errors
+    ///
+    /// Fails like [`predict_block`](Self::predict_block).
+    ///
+    /// # Safety
+    ///
+    /// The caller must keep the promises of [`Scorer::predict_block`].
+    pub(crate) unsafe fn predict_with_shadows(
+        &self,
+        block: *mut u8,
+        candidate_count: usize,
+        budget: Option<Duration>,
+        shadows: &[Option<LiveShadow<'_>>],
+    ) -> Result<(), Error> {
         if self.shared.is_off.load(Ordering::Relaxed) {
             // SAFETY: the caller's promise.
             unsafe { check_request(block, &self.seat.layout, candidate_count) }?;
@@ -162,17 +196,32 @@ impl LiveScorer {
             }
             Serving::Model(scorer) => {
                 // SAFETY: the caller's promise.
-                let counts = unsafe { scorer.predict_counting(block, candidate_count, budget) }?;
-                // SAFETY: as above.
-                unsafe { self.seat.sample.offer(block, &self.seat.layout, candidate_count) };
+                let score = |shadows: &[Option<Shadow<'_>>]| unsafe {
+                    scorer.predict_counting(block, candidate_count, budget, shadows)
+                };
+                let counts = if shadows.is_empty() { score(&[]) } else { with_shadows(scorer, shadows, score) }?;
+                let scored = shadows.iter().flatten().filter(|shadow| shadow.took.get().is_some());
+                let scored = scored.map(|shadow| shadow.scorer);
+                for LiveScorer { seat, .. } in std::iter::once(self).chain(scored) {
+                    // SAFETY: as above.
+                    unsafe { seat.sample.offer(block, &seat.layout, candidate_count) };
+                }
                 Ok(counts)
             }
         };
         // Each request initializes the scratch memory of its scorer again, so a panic leaves nothing behind in it.
         let outcome = catch_unwind(AssertUnwindSafe(predict));
+        if outcome.is_err() && !shadows.is_empty() {
+            // Which of the models is to blame shows when each scores the request alone.
+            shadows.iter().flatten().for_each(|shadow| shadow.took.set(None));
+            drop(serving);
+            // SAFETY: the caller's promise.
+            return unsafe { self.predict_block(block, candidate_count, budget) };
+        }
+        let shadows_took: Duration = shadows.iter().flatten().filter_map(|shadow| shadow.took.get()).sum();
         match outcome.unwrap_or_else(|panic| Err(Error::from_panic(panic.as_ref()))) {
             Ok(counts) => {
-                self.seat.counters.scored(counts, started.elapsed());
+                self.seat.counters.scored(counts, started.elapsed().saturating_sub(shadows_took));
                 Ok(())
             }
             Err(error) => {
@@ -276,4 +325,30 @@ impl LiveScorer {
             Serving::Model(scorer) => body(scorer),
         }
     }
+}
+
+/// Lets `score` run with the generations of those shadows that can join `scorer`, and notes what each of them did.
+fn with_shadows(
+    scorer: &Scorer,
+    shadows: &[Option<LiveShadow<'_>>],
+    score: impl FnOnce(&[Option<Shadow<'_>>]) -> Result<RequestCounts, Error>,
+) -> Result<RequestCounts, Error> {
+    // No more than the results of a request, of which the first is that of `scorer`.
+    let claims: [_; MAX_MODELS - 1] = array::from_fn(|place| {
+        let LiveScorer { shared, seat } = shadows.get(place)?.as_ref()?.scorer;
+        if shared.is_off.load(Ordering::Relaxed) { None } else { seat.slot.claim() }
+    });
+    let joined: [_; MAX_MODELS - 1] = array::from_fn(|place| {
+        let Serving::Model(model) = &**claims[place].as_ref()? else { return None };
+        let LiveShadow { result, time_limit, .. } = shadows[place].as_ref()?;
+        model.shadow_of(scorer, *result, *time_limit)
+    });
+    let counts = score(&joined)?;
+    for (shadow, joined) in shadows.iter().zip(&joined) {
+        if let (Some(shadow), Some(joined)) = (shadow, joined) {
+            shadow.scorer.seat.counters.scored(joined.counts(), joined.took());
+            shadow.took.set(Some(joined.took()));
+        }
+    }
+    Ok(counts)
 }

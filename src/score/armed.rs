@@ -78,6 +78,11 @@ impl<'a> ArmedRequest<'a> {
         self.block.answered_count().min(self.layout.capacity().candidates)
     }
 
+    /// Returns the number of candidates that the request has begun.
+    pub(crate) const fn filled_count(&self) -> usize {
+        self.block.filled_count()
+    }
+
     /// Runs `body`, which scores the request for another result, and keeps what the block says of the first one.
     pub(crate) fn beside<T>(&self, body: impl FnOnce() -> T) -> T {
         let answered = self.block.answered();

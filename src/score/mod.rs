@@ -46,7 +46,8 @@ use block::{Block, RowView};
 pub(crate) use block::{forget_answers, note_fallback};
 pub(crate) use given::GivenScorer;
 pub(crate) use identity::ModelIdentity;
-use kernel::{Job, Part, Scratch, TimeLimit};
+use kernel::{Job, Part, Scratch};
+pub(crate) use kernel::{Shadow, TimeLimit};
 use plan::KeyPlan;
 use row_scorer::{Reader, Term};
 
@@ -62,7 +63,7 @@ use crate::rounding::in_standard_mode;
 #[derive(Debug)]
 pub struct Scorer {
     layout: RequestLayout,
-    keys: KeyPlan,
+    keys: Arc<KeyPlan>,
     parts: Vec<Part>,
     /// The set to which the indices of the layout refer.
     candidates: Option<Arc<CandidateSet>>,
@@ -205,11 +206,11 @@ impl Scorer {
             Ok(Part::new(&keys, model, plan, prepared))
         });
         let parts = parts.collect::<Result<Vec<_>, Error>>()?;
-        let scratch = UnsafeCell::new(Scratch::new(&keys, &parts)?);
+        let scratch = UnsafeCell::new(Scratch::new(&keys)?);
         let chunk = kernel::chunk(&keys, candidates.as_deref());
         Ok(Self {
             layout: layout.clone(),
-            keys,
+            keys: keys.shared(),
             parts,
             candidates,
             chunk,
@@ -319,10 +320,28 @@ impl Scorer {
         budget: Option<Duration>,
     ) -> Result<(), Error> {
         // SAFETY: the caller's promise.
-        unsafe { self.predict_counting(block, candidate_count, budget) }.map(|_| ())
+        unsafe { self.predict_counting(block, candidate_count, budget, &[]) }.map(|_| ())
     }
 
-    /// Scores a block and returns the counts of the first model.
+    /// Returns this scorer's model as a shadow of `scorer`, which writes result `result`, if both make the same keys.
+    pub(crate) fn shadow_of<'a>(
+        &'a self,
+        scorer: &Self,
+        result: usize,
+        time_limit: Option<TimeLimit>,
+    ) -> Option<Shadow<'a>> {
+        let sets = (self.candidates.as_ref(), scorer.candidates.as_ref());
+        let same_set = match sets {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        let [part] = &self.parts[..] else { return None };
+        let is_of = same_set && Arc::ptr_eq(&self.keys, &scorer.keys);
+        is_of.then(|| Shadow::new(part, result, time_limit))
+    }
+
+    /// Scores a block, also with shadows, and returns the counts of the first model. The results of shadows must differ
+    /// from each other and from those of the scorer's own models.
     ///
     /// # Errors
     ///
@@ -336,6 +355,7 @@ impl Scorer {
         block: *mut u8,
         candidate_count: usize,
         budget: Option<Duration>,
+        shadows: &[Option<Shadow<'_>>],
     ) -> Result<RequestCounts, Error> {
         let time_limit = budget.map(TimeLimit::starting_now);
         // SAFETY: the caller's promise.
@@ -347,6 +367,7 @@ impl Scorer {
         let job = Job {
             keys: &self.keys,
             parts: &self.parts,
+            shadows,
             instructions: self.instructions,
             block: &block,
             candidates: self.layout.candidates(),

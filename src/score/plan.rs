@@ -2,7 +2,7 @@
 //! made of them.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::contract::{Buckets, Contract, Field, FieldKind, Side};
 use crate::error::Error;
@@ -10,7 +10,7 @@ use crate::feature::field_seed;
 use crate::request::{Schema, SchemaField, SchemaKind};
 
 /// The fields and crosses that the models of a scorer read. Each is listed once, even if several models read it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct KeyPlan {
     pub(super) context: Vec<PlannedField>,
     pub(super) candidate: Vec<PlannedField>,
@@ -132,6 +132,20 @@ impl KeyPlan {
             plan.mixed_cross_runs = runs(plan.mixed_crosses.iter().map(|cross| keys.cross_columns[cross.index]));
         }
         Ok((keys, plans))
+    }
+
+    /// Returns the plan of this process that equals this one, so that scorers tell by its address whether they make the
+    /// same keys. Waits for other threads that do the same, so it is not for request threads.
+    pub(super) fn shared(self) -> Arc<Self> {
+        static PLANS: Mutex<Vec<Weak<KeyPlan>>> = Mutex::new(Vec::new());
+        let mut plans = PLANS.lock().unwrap_or_else(PoisonError::into_inner);
+        plans.retain(|plan| plan.strong_count() > 0);
+        if let Some(plan) = plans.iter().filter_map(Weak::upgrade).find(|plan| **plan == self) {
+            return plan;
+        }
+        let plan = Arc::new(self);
+        plans.push(Arc::downgrade(&plan));
+        plan
     }
 
     fn add(&mut self, contract: &Contract, schema: &Schema) -> Result<Plan, Error> {

@@ -1,12 +1,12 @@
 //! Shared work is done once. These tests count the work, because the answers would be equal even if it were repeated.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use super::{CandidateSet, Model, Request, Scorer};
+use super::{CandidateSet, Model, Request, RequestCounts, Scorer, TimeLimit};
 use crate::error::Error;
 use crate::instructions::Instructions;
-use crate::request::RequestLayout;
-use crate::request::{FieldValue, RequestRows, Row};
+use crate::request::{CandidateStatus, FieldValue, RequestLayout, RequestRows, Row};
 use crate::test_weight_file::without_weights;
 use crate::weight_file::WeightFile;
 use crate::weight_file::map::FileBytes;
@@ -99,6 +99,61 @@ fn several_models_share_the_keys_and_look_up_their_own_weights() {
     request.fill(&rows).unwrap();
     let work = work_of(|| together.predict(&mut request, 300).unwrap());
     assert_eq!(work, Work { look_up_count: 3 * work_alone.look_up_count, ..work_alone });
+}
+
+/// An arm and a shadow of `request`, with the layouts of their results.
+fn with_shadow(contract_of_shadow: &str, rows: &RequestRows) -> (Scorer, Scorer, Request) {
+    let of = |contract: &str| Model::from_bytes(without_weights(contract, 1, rows)).unwrap();
+    let (alone, _) = scorer_for(rows, Instructions::detect());
+    let layout = alone.layout().for_models(2).unwrap();
+    let mut request = Request::new(&layout);
+    request.fill(rows).unwrap();
+    let scorer = |result, contract| Scorer::new(of(contract), &layout.of_result(result)).unwrap();
+    (scorer(0, CONTRACT), scorer(1, contract_of_shadow), request)
+}
+
+/// Scores with the arm and the shadow, whose time is limited to `budget`. Returns what they counted.
+fn predict(arm: &Scorer, shadow: &Scorer, request: &mut Request, budget: Option<Duration>) -> [RequestCounts; 2] {
+    let limit = budget.map(|budget| TimeLimit { started: Instant::now(), budget });
+    let shadow = [None, shadow.shadow_of(arm, 1, limit)];
+    // SAFETY: the request owns a block of this layout.
+    let counts = unsafe { arm.predict_counting(request.block_address(), 300, None, &shadow) };
+    [counts.unwrap(), shadow[1].as_ref().unwrap().counts()]
+}
+
+#[test]
+fn a_shadow_of_the_same_contract_makes_no_keys_and_answers_as_it_would_alone() {
+    let rows = rows(300);
+    let (arm, shadow, mut request) = with_shadow(CONTRACT, &rows);
+    let block = request.block_address();
+    // SAFETY: the request owns a block of this layout.
+    let work_alone = work_of(|| unsafe { shadow.predict_block(block, 300, None) }.unwrap());
+    let alone: Vec<_> = request.answers_of(1, 300).collect();
+    let mut counts = None;
+    let work = work_of(|| counts = Some(predict(&arm, &shadow, &mut request, None)));
+    assert_eq!(work, Work { look_up_count: 2 * work_alone.look_up_count, ..work_alone });
+    let [of_arm, of_shadow] = counts.unwrap();
+    assert_eq!((of_arm, of_shadow.scored_count), (of_shadow, 300));
+    assert!(request.answers(300).eq(alone.iter().copied()) && request.answers_of(1, 300).eq(alone));
+}
+
+#[test]
+fn a_shadow_without_time_stops_and_the_arm_does_not() {
+    let rows = rows(300);
+    let (arm, shadow, mut request) = with_shadow(CONTRACT, &rows);
+    let [of_arm, of_shadow] = predict(&arm, &shadow, &mut request, Some(Duration::ZERO));
+    assert_eq!((of_arm.scored_count, of_arm.late_count), (300, 0));
+    assert_eq!((of_shadow.scored_count, of_shadow.late_count), (0, 300));
+    assert!(request.answers(300).all(|it| it.status == CandidateStatus::Scored));
+    assert!(request.answers_of(1, 300).all(|it| it.status == CandidateStatus::Late));
+}
+
+#[test]
+fn a_shadow_that_reads_other_fields_scores_on_its_own() {
+    let rows = rows(300);
+    let other = CONTRACT.replace(r#"{"fields":["creative_id","title"]},"#, "");
+    let (arm, shadow, _) = with_shadow(&other, &rows);
+    assert!(shadow.shadow_of(&arm, 1, None).is_none());
 }
 
 #[test]

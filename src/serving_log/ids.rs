@@ -34,6 +34,12 @@ impl PredictionId {
         Ok(Self::of_checked(request_id.as_bytes(), impression.as_bytes(), candidate))
     }
 
+    /// Returns the first half, which is a hash of its own.
+    pub(crate) const fn half(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Returns the id of texts of permitted lengths.
     pub(super) fn of_checked(request_id: &[u8], impression: &[u8], candidate: u32) -> Self {
         const CAPACITY: usize = 1 + 1 + MAX_REQUEST_ID_LEN_BYTES + 1 + MAX_IMPRESSION_LEN_BYTES + size_of::<u32>();

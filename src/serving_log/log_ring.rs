@@ -9,7 +9,7 @@ use super::format::NOT_GIVEN;
 use super::ids::{PredictionId, short_sample_place};
 use super::raw::{Facts, Texts, put_detail, put_event, put_prediction};
 use super::ring::{NotPushed, Producer, Ring};
-use super::served::{DropReason, Event, Recorded, Served, Source};
+use super::served::{DropReason, Event, EventKind, Recorded, Served, Source};
 use super::shared::Shared;
 use crate::error::Error;
 use crate::experiment::{RegisteredArm, Registry};
@@ -124,6 +124,10 @@ impl LogRing {
     /// None now; later versions may refuse what cannot be meant.
     pub fn event(&mut self, event: &Event) -> Result<Recorded, Error> {
         let at_unix_ms = event.at_unix_ms.unwrap_or_else(now_unix_ms);
+        if matches!(event.kind, EventKind::Impression | EventKind::Click) {
+            let id = event.prediction_id.half();
+            self.recorder.queue.shared.watches().for_each(|it| it.happened(id, event.kind == EventKind::Click));
+        }
         Ok(self.recorder.queue.put(false, |words, sequence| {
             put_event(words, (sequence, at_unix_ms), &event.prediction_id, event.kind as u8, event.money)
         }))
@@ -207,6 +211,11 @@ impl Recorder {
             if let (Some(registry), Some(request)) = (&self.registry, request)
                 && is_scored
             {
+                if recorded == Recorded::Queued {
+                    watch(registry, answer.as_ref(), || {
+                        PredictionId::of_checked(request_id, served.impression.as_bytes(), candidate)
+                    });
+                }
                 record_shadows(&mut self.queue, registry, &facts, texts, request);
             }
         } else {
@@ -254,6 +263,14 @@ impl Queue {
 
     fn ring(&self) -> &Ring {
         self.producer.ring()
+    }
+}
+
+/// Lets the guard of an experiment wait for the events of a prediction.
+fn watch(registry: &Registry, answer: Option<&CopiedAnswer>, id: impl FnOnce() -> PredictionId) {
+    let (Some(watch), Some(answer)) = (registry.watch(), answer.filter(|answer| !answer.is_fallback)) else { return };
+    if let Some(arm) = answer.armed.filter(|armed| armed.bucket.is_some() && registry.is_guarded(armed.arm)) {
+        watch.predicted(id().half(), arm.arm, answer.generation, answer.probability);
     }
 }
 

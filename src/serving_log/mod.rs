@@ -152,6 +152,7 @@ impl ServingLog {
     /// Returns [`Error::OutOfMemory`], and [`Error::LogForked`] in a fork of the process that opened the log.
     pub fn experiment_ring(&self, scorer: &ExperimentScorer) -> Result<LogRing, Error> {
         self.shared.check_process()?;
+        self.shared.watch(scorer.registry());
         let answering = Answering::Experiment(Arc::clone(scorer.registry()));
         self.new_ring(answering, Some(scorer.layout()), scorer.candidate_set())
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::encode::Encoder;
@@ -14,6 +14,7 @@ use super::segment::RingCounts;
 use super::served::DropReason;
 use crate::digest::Digest;
 use crate::error::Error;
+use crate::experiment::{Registry, Watch};
 use crate::score::{Model, ModelIdentity};
 
 /// State shared by a log, its rings and its writer.
@@ -34,7 +35,12 @@ pub(super) struct Shared {
     orders: Mutex<Orders>,
     orders_changed: Condvar,
     problem: Mutex<Option<Problem>>,
+    /// The experiments whose guards may wait for events, in order of their first ring.
+    experiments: [OnceLock<Arc<Registry>>; MAX_WATCHED_EXPERIMENTS],
 }
+
+/// Most experiments of a log whose guards see its events.
+const MAX_WATCHED_EXPERIMENTS: usize = 8;
 
 /// A problem of the writer.
 #[derive(Debug, Clone)]
@@ -146,6 +152,7 @@ impl Shared {
             rings: Mutex::default(),
             identities: Mutex::default(),
             orders: Mutex::default(),
+            experiments: [const { OnceLock::new() }; MAX_WATCHED_EXPERIMENTS],
             orders_changed: Condvar::new(),
             problem: Mutex::default(),
         }
@@ -270,6 +277,20 @@ impl Shared {
             orders = self.orders_changed.wait_timeout(orders, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+
+    /// Lets the guard of an experiment see the events of this log.
+    pub(super) fn watch(&self, registry: &Arc<Registry>) {
+        for place in &self.experiments {
+            if Arc::ptr_eq(place.get_or_init(|| Arc::clone(registry)), registry) {
+                return;
+            }
+        }
+    }
+
+    /// Returns where predictions wait for their events. Never waits.
+    pub(super) fn watches(&self) -> impl Iterator<Item = &Watch> {
+        self.experiments.iter().map_while(OnceLock::get).filter_map(|registry| registry.watch())
     }
 
     pub(super) fn note_problem(&self, reason: DropReason, error: &std::io::Error) {

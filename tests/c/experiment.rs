@@ -40,6 +40,7 @@ fn a_c_client_gets_the_arms_and_choices_that_rust_gets_and_logs_them() {
         arms: vec![arm("a", ArmState::Serve), arm("b", ArmState::Serve), arm("c", ArmState::Shadow { share: 5_000 })],
         assignment: Assignment::first(&[5_000, 5_000, 0]).unwrap(),
         exploration: Some(Exploration { share: 8_000, method: Method::EpsilonUniform { epsilon: 0.75 } }),
+        guard: None,
     };
     let path = fixture.path("bids.experiment");
     fs::write(&path, experiment.to_string()).unwrap();

@@ -2,6 +2,7 @@
 //! log says what the answers say.
 
 mod following;
+mod guard;
 mod load;
 mod shadows;
 #[path = "../scoring/small_model.rs"]

@@ -9,7 +9,7 @@ use omomi::serving_log::{Account, LogOptions, RecordBody, Served, ServingLog};
 use crate::store_world::{CANDIDATE_COUNT, expected_answers, same_bits};
 use crate::world::{Experiments, Thread, experiment, with_shadow};
 
-fn log_options() -> LogOptions {
+pub fn log_options() -> LogOptions {
     LogOptions::default().with(|it| it.details_per_million = 1_000_000)
 }
 

@@ -60,6 +60,7 @@ pub fn experiment(shares: [u32; 2]) -> Experiment {
         arms: vec![arm("a"), arm("b")],
         assignment: Assignment::first(&shares).unwrap(),
         exploration: None,
+        guard: None,
     }
 }
 

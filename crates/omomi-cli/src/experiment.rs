@@ -1,10 +1,13 @@
 //! `omomi experiment`: begins, changes and checks experiment files.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
-use omomi::experiment::{Arm, ArmState, BUCKET_COUNT, Experiment, Unit};
+use omomi::error::Owner;
+use omomi::experiment::{
+    Arm, ArmState, BUCKET_COUNT, CalibrationBand, Experiment, Exploration, Exposure, Guard, Method, Unit,
+};
 use omomi_train::operate::experiment::{self, Change};
 use serde_json::{Value, json};
 
@@ -62,6 +65,31 @@ struct StartArguments {
     /// 16 hexadecimal digits, to assign units as another experiment does [default: at random]
     #[arg(long, value_name = "HEX", value_parser = parse_salt)]
     salt: Option<u64>,
+    /// Share of the requests that explore, such as 5% or 500 (of 10,000) [default: none, servers take the best]
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, requires = "exploration")]
+    explore: Option<u32>,
+    /// How they explore: with this probability, they take any of the eligible candidates
+    #[arg(long, value_name = "PROBABILITY", group = "exploration", requires = "explore")]
+    epsilon: Option<f64>,
+    /// How they explore: softmax of the utilities with this temperature, in their unit
+    #[arg(long, value_name = "T", group = "exploration", requires = "explore")]
+    temperature: Option<f64>,
+    /// Let each server stop an arm by itself if it fails to answer more than this share of its requests, such as 0.01
+    #[arg(long, value_name = "SHARE", group = "guard")]
+    guard_errors: Option<f64>,
+    /// Let each server stop an arm by itself if its clicks, per expected click, leave this band, such as 0.5:2. Servers
+    /// see clicks only if their own serving log records them
+    #[arg(long, value_name = "MIN:MAX", group = "guard", value_parser = parse_band)]
+    guard_calibration: Option<[f64; 2]>,
+    /// Which predictions may be clicked, for --guard-calibration: all that are recorded, or those with an impression
+    #[arg(long, value_name = "WHICH", default_value = "impressions", value_parser = ["impressions", "predictions"])]
+    guard_of: String,
+    /// How many seconds a prediction waits for its click, for --guard-calibration
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_800)]
+    guard_window: u64,
+    /// The highest probability of stopping a generation that is within its bands
+    #[arg(long, value_name = "PROBABILITY", default_value_t = 0.001, requires = "guard")]
+    guard_false_stops: f64,
 }
 
 /// Change the shares of arms; the control arm gets the rest, and as few units as possible move
@@ -132,10 +160,30 @@ fn start(arguments: &StartArguments) -> Result<(), Failure> {
     let control = (arguments.control.clone(), 0);
     let arms = std::iter::once(control).chain(arguments.arm.iter().cloned()).chain(shadows).collect();
     let unit = arguments.unit.clone().map_or(Unit::Request, Unit::Field);
-    let experiment = experiment::start(&arguments.file, &arguments.name, unit, arguments.salt, arms)?;
+    let policies = (arguments.exploration(), arguments.guard());
+    let experiment = experiment::start(&arguments.file, &arguments.name, unit, arguments.salt, arms, policies)?;
     say_arms(&experiment);
     say!("check the stores: omomi experiment check {}", arguments.file.display());
     Ok(())
+}
+
+impl StartArguments {
+    fn exploration(&self) -> Option<Exploration> {
+        let epsilon = self.epsilon.map(|epsilon| Method::EpsilonUniform { epsilon });
+        let method = epsilon.or_else(|| self.temperature.map(|temperature| Method::Softmax { temperature }))?;
+        Some(Exploration { share: self.explore?, method })
+    }
+
+    fn guard(&self) -> Option<Guard> {
+        if self.guard_errors.is_none() && self.guard_calibration.is_none() {
+            return None;
+        }
+        let of = if self.guard_of == "predictions" { Exposure::Predictions } else { Exposure::Impressions };
+        let window = Duration::from_secs(self.guard_window);
+        let calibration = self.guard_calibration.map(|[min, max]| CalibrationBand { min, max, of, window });
+        let false_stop_probability = self.guard_false_stops;
+        Some(Guard { max_error_share: self.guard_errors, calibration, false_stop_probability })
+    }
 }
 
 fn share(arguments: &ShareArguments) -> Result<(), Failure> {
@@ -170,6 +218,21 @@ fn say_arms(experiment: &Experiment) {
         vec![name, arm.state.word().to_owned(), percent_of(share), arm.store.display().to_string()]
     });
     say!("{}", table(&["arm", "state", "share", "store"], rows.collect()));
+    if let Some(Exploration { share, method }) = experiment.exploration {
+        let how = match method {
+            Method::EpsilonUniform { epsilon } => format!("any candidate with probability {epsilon}"),
+            Method::Softmax { temperature } => format!("softmax with temperature {temperature}"),
+        };
+        say!("explores: {} of the requests, {how}", percent_of(share));
+    }
+    if let Some(guard) = experiment.guard {
+        if let Some(max) = guard.max_error_share {
+            say!("guard: servers stop an arm that fails to answer more than {:.2} % of its requests", 100.0 * max);
+        }
+        if let Some(CalibrationBand { min, max, of, .. }) = guard.calibration {
+            say!("guard: servers stop an arm outside {min} to {max} clicks per expected click of {}", of.word());
+        }
+    }
 }
 
 fn percent_of(share: u32) -> String {
@@ -204,6 +267,10 @@ fn status(arguments: &StatusArguments) -> Result<(), Failure> {
             }
         }
         for arm in report["arms"].as_array().into_iter().flatten() {
+            if let Some(text) = arm["guard_stop"]["text"].as_str() {
+                note!("{}: {}", one_line(name), one_line(text));
+                note!("  who must act: {}", Owner::Ml.word());
+            }
             let number = |key: &str| grouped(arm[key].as_u64().unwrap_or(0));
             let text = |value: &Value| value.as_str().map_or_else(String::new, one_line);
             rows.push(vec![
@@ -267,6 +334,11 @@ fn parse_share(text: &str) -> Result<u32, String> {
         None => text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten(),
     };
     share.filter(|share| *share <= BUCKET_COUNT).ok_or_else(expected)
+}
+
+fn parse_band(text: &str) -> Result<[f64; 2], String> {
+    let band = text.split_once(':').and_then(|(min, max)| Some([min.parse().ok()?, max.parse().ok()?]));
+    band.ok_or_else(|| format!("expected MIN:MAX, such as 0.5:2, found {text:?}"))
 }
 
 fn parse_salt(text: &str) -> Result<u64, String> {

@@ -16,6 +16,7 @@ mod context;
 mod crosses;
 mod prepared;
 
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -115,7 +116,7 @@ pub(super) struct Scratch {
     columns: Columns,
     stream: Stream,
     sums: Sums,
-    /// One entry per model.
+    /// One entry per result of a request. Shadows come after the scorer's own models.
     running: Vec<Running>,
 }
 
@@ -150,13 +151,13 @@ struct Running {
 }
 
 impl Scratch {
-    pub(super) fn new(keys: &KeyPlan, parts: &[Part]) -> Result<Self, Error> {
+    pub(super) fn new(keys: &KeyPlan) -> Result<Self, Error> {
         Ok(Self {
             context: Context::new(keys)?,
             columns: Columns::new(keys)?,
             stream: Stream::new()?,
             sums: Sums::new()?,
-            running: vec![Running::default(); parts.len()],
+            running: vec![Running::default(); MAX_MODELS],
         })
     }
 }
@@ -165,6 +166,7 @@ impl Scratch {
 pub(super) struct Job<'a> {
     pub(super) keys: &'a KeyPlan,
     pub(super) parts: &'a [Part],
+    pub(super) shadows: &'a [Option<Shadow<'a>>],
     pub(super) instructions: Instructions,
     pub(super) block: &'a Block<'a>,
     pub(super) candidates: Candidates,
@@ -177,11 +179,58 @@ pub(super) struct Job<'a> {
     pub(super) time_limit: Option<TimeLimit>,
 }
 
+/// The model of another scorer, which scores each chunk after the scorer's own models, with the keys that they made,
+/// for as long as its time lasts. At most [`MAX_MODELS`] with the scorer's own ones.
+pub(crate) struct Shadow<'a> {
+    part: &'a Part,
+    /// Which result of the request it gives.
+    result: usize,
+    time_limit: Option<TimeLimit>,
+    /// Number of candidates that it has reached.
+    reached: Cell<usize>,
+    took: Cell<Duration>,
+    counts: Cell<RequestCounts>,
+}
+
+impl<'a> Shadow<'a> {
+    pub(super) fn new(part: &'a Part, result: usize, time_limit: Option<TimeLimit>) -> Self {
+        Self {
+            part,
+            result,
+            time_limit,
+            reached: Cell::new(0),
+            took: Cell::new(Duration::ZERO),
+            counts: Cell::new(RequestCounts::default()),
+        }
+    }
+
+    /// Returns when the scoring of a chunk begins, or nothing if the time is up.
+    fn begin(&self, first: usize) -> Option<Instant> {
+        let is_late = self.reached.get() < first || self.time_limit.is_some_and(TimeLimit::is_up);
+        (!is_late).then(Instant::now)
+    }
+
+    fn end(&self, began: Instant, reached: usize) {
+        self.reached.set(reached);
+        self.took.set(self.took.get() + began.elapsed());
+    }
+
+    /// Returns the time that it took.
+    pub(crate) const fn took(&self) -> Duration {
+        self.took.get()
+    }
+
+    /// Returns what it counted.
+    pub(crate) const fn counts(&self) -> RequestCounts {
+        self.counts.get()
+    }
+}
+
 /// The time limit of a request.
 #[derive(Clone, Copy)]
-pub(super) struct TimeLimit {
-    started: Instant,
-    budget: Duration,
+pub(crate) struct TimeLimit {
+    pub(crate) started: Instant,
+    pub(crate) budget: Duration,
 }
 
 impl TimeLimit {
@@ -198,6 +247,10 @@ impl TimeLimit {
 struct Work<'a> {
     job: &'a Job<'a>,
     part: &'a Part,
+    /// Which result of the request it gives.
+    result: usize,
+    /// Set if it is no model of the scorer.
+    shadow: Option<&'a Shadow<'a>>,
     table: &'a Table<'a>,
     /// What fields add where the table has no weight, in contract order; empty if they add nothing.
     defaults: &'a [DefaultWeights],
@@ -251,15 +304,21 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, E
     context.read(job)?;
     context.start_crosses(job.keys);
     let mut tables = [None; MAX_MODELS];
-    for (part, table) in job.parts.iter().zip(&mut tables) {
+    let models = || {
+        let own = job.parts.iter().enumerate().map(|(result, part)| (part, result, None));
+        own.chain(job.shadows.iter().flatten().map(|shadow| (shadow.part, shadow.result, Some(shadow))))
+    };
+    for ((part, _, _), table) in models().zip(&mut tables) {
         let table = table.insert(part.model.table());
         if is_short {
             context.prefetch(table);
         }
     }
     let works = || {
-        let parts = job.parts.iter().zip(tables.iter().flatten());
-        parts.map(|(part, table)| Work { job, part, table, defaults: part.model.default_weights() }).enumerate()
+        models().zip(tables.iter().flatten()).map(|((part, result, shadow), table)| {
+            let defaults = part.model.default_weights();
+            Work { job, part, result, shadow, table, defaults }
+        })
     };
     let mut first = 0;
     loop {
@@ -279,13 +338,13 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, E
             Candidates::Prepared => columns.begin(wanted),
         }
         if is_short && job.candidates == Candidates::Inline {
-            for (_, work) in works() {
+            for work in works() {
                 columns.prefetch(work.table);
             }
         }
         // This comes after the first rows: while they were read, memory fetched the prefetched lines.
         if first == 0 {
-            for ((_, work), running) in works().zip(running.iter_mut()) {
+            for (work, running) in works().zip(running.iter_mut()) {
                 if let Some(prepared) = &work.part.prepared
                     && let Contents::Records(records) = prepared.contents()
                 {
@@ -301,30 +360,40 @@ fn predict_with(job: &Job<'_>, scratch: &mut Scratch) -> Result<RequestCounts, E
         if wanted == 0 {
             break;
         }
-        for ((model, work), running) in works().zip(running.iter_mut()) {
+        for (work, running) in works().zip(running.iter_mut()) {
+            let began = work.shadow.and_then(|shadow| shadow.begin(first));
+            if work.shadow.is_some() && began.is_none() {
+                continue;
+            }
             match &work.part.prepared {
                 Some(prepared) => {
-                    work.score_prepared(prepared, model, first, wanted, context, columns, stream, sums, running)
+                    work.score_prepared(prepared, first, wanted, context, columns, stream, sums, running);
                 }
-                None => work.score_rows(model, first, context, columns, stream, sums, running),
+                None => work.score_rows(first, context, columns, stream, sums, running),
+            }
+            if let (Some(shadow), Some(began)) = (work.shadow, began) {
+                shadow.end(began, first + columns.count());
             }
         }
         first += columns.count();
     }
     let mut first_counts = RequestCounts::default();
-    for (model, (part, running)) in job.parts.iter().zip(running).enumerate() {
-        for index in first..job.candidate_count {
-            job.block.write_answer(model, index, Answer::without_probability(CandidateStatus::Late));
+    for ((part, result, shadow), running) in models().zip(running) {
+        let reached = shadow.map_or(first, |shadow| shadow.reached.get());
+        for index in reached..job.candidate_count {
+            job.block.write_answer(result, index, Answer::without_probability(CandidateStatus::Late));
         }
-        running.counts.late_count = (job.candidate_count - first) as u64;
+        running.counts.late_count = (job.candidate_count - reached) as u64;
         for index in job.candidate_count..job.asked_count {
-            job.block.write_answer(model, index, Answer::refused(RowProblem::NotFilled));
+            job.block.write_answer(result, index, Answer::refused(RowProblem::NotFilled));
         }
         running.counts.refused_count += (job.asked_count - job.candidate_count) as u64;
         let counts = RequestCounts::from(running.counts);
-        job.block.write_outcome(model, part.model.generation(), counts);
-        if model == 0 {
-            first_counts = counts;
+        job.block.write_outcome(result, part.model.generation(), counts);
+        match shadow {
+            Some(shadow) => shadow.counts.set(counts),
+            None if result == 0 => first_counts = counts,
+            None => {}
         }
     }
     job.block.note_answers(job.asked_count);
@@ -354,7 +423,6 @@ impl Work<'_> {
     #[expect(clippy::too_many_arguments, reason = "the parts of the scratch memory, borrowed one by one")]
     fn score_rows(
         &self,
-        model: usize,
         first: usize,
         context: &Context,
         columns: &mut Columns,
@@ -388,12 +456,12 @@ impl Work<'_> {
         let refused_count = ones(&refused);
         running.counts.refused_count += refused_count;
         running.counts.scored_count += count as u64 - refused_count;
-        let answers = self.job.block.answers(model, first, count);
+        let answers = self.job.block.answers(self.result, first, count);
         answers::write(running.start, sums, is_crossed, self.part.model.calibrator(), answers);
         if refused_count > 0 {
             each_place(&refused, |place| {
                 if let Some(problem) = columns.problem(plan, place) {
-                    self.job.block.write_answer(model, first + place, Answer::refused(problem));
+                    self.job.block.write_answer(self.result, first + place, Answer::refused(problem));
                 }
             });
         }
@@ -405,7 +473,6 @@ impl Work<'_> {
     fn score_prepared(
         &self,
         prepared: &Prepared,
-        model: usize,
         first: usize,
         count: usize,
         context: &Context,
@@ -417,7 +484,7 @@ impl Work<'_> {
         let plan = &self.part.plan;
         let indices = self.job.block.candidate_indices(first, count);
         columns.begin(count);
-        let answers = self.job.block.answers(model, first, count);
+        let answers = self.job.block.answers(self.result, first, count);
         let calibrator = self.part.model.calibrator();
         let mut counts = PackedCounts::default();
         let has_gaps = match prepared.contents() {
@@ -452,7 +519,7 @@ impl Work<'_> {
                 if sum.is_nan() {
                     refused_count += 1;
                     let problem = self.job.block.problem_of_name(first + place);
-                    self.job.block.write_answer(model, first + place, Answer::refused(problem));
+                    self.job.block.write_answer(self.result, first + place, Answer::refused(problem));
                 }
             }
         }

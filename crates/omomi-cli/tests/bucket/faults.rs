@@ -38,7 +38,7 @@ fn connections_that_are_cut_or_slow_cost_time_and_nothing_else() {
 
 #[test]
 fn a_service_that_drops_conditions_is_refused_and_nothing_is_written() {
-    for server in Server::of_each_kind() {
+    for server in Server::programs() {
         let file = server.file(1, "-1.0");
         let (code, said) = through(&server, Fault::DropsConditions, &publish(&file));
         assert_eq!(code, Some(1), "{said}");
@@ -81,6 +81,19 @@ fn a_wrong_clock_and_missing_permissions_are_told_from_failures_and_leave_nothin
     assert_eq!(server.keys("models"), before);
     assert_eq!(server.keys("out"), [""; 0]);
     assert!(!server.path("store/current").exists());
+}
+
+#[test]
+fn a_wrong_secret_is_no_permission() {
+    let server = Server::start(Kind::S3sFs).unwrap();
+    let file = server.file(1, "-1.0");
+    for line in [publish(&file), format!("status {STORE}"), "contract check s3://ads/contract.toml".to_owned()] {
+        let mut command = server.command("cache", &line.split_whitespace().collect::<Vec<_>>());
+        let output = command.env("AWS_SECRET_ACCESS_KEY", "c").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(said.contains("no permission to") && said.contains("who must act: infra"), "{line}: {said}");
+    }
 }
 
 #[test]

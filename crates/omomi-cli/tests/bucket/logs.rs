@@ -1,8 +1,32 @@
 //! Logs, states, weight files and evaluations in buckets: they have the bytes and the meaning of files in a folder.
 
+use std::path::Path;
 use std::process::Command;
 
+use omomi::live::{LiveModel, LiveOptions};
+use omomi::{Capacity, LoadMode, Model, RequestLayout, Schema};
+
 use crate::server::{Kind, STORE, Server, bytes};
+
+/// What a server of a store answers to the golden requests of a weight file: generations and probabilities.
+fn served(store: &Path, file: &Path) -> Vec<(u64, u32)> {
+    let model = Model::load(file, LoadMode::Map).unwrap();
+    let (schema, requests) = (Schema::of_contract(model.contract()), model.golden_requests().unwrap());
+    let candidates = requests.iter().map(|request| request.rows.candidates.len()).max().unwrap();
+    let options = LiveOptions::default().with(|it| it.name = "a".to_owned());
+    let live = LiveModel::open(store, &schema, options).unwrap();
+    let layout = RequestLayout::new(&schema, Capacity { candidates, tail_len_bytes: 1 << 16 }).unwrap();
+    let scorer = live.scorer(&layout).unwrap();
+    let mut request = scorer.new_request();
+    let mut answers = Vec::new();
+    for golden in &requests {
+        request.fill(&golden.rows).unwrap();
+        scorer.predict_filled(&mut request).unwrap();
+        let of = |candidate| (request.generation(), request.answer(candidate).probability.to_bits());
+        answers.extend((0..golden.rows.candidates.len()).map(of));
+    }
+    answers
+}
 
 /// Generates a log of four parts in the folder of the server, and copies it to the bucket.
 fn with_logs(server: &Server) {
@@ -61,6 +85,12 @@ fn a_day_in_a_bucket_has_the_bytes_of_a_day_in_a_folder() {
         assert!(bytes(server.path("store/generations/000001.omomi")) == bytes(server.path("day/1.omomi")));
         server.line("predict store/generations/000001.omomi --logs logs/part-003.parquet --out served.csv --quiet");
         assert!(bytes(server.path("served.csv")) == bytes(server.path("day/predictions.csv")));
+
+        // A live model serves the same answers as one of a store that never was in a bucket.
+        server.line("publish day/1.omomi --to local --unblessed");
+        let answers = |store| served(&server.path(store), &server.path("day/1.omomi"));
+        assert_eq!(answers("store"), answers("local"));
+        assert!(answers("store").iter().all(|(generation, _)| *generation == 1));
     }
 }
 

@@ -41,7 +41,7 @@ const RACE_COUNT: u64 = 5;
 #[test]
 fn of_two_processes_that_publish_one_wins() {
     let count = std::env::var("OMOMI_RACES").ok().and_then(|text| text.parse().ok()).unwrap_or(RACE_COUNT);
-    for server in Server::of_each_kind() {
+    for server in Server::programs() {
         for generation in 1..=count {
             race(&server, generation);
         }

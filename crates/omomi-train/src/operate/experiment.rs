@@ -10,7 +10,8 @@ use std::sync::Arc;
 use omomi::contract::{Contract, FieldKind, Side};
 use omomi::error::Owner;
 use omomi::experiment::{
-    Arm, ArmState, Assignment, BUCKET_COUNT, Experiment, ExperimentProblem, MAX_FILE_LEN_BYTES, Unit, state_folder,
+    Arm, ArmState, Assignment, BUCKET_COUNT, Experiment, ExperimentProblem, Exploration, Guard, MAX_FILE_LEN_BYTES,
+    Unit, state_folder,
 };
 use omomi::new_file::NewFile;
 use omomi::short_text;
@@ -114,6 +115,7 @@ pub fn start(
     unit: Unit,
     salt: Option<u64>,
     arms: Vec<(Arm, u32)>,
+    (exploration, guard): (Option<Exploration>, Option<Guard>),
 ) -> Result<Experiment, ExperimentError> {
     let salt = salt.unwrap_or_else(|| RandomState::new().hash_one(name));
     let mut shares: Vec<u32> =
@@ -128,7 +130,8 @@ pub fn start(
         control: 0,
         arms: arms.into_iter().map(|(arm, _)| arm).collect(),
         assignment,
-        exploration: None,
+        exploration,
+        guard,
     };
     experiment.check()?;
     write(path, &experiment, false)?;

@@ -1,0 +1,318 @@
+//! The guard: stops an arm whose share of errors, or whose calibration, leaves its band. Off unless the file names it.
+//! What is decided here is pure.
+//!
+//! The evidence against a hypothesis "an event happens with at most `k` times the expected probability" is the
+//! likelihood ratio `r^n exp(-(r - 1) k e)` of `n` events, of which `e` were expected, for an `r` above 1. If the
+//! hypothesis is true, its expected value never grows from one observation to the next, because
+//! `1 + (r - 1) k p <= exp((r - 1) k p)`. So the probability that it ever reaches `1 / a` is at most `a`, however often
+//! it is looked at (Ville's inequality). The same holds for "at least", with an `r` below 1, and for averages over
+//! several `r`. Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid inference",
+//! Statistical Science 38 (2023), section 3.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::file::{Arm, ArmState, Experiment};
+use crate::bounded_json::{self, JsonLimits};
+use crate::error::Error;
+use crate::live::unix_seconds;
+
+/// When an arm is stopped by the processes that serve it, as the file says. The control arm is never stopped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Guard {
+    /// The highest share of an arm's requests that it may fail to answer, above 0 and below 1; `None` to let it be.
+    pub max_error_share: Option<f64>,
+    /// The band of the calibration; `None` to let it be.
+    pub calibration: Option<CalibrationBand>,
+    /// The highest probability that a generation of an arm within its bands is ever stopped, above 0 and below 1. One
+    /// in a thousand is usual.
+    pub false_stop_probability: f64,
+}
+
+/// The band of an arm's calibration: clicks divided by the sum of the predicted probabilities.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CalibrationBand {
+    /// Lowest ratio, above 0.
+    pub min: f64,
+    /// Highest ratio, above the lowest.
+    pub max: f64,
+    /// Which predictions count.
+    pub of: Exposure,
+    /// How long a prediction waits for its events: 1 second to a day.
+    pub window: Duration,
+}
+
+/// Which predictions can lead to a click.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// All that are recorded.
+    Predictions,
+    /// Those with an impression among their events.
+    Impressions,
+}
+
+impl Exposure {
+    pub(super) const ALL: [Self; 2] = [Self::Predictions, Self::Impressions];
+
+    /// `predictions` or `impressions`.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Predictions => "predictions",
+            Self::Impressions => "impressions",
+        }
+    }
+}
+
+/// What was seen of one generation of an arm.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Evidence {
+    /// Requests of its units.
+    pub(super) request_count: u64,
+    /// Those among them that it failed to answer.
+    pub(super) error_count: u64,
+    /// Predictions whose window is over.
+    pub(super) exposed_count: u64,
+    pub(super) click_count: u64,
+    /// The sum of their probabilities.
+    pub(super) expected_clicks: f64,
+}
+
+/// The ratios of the averages. Ones near 1 find small deviations after long, others large ones at once.
+const ABOVE: [f64; 6] = [1.05, 1.15, 1.4, 2.0, 4.0, 16.0];
+const BELOW: [f64; 6] = [0.95, 0.87, 0.7, 0.5, 0.25, 0.0625];
+
+/// Returns the logarithm of the evidence that `count` events are too many, or for [`BELOW`] too few, where `expected`
+/// are the most or the fewest that are allowed.
+fn log_evidence(ratios: &[f64; 6], count: u64, expected: f64) -> f64 {
+    let each = ratios.map(|ratio| count as f64 * ratio.ln() - (ratio - 1.0) * expected);
+    let max = each.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    max + (each.iter().map(|it| (it - max).exp()).sum::<f64>() / ratios.len() as f64).ln()
+}
+
+/// Decides whether an arm must be stopped. Returns what was expected and found.
+pub(super) fn judge(guard: &Guard, evidence: &Evidence) -> Option<(String, String)> {
+    // Three hypotheses are tested, so that each may only fail with a third of the probability.
+    let threshold = (3.0 / guard.false_stop_probability).ln();
+    let Evidence { request_count, error_count, exposed_count, click_count, expected_clicks } = *evidence;
+    if let Some(max) = guard.max_error_share
+        && log_evidence(&ABOVE, error_count, max * request_count as f64) >= threshold
+    {
+        let percent = 100.0 * error_count as f64 / request_count.max(1) as f64;
+        return Some((
+            format!("errors at {:.2} % of its requests or fewer", 100.0 * max),
+            format!("{error_count} errors at {request_count} requests ({percent:.2} %)"),
+        ));
+    }
+    let band = guard.calibration?;
+    let is_out = log_evidence(&ABOVE, click_count, band.max * expected_clicks) >= threshold
+        || log_evidence(&BELOW, click_count, band.min * expected_clicks) >= threshold;
+    is_out.then(|| {
+        let ratio = click_count as f64 / expected_clicks;
+        (
+            format!("{} to {} clicks per expected click", band.min, band.max),
+            format!(
+                "{ratio:.2}: {click_count} clicks of {expected_clicks:.1} expected, of {exposed_count} {}",
+                band.of.word()
+            ),
+        )
+    })
+}
+
+/// A stop by the guard, which holds until the file says that the arm is stopped or has another store, or has no guard.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct GuardStop {
+    pub(super) experiment: String,
+    pub(super) salt: u64,
+    pub(super) arm: String,
+    pub(super) store: String,
+    pub(super) unix_seconds: u64,
+    pub(super) expected: String,
+    pub(super) found: String,
+}
+
+impl GuardStop {
+    /// Returns a stop of an arm, which begins now.
+    pub(super) fn new(experiment: &Experiment, arm: &Arm, (expected, found): (String, String)) -> Self {
+        Self {
+            experiment: experiment.name.clone(),
+            salt: experiment.salt,
+            arm: arm.name.clone(),
+            store: arm.store.to_string_lossy().into_owned(),
+            unix_seconds: unix_seconds(),
+            expected,
+            found,
+        }
+    }
+
+    fn is_of(&self, arm: &Arm) -> bool {
+        arm.name == self.arm && arm.store.to_str() == Some(&self.store) && arm.state == ArmState::Serve
+    }
+
+    /// Whether the stop holds while a file is in force.
+    pub(super) fn holds(&self, experiment: &Experiment) -> bool {
+        let is_same = experiment.name == self.experiment && experiment.salt == self.salt && experiment.guard.is_some();
+        let arms = experiment.arms.iter().enumerate();
+        is_same && arms.filter(|(index, _)| *index != experiment.control).any(|(_, arm)| self.is_of(arm))
+    }
+
+    /// Returns the experiment without the arms that are stopped.
+    pub(super) fn applied_to(experiment: &Arc<Experiment>, stops: &[Self]) -> Arc<Experiment> {
+        let mut applied = Arc::clone(experiment);
+        for stop in stops.iter().filter(|stop| stop.holds(experiment)) {
+            for arm in Arc::make_mut(&mut applied).arms.iter_mut().filter(|arm| stop.is_of(arm)) {
+                arm.state = ArmState::Stopped;
+            }
+        }
+        applied
+    }
+
+    /// Writes a list of stops as JSON.
+    pub(super) fn text_of(stops: &[Self]) -> String {
+        let stops = stops.iter().map(|stop| {
+            json!({
+                "experiment": stop.experiment, "salt": format!("{:016x}", stop.salt), "arm": stop.arm,
+                "store": stop.store, "unix_seconds": stop.unix_seconds, "expected": stop.expected, "found": stop.found,
+            })
+        });
+        format!("{:#}\n", json!({ "format": 1, "stops": stops.collect::<Vec<_>>() }))
+    }
+
+    /// Reads what [`text_of`](Self::text_of) wrote. An error says what was found instead.
+    pub(super) fn list_of(text: &str) -> Result<Vec<Self>, String> {
+        let limits = JsonLimits {
+            max_depth: 4,
+            max_values: 4_096,
+            max_objects: 512,
+            max_text_len_bytes: 4_096,
+            known_keys: Some(&[
+                "format",
+                "stops",
+                "experiment",
+                "salt",
+                "arm",
+                "store",
+                "unix_seconds",
+                "expected",
+                "found",
+            ]),
+            max_items: &[("stops", 256, "stops")],
+        };
+        let value = bounded_json::read(text.as_bytes(), &limits).map_err(|problem| problem.to_string())?;
+        if value["format"] != 1 {
+            return Err(format!("format {}", value["format"]));
+        }
+        let stops = value["stops"].as_array().ok_or("no list")?;
+        let read = stops.iter().map(|stop| {
+            let text = |key: &str| Some(stop[key].as_str()?.to_owned());
+            Some(Self {
+                experiment: text("experiment")?,
+                salt: u64::from_str_radix(&text("salt")?, 16).ok()?,
+                arm: text("arm")?,
+                store: text("store")?,
+                unix_seconds: stop["unix_seconds"].as_u64()?,
+                expected: text("expected")?,
+                found: text("found")?,
+            })
+        });
+        read.collect::<Option<_>>().ok_or_else(|| "a stop without one of its members".to_owned())
+    }
+
+    pub(super) fn error(&self) -> Error {
+        let Self { arm, expected, found, .. } = self.clone();
+        Error::GuardStopped { arm, expected, found }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn guard() -> Guard {
+        let calibration =
+            CalibrationBand { min: 0.8, max: 1.25, of: Exposure::Predictions, window: Duration::from_secs(60) };
+        Guard { max_error_share: Some(0.01), calibration: Some(calibration), false_stop_probability: 0.001 }
+    }
+
+    /// A generator that is good enough here (xorshift).
+    struct Draws(u64);
+
+    impl Draws {
+        fn next(&mut self) -> f64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+        }
+    }
+
+    /// Looks at an arm after each prediction. Returns after how many it was stopped.
+    fn stopped_after(seed: u64, calibration: f64, error_share: f64, len: u64) -> Option<u64> {
+        let mut draws = Draws(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut evidence = Evidence::default();
+        (1..=len).find(|_| {
+            evidence.request_count += 1;
+            if draws.next() < error_share {
+                evidence.error_count += 1;
+            } else {
+                let probability = 0.002 + 0.06 * draws.next();
+                evidence.exposed_count += 1;
+                evidence.expected_clicks += probability;
+                evidence.click_count += u64::from(draws.next() < probability * calibration);
+            }
+            judge(&guard(), &evidence).is_some()
+        })
+    }
+
+    #[test]
+    fn arms_on_the_edge_of_their_bands_are_hardly_ever_stopped_however_often_they_are_looked_at() {
+        for (calibration, error_share) in [(1.25, 0.01), (0.8, 0.01), (1.0, 0.0)] {
+            // At most 0.4 expected; 5 or more would have a probability of 1 in 16,000.
+            let stopped = (1..=400).filter(|seed| stopped_after(*seed, calibration, error_share, 5_000).is_some());
+            let count = stopped.count();
+            assert!(count < 5, "{calibration} {error_share}: {count} of 400");
+        }
+    }
+
+    #[test]
+    fn arms_that_have_left_their_bands_are_stopped() {
+        for (calibration, error_share, within) in [(2.5, 0.0, 2_000), (0.2, 0.0, 2_000), (1.0, 0.1, 500)] {
+            let mut after: Vec<u64> =
+                (1..=51).map(|seed| stopped_after(seed, calibration, error_share, 20_000).unwrap()).collect();
+            after.sort_unstable();
+            assert!(after[25] < within, "{calibration} {error_share}: half after {} requests", after[25]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_decided_without_evidence_and_more_of_it_never_helps_an_arm(
+            request_count in 0_u64..1_000_000,
+            error_count in 0_u64..10_000,
+            expected_clicks in 0.0_f64..10_000.0,
+            click_count in 0_u64..10_000,
+        ) {
+            let error_count = error_count.min(request_count);
+            let evidence =
+                Evidence { request_count, error_count, exposed_count: request_count, click_count, expected_clicks };
+            let off = Guard { max_error_share: None, calibration: None, ..guard() };
+            prop_assert_eq!(judge(&off, &evidence), None);
+            let none = Evidence::default();
+            prop_assert_eq!(judge(&guard(), &none), None);
+            // No arm is stopped for what is within its bands, whatever the amount of it.
+            let ratio = click_count as f64 / expected_clicks;
+            let is_within = (0.8..=1.25).contains(&ratio) && error_count as f64 <= 0.01 * request_count as f64;
+            let judged = judge(&guard(), &evidence);
+            prop_assert!(!is_within || judged.is_none(), "{:?}", judged);
+            // More errors never turn a stop into none.
+            let errors_only = Guard { calibration: None, ..guard() };
+            let worse = Evidence { error_count: request_count.min(error_count + 1), ..evidence };
+            let (before, after) = (judge(&errors_only, &evidence), judge(&errors_only, &worse));
+            prop_assert!(before.is_none() || after.is_some(), "{:?}", before);
+        }
+    }
+}
