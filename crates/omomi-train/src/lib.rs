@@ -24,6 +24,7 @@
 //! | [`experiment`] | reads experiments out of joined logs, and says what another weight file would have earned |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
+//! | [`flow`] | runs job flows: state machines whose tasks are commands, here as on Step Functions |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
 //! | [`toml`] | reads contracts and settings as people write them |
 //!
@@ -37,6 +38,7 @@
 //! ```text
 //! layers, from low to high
 //!     parent_process  readable  toml  bucket  settings  agreement
+//!     flow
 //!     log
 //!     lineage
 //!     evaluate
@@ -57,6 +59,7 @@ pub mod bucket;
 pub mod draft;
 pub mod evaluate;
 pub mod experiment;
+pub mod flow;
 pub mod judge;
 pub mod learn;
 pub mod lineage;

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use super::{ShardEvent, ShardFailure};
+use crate::flow::figures::FIGURES_VARIABLE;
 
 /// Bytes at the end of a process's standard error that are searched for its error.
 const STDERR_TAIL_LEN: u64 = 4 << 10;
@@ -118,6 +119,8 @@ impl Supervisor<'_> {
             let stderr = File::options().append(true).create(true).open(&job.stderr)?;
             let stderr_start = stderr.metadata()?.len();
             let child = Command::new(self.program)
+                // The figures of a task are those of all its shards.
+                .env_remove(FIGURES_VARIABLE)
                 .args(&job.arguments)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
