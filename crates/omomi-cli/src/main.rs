@@ -25,6 +25,7 @@ mod experiment;
 mod explain;
 mod fetch;
 mod fixture;
+mod flow;
 mod gate;
 mod gc;
 mod generate_log;
@@ -89,6 +90,7 @@ enum Command {
     Demo(demo::Arguments),
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
+    Flow(flow::Arguments),
     Plan(plan::Arguments),
     Stage(stage::Arguments),
     Preflight(preflight::Arguments),
@@ -206,6 +208,7 @@ fn run(command: Command) -> u8 {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Fetch(arguments) => fetch::run(&arguments),
         Command::Fixture(arguments) => fixture::run(&arguments),
+        Command::Flow(arguments) => flow::run(&arguments),
         Command::Follow(arguments) => control::run_follow(&arguments),
         Command::Freeze(arguments) => control::run_freeze(&arguments),
         Command::Gate(arguments) => gate::run(&arguments),

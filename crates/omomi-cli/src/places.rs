@@ -21,6 +21,8 @@ const LOCAL: &[(&str, &str, &str)] = &[
     ("experiment status", "file", "the file of an experiment, which servers follow"),
     ("experiment stop", "file", "the file of an experiment, which servers follow"),
     ("fetch", "dir", "the store that servers follow"),
+    ("flow deploy", "project", "the folder of a project"),
+    ("flow init", "dir", "the folder of a project"),
     ("generate-log", "out", "a generated log"),
     ("keygen", "out", "a private key"),
     ("log replay", "store", "the store that servers followed"),

@@ -174,8 +174,12 @@ fn rate(arguments: &Arguments, settings: &FlowSettings, plan: &Plan, prune: &Fla
     let mut alone = plan.clone();
     alone.shards.truncate(1);
     let alone = alone.complete(settings, prune)?;
-    let words = alone.steps.first().map(|step| step.command.clone()).unwrap_or_default();
-    let words = words.into_iter().chain(arguments.quiet.then(|| "--quiet".to_owned())).collect::<Vec<_>>();
+    let mut words = alone.steps.first().map(|step| step.command.clone()).unwrap_or_default();
+    // The search keeps its rows beside the state, which may be in a bucket, and whose folder does not exist yet.
+    if let Some(state) = words.iter_mut().skip_while(|word| *word != "--state").nth(1) {
+        *state = std::env::temp_dir().join("omomi-plan.parquet").display().to_string();
+    }
+    words.extend(arguments.quiet.then(|| "--quiet".to_owned()));
     let Command::Train(training) = parsed(&words)? else { return Err("omomi train is another command".into()) };
     let (alpha, passes) = train::rate(&training)?;
     Ok(Rate { alpha: shard_alpha(alpha, arguments.shards, passes), passes })

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use omomi::store::Digest;
-use omomi_train::bucket::{digest_of, len_of};
+use omomi_train::bucket::{Place, digest_of, len_of};
 use omomi_train::operate::bucket_store::Needs;
 use omomi_train::plan::{Plan, Stage};
 use serde_json::json;
 
-use crate::output::{note, one_line, say};
+use crate::output::{json_line, note, one_line, print_exactly, say};
 use crate::refusal::print_json;
 use crate::stores::{NamedStore, StoreError};
 use crate::{Failure, plan, run as run_command};
@@ -86,6 +86,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     } else if is_finished(&planned, step)? {
         "finished_before"
     } else {
+        if let Place::Disk(folder) = Place::parse(&planned.folder)? {
+            std::fs::create_dir_all(folder)?;
+        }
         let exit_code = run_command(plan::parsed(&step.command)?);
         if exit_code != 0 {
             return Err(Ended { stage: step.stage, exit_code }.into());
@@ -94,6 +97,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     if step.stage == Stage::Publish {
         planned.remember()?;
+        // A line for the metrics of the log that the output goes to.
+        let event =
+            json!({ "event": "published", "generation": planned.generation, "len_bytes": len_of(planned.file())? });
+        print_exactly(json_line(&event).as_bytes());
     }
     if arguments.json {
         print_json(&json!({ "stage": step.stage, "shard": step.shard, "outcome": outcome, "makes": step.makes }));
