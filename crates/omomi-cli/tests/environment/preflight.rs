@@ -61,8 +61,18 @@ fn classes(project: &Project) -> Option<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jvm-bindings/core/src/main/java/io/omomi");
     let files = sources.read_dir().ok()?.map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.extension().is_some_and(|it| it == "java"));
+    // Annotations that only compilers read.
+    let annotations = ["NullMarked", "Nullable"].map(|name| {
+        let path = project.path(&format!("{name}.java"));
+        let target = if name == "Nullable" { "@Target(ElementType.TYPE_USE) " } else { "" };
+        let code = format!(
+            "package org.jspecify.annotations; import java.lang.annotation.*; {target}public @interface {name} {{}}"
+        );
+        std::fs::write(&path, code).unwrap();
+        path
+    });
     let classes = project.path("classes");
-    let status = Command::new("javac").arg("-d").arg(&classes).args(files).status();
+    let status = Command::new("javac").arg("-d").arg(&classes).args(files).args(annotations).status();
     match status {
         Ok(status) => {
             assert!(status.success());

@@ -44,7 +44,7 @@ fn files(project: &Project, run: &str) -> BTreeMap<std::path::PathBuf, Vec<u8>> 
 
 #[test]
 fn a_model_is_trained_continued_the_next_day_and_a_bad_day_is_held_back() {
-    let project = Project::with_logs(70_000);
+    let project = Project::with_logs(140_000);
     let said = plan(&project, "a", "2026-01-09", 2, 0);
     assert!(said.contains("rebuild: there is no model to continue from") && said.contains("the first"), "{said}");
     train(&project, "a", 2);
@@ -125,7 +125,9 @@ fn logs_that_are_missing_or_changed_and_settings_that_fit_no_command_are_named()
 fn a_plan_is_taken_by_train_shards_too_with_the_same_average() {
     let project = Project::with_logs(14_000);
     plan(&project, "a", "2026-01-09", 2, 0);
-    train(&project, "a", 2);
+    for stage in ["train --shard 1", "train --shard 2", "average"] {
+        project.succeed(&format!("stage {stage} --plan models/runs/a/plan.json"));
+    }
     let held_out = "--held-out-rows=every-20".replace("every-20", "every 20");
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_omomi"))
         .args(["train", "--shards", "models/runs/a/plan.json", "--contract", "contract.toml"])
