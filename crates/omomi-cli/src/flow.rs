@@ -1,28 +1,39 @@
-//! `omomi flow`: the flow of daily training, here and on AWS.
+//! `omomi flow`: runs the job flow of a project folder, and shows how far it has come.
 
 mod deploy;
 mod init;
+mod run;
+mod status;
 
 use clap::Subcommand;
 
 use crate::Failure;
 
-/// Train, judge and publish every day: set up a project, and run its flow here or on AWS
+pub(crate) use run::FlowFailed;
+
+/// Train, judge and publish every day: set up a project folder, run its job flow, and show its progress
+///
+/// The flow is a state machine in Amazon States Language, flow.asl.json. AWS Step Functions runs the same file:
+/// docs/flow.md.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
-    command: FlowCommand,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum FlowCommand {
+enum Command {
     Init(init::Arguments),
     Deploy(deploy::Arguments),
+    Run(run::Arguments),
+    Status(status::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        FlowCommand::Init(arguments) => init::run(arguments),
-        FlowCommand::Deploy(arguments) => deploy::run(arguments),
+        Command::Init(arguments) => init::run(arguments),
+        Command::Deploy(arguments) => deploy::run(arguments),
+        Command::Run(arguments) => run::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
     }
 }

@@ -3,7 +3,7 @@
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
 //! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
 //! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi ab` and `omomi counterfactual` have
-//! 3 (the data are broken) and 4 (cannot tell). `omomi status --check` and `omomi experiment check` exit with 5 if
+//! 3 (the data are broken) and 4 (cannot tell). `omomi flow run` has 3 and 75 if such a task ended it. `omomi status --check` and `omomi experiment check` exit with 5 if
 //! something is wrong. 75 means that a bucket could not be reached, so that trying again may help. A command whose
 //! output cannot be written has failed. If the reader of a pipe closed it, as `head` does, there is no message, and the
 //! exit code is 141.
@@ -90,7 +90,6 @@ enum Command {
     Demo(demo::Arguments),
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
-    Flow(flow::Arguments),
     Plan(plan::Arguments),
     Stage(stage::Arguments),
     Preflight(preflight::Arguments),
@@ -127,6 +126,7 @@ enum Command {
     #[command(hide = true)]
     Simulate(simulate::Arguments),
     Fetch(fetch::Arguments),
+    Flow(flow::Arguments),
     Status(status::Arguments),
     Log(Box<log::Arguments>),
     Ab(Box<ab::Arguments>),
@@ -149,7 +149,7 @@ enum Command {
 const CLOSED_PIPE: u8 = 141;
 
 /// Exit code of a command that a service or the network failed, so that it may be tried again: that of `EX_TEMPFAIL`.
-const TEMPORARY: u8 = 75;
+pub(crate) const TEMPORARY: u8 = 75;
 
 /// The error that ends a command. `main` prints its message.
 pub(crate) type Failure = Box<dyn std::error::Error>;
@@ -265,6 +265,7 @@ fn run(command: Command) -> u8 {
             .downcast_ref::<gate::NotPassed>()
             .map(gate::NotPassed::exit_code)
             .or_else(|| failure.downcast_ref::<ab::Blocked>().map(ab::Blocked::exit_code))
+            .or_else(|| failure.downcast_ref::<flow::FlowFailed>().map(flow::FlowFailed::exit_code))
             .unwrap_or(1),
     }
 }

@@ -8,15 +8,17 @@ use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use omomi_train::flow::figures::TaskFigures;
 use omomi_train::learn::shards::{ProgressEvent, ShardEvent};
 use omomi_train::pack;
 
 use crate::output::note;
 use crate::text::{bytes, grouped};
 
+mod figures;
 mod read;
 
-pub(crate) use read::{ReadProgress, say_noticed};
+pub(crate) use read::{ReadProgress, duration_words, say_noticed};
 
 /// Time between two plain lines of one step, where standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -42,6 +44,12 @@ impl CountProgress {
 
     /// Shows that step `name` has processed `done` of its `of` things. A different name starts a new step.
     pub(crate) fn count(&mut self, name: &str, things: &str, done: u64, of: u64) {
+        figures::note(|| TaskFigures {
+            things: things.to_owned(),
+            step: name.to_owned(),
+            count: done,
+            ..TaskFigures::default()
+        });
         if self.quiet {
             return;
         }
@@ -138,6 +146,8 @@ impl PackProgress {
 /// Shows the progress of training in shards.
 pub(crate) struct ShardsProgress {
     shown: ShownShards,
+    /// Rows, rows per second, percent and log loss of each shard of the round.
+    of_shards: BTreeMap<u32, (u64, f64, f64, Option<f64>)>,
     /// How many rounds and shards the command trains.
     rounds: u32,
     shards: u32,
@@ -158,13 +168,14 @@ impl ShardsProgress {
         } else {
             ShownShards::Lines { last: BTreeMap::new() }
         };
-        Self { shown, rounds: 1, shards: 1 }
+        Self { shown, of_shards: BTreeMap::new(), rounds: 1, shards: 1 }
     }
 
     pub(crate) fn watch(&mut self, event: &ProgressEvent) {
         if let ShardEvent::Begun { shards, rounds, .. } = &event.event {
             (self.shards, self.rounds) = (*shards, *rounds);
         }
+        self.note_figures(event);
         let name = self.name(event);
         if let (Some(shard), ShardEvent::Progress { percent, .. }) = (event.shard, &event.event) {
             let words = words(&event.event).unwrap_or_default();
@@ -176,6 +187,38 @@ impl ShardsProgress {
         }
         if let Some(words) = words(&event.event) {
             self.shown.line(&format!("{name}{words}"));
+        }
+    }
+
+    /// Notes the figures of all shards together, for a flow that this command is a task of.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures")]
+    fn note_figures(&mut self, event: &ProgressEvent) {
+        let Some(shard) = event.shard else { return };
+        let of_shard = match &event.event {
+            ShardEvent::Progress { rows, rows_per_second, percent, log_loss, .. } => {
+                (*rows, *rows_per_second, *percent, *log_loss)
+            }
+            ShardEvent::Finished { rows, log_loss, .. } => (*rows, 0.0, 100.0, *log_loss),
+            _ => return,
+        };
+        self.of_shards.insert(shard, of_shard);
+        let all = || self.of_shards.values();
+        let rows: u64 = all().map(|shard| shard.0).sum();
+        let losses: Vec<(f64, f64)> = all().filter_map(|shard| Some((shard.0 as f64, shard.3?))).collect();
+        let weighed: f64 = losses.iter().map(|(rows, _)| rows).sum();
+        let figures = TaskFigures {
+            things: "rows".to_owned(),
+            step: event.round.map_or_else(String::new, |round| format!("round {round} of {}", self.rounds)),
+            count: rows,
+            per_second: Some(all().map(|shard| shard.1).sum::<f64>() as u64),
+            share: Some(all().map(|shard| shard.2).sum::<f64>() / 100.0 / f64::from(self.shards.max(1))),
+            seconds_left: None,
+            log_loss: (weighed > 0.0).then(|| losses.iter().map(|(rows, loss)| rows * loss).sum::<f64>() / weighed),
+        };
+        if matches!(event.event, ShardEvent::Finished { .. }) {
+            figures::note_last(&figures);
+        } else {
+            figures::note(|| figures);
         }
     }
 

@@ -118,6 +118,10 @@ fn say_why(plan: &Plan) -> Result<(), Failure> {
         plan.held_back.iter().for_each(|reason| say!("  {}", one_line(reason)));
         return Ok(());
     }
+    if is_published(plan)? {
+        say!("not held back: generation {} is published", plan.generation);
+        return Ok(());
+    }
     for stage in [Stage::Gate, Stage::Preflight] {
         // It answers as before, because what it judges is the same.
         if run_command(plan::parsed(&plan.step(stage, None)?.command)?) != 0 {
@@ -133,7 +137,8 @@ fn say_why(plan: &Plan) -> Result<(), Failure> {
 fn is_finished(plan: &Plan, step: &omomi_train::plan::Step) -> Result<bool, Failure> {
     match (&step.makes, step.stage) {
         (Some(makes), _) => Ok(len_of(makes)?.is_some()),
-        (None, Stage::Publish) => is_published(plan),
+        // Afterwards the gate would compare the file with itself.
+        (None, Stage::Gate | Stage::Preflight | Stage::Publish) => is_published(plan),
         (None, _) => Ok(false),
     }
 }

@@ -25,6 +25,7 @@
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`plan`] | plans the training of a day: finds the logs, decides what is learned, and says which commands follow |
+//! | [`flow`] | runs job flows: state machines whose tasks are commands, here as on Step Functions |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
 //! | [`toml`] | reads contracts and settings as people write them |
 //!
@@ -38,6 +39,7 @@
 //! ```text
 //! layers, from low to high
 //!     parent_process  readable  toml  bucket  settings  agreement
+//!     flow
 //!     log
 //!     lineage
 //!     evaluate
@@ -59,6 +61,7 @@ pub mod bucket;
 pub mod draft;
 pub mod evaluate;
 pub mod experiment;
+pub mod flow;
 pub mod judge;
 pub mod learn;
 pub mod lineage;

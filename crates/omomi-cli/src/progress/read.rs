@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use omomi_train::flow::figures::TaskFigures;
 use omomi_train::log::LogReader;
 use omomi_train::readable::grouped;
 
+use super::figures;
 use crate::output::note;
 
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -54,6 +56,7 @@ impl ReadProgress {
     /// Shows the current progress of `reader`. Cheap enough to call for every batch.
     pub(crate) fn update(&mut self, reader: &LogReader) {
         let elapsed = self.started.elapsed();
+        figures::note(|| ProgressSnapshot::of(reader, elapsed).figures(&self.label));
         match &mut self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
@@ -95,7 +98,9 @@ impl ReadProgress {
             self.always(&format!("warning: {warning}"));
         }
         let elapsed = self.started.elapsed();
-        let words = ProgressSnapshot::of(reader, elapsed).final_words(elapsed);
+        let snapshot = ProgressSnapshot::of(reader, elapsed);
+        figures::note_last(&snapshot.figures(&self.label));
+        let words = snapshot.final_words(elapsed);
         match &self.shown {
             Shown::Nothing => {}
             Shown::Bar(bar) => {
@@ -174,6 +179,18 @@ impl ProgressSnapshot {
         }
     }
 
+    fn figures(&self, label: &str) -> TaskFigures {
+        TaskFigures {
+            things: "rows".to_owned(),
+            step: label.to_owned(),
+            count: self.row_count,
+            per_second: Some(self.rows_per_second),
+            share: Some(self.share),
+            seconds_left: self.left.map(|left| left.as_secs()),
+            log_loss: None,
+        }
+    }
+
     fn percent(&self) -> String {
         format!("{:.0}", self.share * 100.0)
     }
@@ -197,7 +214,7 @@ impl ProgressSnapshot {
 }
 
 /// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
-fn duration_words(duration: Duration) -> String {
+pub(crate) fn duration_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..10 => format!("{:.1} s", duration.as_secs_f64()),

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use super::{ShardEvent, ShardFailure};
+use crate::flow::figures::FIGURES_VARIABLE;
 
 /// Bytes at the end of a process's standard error that are searched for its error.
 const STDERR_TAIL_LEN: u64 = 4 << 10;

@@ -1,0 +1,303 @@
+//! The files of runs: `runs/lock`, `runs/000001/history.jsonl`, `flow.asl.json`, `input.json`, `logs`, and `runs/stages`.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::flow::history::Event;
+
+const RUNS: &str = "runs";
+const HISTORY: &str = "history.jsonl";
+const DEFINITION: &str = "flow.asl.json";
+const INPUT: &str = "input.json";
+
+/// Why the files of runs cannot be used.
+#[derive(Debug, Error)]
+pub enum RunsError {
+    /// Another run goes on.
+    #[error(
+        "another omomi flow run goes on in {}, or a task of one that broke off; wait for its end, or end it", dir.display()
+    )]
+    Busy {
+        /// The project folder.
+        dir: PathBuf,
+    },
+    /// A file or folder.
+    #[error("{} cannot be {verb}", path.display())]
+    Failed {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A history that is damaged.
+    #[error("{} is damaged: {problem}; move its folder away to begin a new run", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunsError {
+    let path = path.to_owned();
+    move |source| RunsError::Failed { verb, path, source }
+}
+
+/// The runs of a project, locked.
+pub(super) struct Runs {
+    folder: PathBuf,
+    lock: File,
+}
+
+/// The files of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFiles {
+    /// The name: a number with leading zeros and the time of its begin.
+    pub name: String,
+    /// The folder.
+    pub folder: PathBuf,
+}
+
+impl Runs {
+    /// Locks the runs of a project. The lock is held until the last process that this one started has ended, too.
+    pub(super) fn lock(dir: &Path) -> Result<Self, RunsError> {
+        let folder = dir.join(RUNS);
+        fs::create_dir_all(folder.join("stages")).map_err(failed("made", &folder))?;
+        let path = folder.join("lock");
+        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
+        let lock = lock.map_err(failed("opened", &path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { folder, lock }),
+            Err(TryLockError::WouldBlock) => Err(RunsError::Busy { dir: dir.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(failed("locked", &path)(error)),
+        }
+    }
+
+    /// A handle for a child process. It keeps the lock, and reads as an empty file.
+    pub(super) fn lock_for_child(&self) -> io::Result<File> {
+        self.lock.try_clone()
+    }
+
+    pub(super) fn stages(&self) -> PathBuf {
+        self.folder.join("stages")
+    }
+
+    /// The last run, with its history, if it broke off and had this flow and input.
+    pub(super) fn broken(
+        &self,
+        definition: &Value,
+        input: &Value,
+    ) -> Result<Option<(RunFiles, Vec<Event>)>, RunsError> {
+        let Some(files) = files_of(&self.folder)?.pop() else { return Ok(None) };
+        let is_same = |name: &str, value: &Value| {
+            let text = fs::read_to_string(files.folder.join(name)).ok();
+            text.and_then(|text| serde_json::from_str::<Value>(&text).ok()).is_some_and(|found| found == *value)
+        };
+        if !is_same(DEFINITION, definition) || !is_same(INPUT, input) {
+            return Ok(None);
+        }
+        files.cut_torn_line()?;
+        let history = files.history()?;
+        Ok((!has_ended(&history)).then_some((files, history)))
+    }
+
+    /// Makes the folder of a new run.
+    pub(super) fn begin(&self, definition: &Value, input: &Value, now_unix_ms: i64) -> Result<RunFiles, RunsError> {
+        let last = files_of(&self.folder)?.pop();
+        let number = last.and_then(|files| files.name.get(..6)?.parse::<u32>().ok()).unwrap_or(0);
+        let time = crate::flow::history::time_text(now_unix_ms);
+        let time: String = time.chars().take(19).filter(|letter| !matches!(letter, '-' | ':')).collect();
+        let name = format!("{:06}-{time}", number.saturating_add(1));
+        let files = RunFiles { folder: self.folder.join(&name), name };
+        // Made under another name, so that a run has all of its files or does not exist.
+        let unfinished = self.folder.join("unfinished");
+        let _ = fs::remove_dir_all(&unfinished);
+        fs::create_dir_all(unfinished.join("logs")).map_err(failed("made", &unfinished))?;
+        for (name, value) in [(DEFINITION, definition), (INPUT, input)] {
+            let path = unfinished.join(name);
+            write_synced(&path, format!("{value:#}\n").as_bytes()).map_err(failed("written", &path))?;
+        }
+        fs::rename(&unfinished, &files.folder).map_err(failed("made", &files.folder))?;
+        sync_folder(&self.folder).map_err(failed("synced", &self.folder))?;
+        Ok(files)
+    }
+}
+
+/// Whether a run of a project goes on, in this process or another.
+#[must_use]
+pub fn is_running(dir: &Path) -> bool {
+    let lock = File::open(dir.join(RUNS).join("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// The runs of a project, oldest first.
+///
+/// # Errors
+///
+/// The folder cannot be read. A project without runs has none.
+pub fn list_runs(dir: &Path) -> Result<Vec<RunFiles>, RunsError> {
+    files_of(&dir.join(RUNS))
+}
+
+fn files_of(folder: &Path) -> Result<Vec<RunFiles>, RunsError> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed("read", folder))?,
+    };
+    let mut runs = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed("read", folder))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.len() > 6 && name.as_bytes()[..6].iter().all(u8::is_ascii_digit) {
+            runs.push(RunFiles { folder: entry.path(), name });
+        }
+    }
+    runs.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(runs)
+}
+
+/// Whether the last event is that of an end.
+pub(in crate::flow) fn has_ended(history: &[Event]) -> bool {
+    let is_end = |kind: &str| {
+        matches!(kind, "ExecutionSucceeded" | "ExecutionFailed" | "ExecutionTimedOut" | "ExecutionAborted")
+    };
+    history.last().is_some_and(|event| is_end(&event.kind))
+}
+
+impl RunFiles {
+    /// The output of a task: what it wrote on standard output and standard error.
+    #[must_use]
+    pub fn log_path(&self, token: u64) -> PathBuf {
+        self.folder.join("logs").join(format!("{token}.log"))
+    }
+
+    /// The figures that a task writes while it runs.
+    #[must_use]
+    pub fn progress_path(&self, token: u64) -> PathBuf {
+        self.folder.join("logs").join(format!("{token}.progress.json"))
+    }
+
+    /// The flow that this run began with.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read.
+    pub fn definition(&self) -> Result<String, RunsError> {
+        let path = self.folder.join(DEFINITION);
+        fs::read_to_string(&path).map_err(failed("read", &path))
+    }
+
+    /// All complete events.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or is damaged before its last line.
+    pub fn history(&self) -> Result<Vec<Event>, RunsError> {
+        let path = self.folder.join(HISTORY);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.map_err(failed("read", &path))?,
+        };
+        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+        Event::read_all(complete).map_err(|problem| RunsError::Damaged { path, problem })
+    }
+
+    /// Cuts off a line that a broken run did not finish.
+    fn cut_torn_line(&self) -> Result<(), RunsError> {
+        let path = self.folder.join(HISTORY);
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            bytes => bytes.map_err(failed("read", &path))?,
+        };
+        let kept = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        if kept == bytes.len() {
+            return Ok(());
+        }
+        let file = OpenOptions::new().write(true).open(&path).map_err(failed("opened", &path))?;
+        let cut = file.set_len(kept as u64).and_then(|()| file.sync_all());
+        cut.map_err(failed("written", &path))
+    }
+
+    /// Appends events, and returns when they are on the disk.
+    pub(super) fn append(&self, events: &[Event]) -> Result<(), RunsError> {
+        let path = self.folder.join(HISTORY);
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(failed("opened", &path))?;
+        let text: String = events.iter().map(|event| format!("{}\n", event.to_json())).collect();
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(failed("written", &path))?;
+        if events.first().is_some_and(|event| event.id == 1) {
+            sync_folder(&self.folder).map_err(failed("synced", &self.folder))?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a file under another name, syncs it, and renames it: readers see all of it or the former one.
+pub(in crate::flow) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    write_synced(&new, bytes)?;
+    fs::rename(&new, path)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(id: u64, kind: &str) -> Event {
+        Event { id, previous_event_id: id - 1, time_unix_ms: 5, kind: kind.to_owned(), details: Value::Null }
+    }
+
+    #[test]
+    fn one_run_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::lock(dir.path()).unwrap();
+        assert!(matches!(Runs::lock(dir.path()), Err(RunsError::Busy { .. })));
+        let of_child = runs.lock_for_child().unwrap();
+        drop(runs);
+        assert!(matches!(Runs::lock(dir.path()), Err(RunsError::Busy { .. })));
+        drop(of_child);
+        Runs::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_run_is_resumed_only_with_its_flow_and_input_and_without_a_torn_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::lock(dir.path()).unwrap();
+        let (flow, input) = (json!({"StartAt": "A"}), json!({"a": 1}));
+        assert_eq!(runs.broken(&flow, &input).unwrap(), None);
+        let files = runs.begin(&flow, &input, 0).unwrap();
+        assert_eq!(files.name, "000001-19700101T000000");
+        files.append(&[event(1, "ExecutionStarted"), event(2, "PassStateEntered")]).unwrap();
+        let history = files.folder.join(HISTORY);
+        let mut bytes = fs::read(&history).unwrap();
+        bytes.truncate(bytes.len() - 9);
+        fs::write(&history, bytes).unwrap();
+        let (found, events) = runs.broken(&flow, &input).unwrap().unwrap();
+        assert_eq!((found, events.len()), (files.clone(), 1));
+        assert_eq!(runs.broken(&flow, &json!({})).unwrap(), None);
+        assert_eq!(runs.broken(&json!({}), &input).unwrap(), None);
+        files.append(&[event(2, "ExecutionSucceeded")]).unwrap();
+        assert_eq!(runs.broken(&flow, &input).unwrap(), None);
+        assert!(runs.begin(&flow, &input, 0).unwrap().name.starts_with("000002"));
+    }
+}
