@@ -27,6 +27,8 @@ const LOCAL: &[(&str, &str, &str)] = &[
     ("flow run", "flow", "the definition of a flow"),
     ("flow run", "input", "the input of a flow"),
     ("flow status", "dir", "the folder of a flow"),
+    ("flow status", "flow", "the definition of a flow"),
+    ("flow status", "page", "the page of a flow"),
     ("flow status", "history", "the history of a flow"),
     ("generate-log", "out", "a generated log"),
     ("keygen", "out", "a private key"),

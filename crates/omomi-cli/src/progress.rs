@@ -18,7 +18,7 @@ use crate::text::{bytes, grouped};
 mod figures;
 mod read;
 
-pub(crate) use read::{ReadProgress, duration_words, say_noticed};
+pub(crate) use read::{ReadProgress, say_noticed};
 
 /// Time between two plain lines of one step, where standard error is not a terminal.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);

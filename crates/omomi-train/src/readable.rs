@@ -1,4 +1,6 @@
-//! Formats numbers for people to read.
+//! Formats numbers and times for people to read.
+
+use std::time::Duration;
 
 /// Formats a whole number with commas between groups of three digits: `1,234,567`.
 #[must_use]
@@ -57,9 +59,27 @@ pub(crate) fn significant(number: f64, digits: i32) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// Writes a time for people: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
+#[must_use]
+pub fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", duration.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_written_for_people() {
+        let words = [0.44, 12.0, 200.0, 7_500.0].map(|seconds| duration(Duration::from_secs_f64(seconds)));
+        assert_eq!(words.each_ref().map(String::as_str), ["0.4 s", "12 s", "3 min 20 s", "2 h 5 min"]);
+    }
 
     #[test]
     fn commas_separate_thousands() {

@@ -1,17 +1,24 @@
 //! `omomi flow run`: runs a flow on this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
+use omomi_train::flow::definition::StateMachine;
 use omomi_train::flow::execution::Outcome;
 use omomi_train::flow::history::Event;
-use omomi_train::flow::run::{Happened, RunFiles, RunOptions, read_machine, run as run_flow};
+use omomi_train::flow::page::{self, EarlierRun, PageInputs};
+use omomi_train::flow::run::{Happened, RunFiles, RunOptions, list_runs, page_path, read_machine, run as run_flow};
 use omomi_train::flow::status::{RunStatus, StateStatus};
 use serde_json::{Value, json};
 use thiserror::Error;
 
+use super::status::{now_unix_ms, project_name};
 use crate::Failure;
 use crate::output::{json_line, note, print_exactly, say};
 use crate::text::grouped;
+
+/// Least time between two writes of the page.
+const PAGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Run the flow of a project folder to its end
 ///
@@ -88,8 +95,19 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         omomi: std::env::current_exe()?,
         again: arguments.again,
     };
-    let mut watcher = Watcher { quiet: arguments.quiet, files: None, history: Vec::new() };
+    let machine = read_machine(&options.flow)?;
+    let mut watcher = Watcher {
+        quiet: arguments.quiet,
+        dir: arguments.dir.clone(),
+        title: project_name(&arguments.dir),
+        machine,
+        files: None,
+        history: Vec::new(),
+        earlier: Vec::new(),
+        written: None,
+    };
     let account = run_flow(&options, &mut |happened| watcher.watch(happened))?;
+    watcher.write_page(false);
     if arguments.json {
         let outcome = match &account.outcome {
             Outcome::Succeeded(output) => json!({ "status": "succeeded", "output": output }),
@@ -114,6 +132,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             grouped(account.ran_count as u64),
             grouped(account.skipped_count as u64)
         );
+        say!("page: {}", page_path(&arguments.dir).display());
         say!("history: {}", account.folder.join("history.jsonl").display());
     }
     match account.outcome {
@@ -132,8 +151,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// The state whose task failed and was not caught, with its log.
 fn last_failed(history: &[Event], files: Option<&RunFiles>) -> Option<(StateStatus, Option<PathBuf>)> {
     let states = RunStatus::of(history).states.into_iter();
-    let failed =
-        |state: &StateStatus| !state.tasks.is_empty() && state.progress == omomi_train::flow::status::Progress::Failed;
+    let failed = |state: &StateStatus| !state.tasks.is_empty() && state.error.is_some();
     let state = states.filter(failed).max_by_key(|state| state.ended_unix_ms)?;
     let log = state.tasks.last().zip(files).map(|(task, files)| files.log_path(*task));
     Some((state, log))
@@ -154,8 +172,14 @@ fn input(arguments: &Arguments) -> Result<Value, Failure> {
 /// Tells on standard error what a run does.
 struct Watcher {
     quiet: bool,
+    dir: PathBuf,
+    title: String,
+    machine: StateMachine,
     files: Option<RunFiles>,
     history: Vec<Event>,
+    earlier: Vec<EarlierRun>,
+    /// When the page was last written.
+    written: Option<Instant>,
 }
 
 impl Watcher {
@@ -164,6 +188,8 @@ impl Watcher {
             Happened::Begun { files, history } => {
                 self.files = Some((*files).clone());
                 self.history = history.to_vec();
+                let runs = list_runs(&self.dir).unwrap_or_default();
+                self.earlier = EarlierRun::read(&runs, &files.name);
                 if !history.is_empty() {
                     self.note(&format!("run {} broke off after {} events and is resumed", files.name, history.len()));
                 }
@@ -182,6 +208,29 @@ impl Watcher {
             // Not even `--quiet` hides that.
             Happened::Warning(line) => note!("warning: {line}"),
             Happened::Tick => {}
+        }
+        if self.written.is_none_or(|written| written.elapsed() >= PAGE_INTERVAL) {
+            self.write_page(true);
+        }
+    }
+
+    fn write_page(&mut self, is_going_on: bool) {
+        let Some(files) = &self.files else { return };
+        self.written = Some(Instant::now());
+        let inputs = PageInputs {
+            title: &self.title,
+            run: &files.name,
+            history: &self.history,
+            machine: Some(&self.machine),
+            files: Some(files),
+            earlier: &self.earlier,
+            is_going_on,
+            now_unix_ms: now_unix_ms(),
+        };
+        let path = page_path(&self.dir);
+        // The run goes on without its page.
+        if let Err(error) = page::write(&inputs, &path) {
+            note!("warning: {} cannot be written: {error}", path.display());
         }
     }
 
@@ -208,21 +257,4 @@ fn line(event: &Event) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// The last lines of a file, at most `count`.
-pub(super) fn tail(path: &Path, count: usize) -> Vec<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    const MOST_LEN_BYTES: u64 = 16 * 1024;
-    let read = || {
-        let mut file = std::fs::File::open(path)?;
-        let len = file.metadata()?.len();
-        file.seek(SeekFrom::Start(len.saturating_sub(MOST_LEN_BYTES)))?;
-        let mut bytes = Vec::new();
-        file.take(MOST_LEN_BYTES).read_to_end(&mut bytes)?;
-        Ok::<_, std::io::Error>(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = read().unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
 }

@@ -1,15 +1,17 @@
 //! `omomi flow status`: how far a flow has come.
 
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use omomi_train::flow::definition::StateMachine;
 use omomi_train::flow::figures::TaskFigures;
 use omomi_train::flow::history::{Event, time_text};
-use omomi_train::flow::run::{RunFiles, is_running, list_runs};
+use omomi_train::flow::page::{self, EarlierRun, PageInputs};
+use omomi_train::flow::run::{RunFiles, is_running, list_runs, read_machine};
 use omomi_train::flow::status::{Progress, RunStatus, StateStatus};
+use omomi_train::readable::duration;
 use serde_json::{Value, json};
 
-use super::run::tail;
 use crate::Failure;
 use crate::output::{json_line, one_line, print_exactly, say};
 use crate::text::{grouped, table};
@@ -29,6 +31,13 @@ pub(crate) struct Arguments {
     /// History of a run on AWS, as `aws stepfunctions get-execution-history` prints it, instead of DIR
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
+    /// Also write the page with the graph of states to a file; omomi flow run keeps one in DIR/runs/index.html
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
+    /// Definition of the flow, for the page: with it, states that were not reached are shown too [default: that of the
+    /// run]
+    #[arg(long, value_name = "FILE")]
+    flow: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -40,6 +49,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     // A run that has not ended and that no process goes on with.
     let is_broken = files.is_some() && status.progress == Progress::Running && !is_running(&arguments.dir);
     let name = files.as_ref().map(|files| files.name.as_str());
+    if let Some(path) = &arguments.page {
+        write_page(arguments, path, files.as_ref(), &history)?;
+    }
     if arguments.json {
         let line = to_json(&status, name, files.as_ref(), is_broken);
         print_exactly(json_line(&line).as_bytes());
@@ -99,9 +111,40 @@ fn read(arguments: &Arguments) -> Result<(Option<RunFiles>, Vec<Event>), Failure
     Ok((Some(files), history))
 }
 
+fn write_page(arguments: &Arguments, path: &Path, files: Option<&RunFiles>, history: &[Event]) -> Result<(), Failure> {
+    let machine = match (&arguments.flow, files) {
+        (Some(flow), _) => Some(read_machine(flow)?),
+        (None, Some(files)) => StateMachine::parse(&files.definition()?).ok(),
+        (None, None) => None,
+    };
+    let title = project_name(&arguments.dir);
+    let earlier = match files {
+        Some(files) => EarlierRun::read(&list_runs(&arguments.dir)?, &files.name),
+        None => Vec::new(),
+    };
+    let inputs = PageInputs {
+        title: if files.is_some() { &title } else { "flow" },
+        run: files.map_or("on AWS", |files| files.name.as_str()),
+        history,
+        machine: machine.as_ref(),
+        files,
+        earlier: &earlier,
+        is_going_on: files.is_some() && is_running(&arguments.dir),
+        now_unix_ms: now_unix_ms(),
+    };
+    page::write(&inputs, path).map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    Ok(())
+}
+
+/// The name of a project: that of its folder.
+pub(super) fn project_name(dir: &Path) -> String {
+    let path = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    path.file_name().map_or_else(|| "flow".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
 fn row(state: &StateStatus, files: Option<&RunFiles>) -> Vec<String> {
     let dash = || "-".to_owned();
-    let figures = figures(state, files);
+    let figures = files.and_then(|files| TaskFigures::of_state(state, files));
     let of = |figure: fn(&TaskFigures) -> Option<u64>| figures.as_ref().and_then(figure);
     let code = state.exit_code.filter(|_| state.error.is_some());
     let word = state.progress.word();
@@ -120,31 +163,12 @@ fn row(state: &StateStatus, files: Option<&RunFiles>) -> Vec<String> {
     ]
 }
 
-/// The figures of a state: those of its running tasks together, or of its last one.
-fn figures(state: &StateStatus, files: Option<&RunFiles>) -> Option<TaskFigures> {
-    let files = files?;
-    let read = |task: &u64| TaskFigures::read(&files.progress_path(*task));
-    let running: Vec<TaskFigures> = state.running_tasks.iter().filter_map(read).collect();
-    if running.len() < 2 {
-        return running.into_iter().next().or_else(|| state.tasks.iter().rev().find_map(read));
-    }
-    Some(TaskFigures {
-        step: running[0].step.clone(),
-        things: running[0].things.clone(),
-        count: running.iter().map(|figures| figures.count).sum(),
-        per_second: Some(running.iter().filter_map(|figures| figures.per_second).sum()),
-        share: None,
-        seconds_left: running.iter().filter_map(|figures| figures.seconds_left).max(),
-        log_loss: None,
-    })
-}
-
 /// The end of the logs of the tasks that run, or of the last one.
 fn logs(state: &StateStatus, files: Option<&RunFiles>) -> Vec<(u64, Vec<String>)> {
     let Some(files) = files else { return Vec::new() };
     let last = state.tasks.last().copied().into_iter().collect();
     let tasks = if state.running_tasks.is_empty() { last } else { state.running_tasks.clone() };
-    let of_task = |task: u64| (task, tail(&files.log_path(task), TAIL_LINE_COUNT));
+    let of_task = |task: u64| (task, files.log_tail(task, TAIL_LINE_COUNT));
     tasks.into_iter().map(of_task).filter(|(_, lines)| !lines.is_empty()).collect()
 }
 
@@ -153,7 +177,7 @@ fn to_json(status: &RunStatus, name: Option<&str>, files: Option<&RunFiles>, is_
     value["run"] = json!(name);
     value["broken_off"] = json!(is_broken);
     for (shown, state) in value["states"].as_array_mut().into_iter().flatten().zip(&status.states) {
-        shown["figures"] = json!(figures(state, files));
+        shown["figures"] = json!(files.and_then(|files| TaskFigures::of_state(state, files)));
         shown["log_tail"] = json!(
             logs(state, files)
                 .into_iter()
@@ -165,8 +189,12 @@ fn to_json(status: &RunStatus, name: Option<&str>, files: Option<&RunFiles>, is_
 }
 
 fn elapsed(started_unix_ms: Option<i64>, ended_unix_ms: Option<i64>) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let end = ended_unix_ms.unwrap_or_else(|| i64::try_from(now.as_millis()).unwrap_or(i64::MAX));
+    let end = ended_unix_ms.unwrap_or_else(now_unix_ms);
     let ms = u64::try_from(end - started_unix_ms.unwrap_or(end)).unwrap_or(0);
-    crate::progress::duration_words(std::time::Duration::from_millis(ms))
+    duration(Duration::from_millis(ms))
+}
+
+pub(super) fn now_unix_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

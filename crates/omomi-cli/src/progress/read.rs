@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use omomi_train::flow::figures::TaskFigures;
 use omomi_train::log::LogReader;
-use omomi_train::readable::grouped;
+use omomi_train::readable::{duration, grouped};
 
 use super::figures;
 use crate::output::note;
@@ -196,12 +196,12 @@ impl ProgressSnapshot {
     }
 
     fn words(&self) -> String {
-        let left = self.left.map_or_else(|| "?".to_owned(), duration_words);
+        let left = self.left.map_or_else(|| "?".to_owned(), duration);
         format!("{}, {left} left", self.rows_words())
     }
 
     fn final_words(&self, elapsed: Duration) -> String {
-        format!("{}, {}", self.rows_words(), duration_words(elapsed))
+        format!("{}, {}", self.rows_words(), duration(elapsed))
     }
 
     fn rows_words(&self) -> String {
@@ -210,27 +210,5 @@ impl ProgressSnapshot {
             count => format!(" ({} bad ones skipped)", grouped(count)),
         };
         format!("{} rows{bad}, {} rows/s", grouped(self.row_count), grouped(self.rows_per_second))
-    }
-}
-
-/// `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
-pub(crate) fn duration_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..10 => format!("{:.1} s", duration.as_secs_f64()),
-        10..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        _ => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_written_for_people() {
-        let words = [0.44, 12.0, 200.0, 7_500.0].map(|seconds| duration_words(Duration::from_secs_f64(seconds)));
-        assert_eq!(words.each_ref().map(String::as_str), ["0.4 s", "12 s", "3 min 20 s", "2 h 5 min"]);
     }
 }

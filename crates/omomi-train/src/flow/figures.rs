@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::run::RunFiles;
+use super::status::StateStatus;
 use serde::{Deserialize, Serialize};
 
 /// The variable that names the file for the figures.
@@ -38,6 +40,25 @@ impl TaskFigures {
         let new = path.with_extension(format!("{}.new", std::process::id()));
         std::fs::write(&new, serde_json::to_vec(self)?)?;
         std::fs::rename(new, path)
+    }
+
+    /// The figures of a state: those of its running tasks together, or of its last one.
+    #[must_use]
+    pub fn of_state(state: &StateStatus, files: &RunFiles) -> Option<Self> {
+        let read = |task: &u64| Self::read(&files.progress_path(*task));
+        let running: Vec<Self> = state.running_tasks.iter().filter_map(read).collect();
+        if running.len() < 2 {
+            return running.into_iter().next().or_else(|| state.tasks.iter().rev().find_map(read));
+        }
+        Some(Self {
+            step: running[0].step.clone(),
+            things: running[0].things.clone(),
+            count: running.iter().map(|figures| figures.count).sum(),
+            per_second: Some(running.iter().filter_map(|figures| figures.per_second).sum()),
+            share: None,
+            seconds_left: running.iter().filter_map(|figures| figures.seconds_left).max(),
+            log_loss: None,
+        })
     }
 
     /// Reads figures; nothing if there are none.

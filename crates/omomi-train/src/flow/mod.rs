@@ -16,6 +16,7 @@ pub mod execution;
 pub mod figures;
 pub mod history;
 mod intrinsic;
+pub mod page;
 mod path;
 mod payload;
 pub mod run;

@@ -2,7 +2,7 @@
 //!
 //! The history may be that of this machine, or one that `aws stepfunctions get-execution-history` printed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -58,6 +58,8 @@ pub struct RunStatus {
     pub output: Option<String>,
     /// States in the order in which they were first entered.
     pub states: Vec<StateStatus>,
+    /// Ways that were taken, from state to state.
+    pub ways: BTreeSet<(String, String)>,
 }
 
 /// A state: all its visits together.
@@ -67,6 +69,8 @@ pub struct StateStatus {
     pub name: String,
     /// The type, such as `Task`.
     pub kind: String,
+    /// The Map or Parallel state that it belongs to.
+    pub parent: Option<String>,
     /// How it is: running if one of its visits is, otherwise as the last visit ended.
     pub progress: Progress,
     /// How often it was entered.
@@ -122,6 +126,7 @@ impl RunStatus {
             cause: None,
             output: None,
             states: Vec::new(),
+            ways: BTreeSet::new(),
         };
         for event in history {
             let text = |name: &str| event.detail(name).map(str::to_owned);
@@ -132,6 +137,9 @@ impl RunStatus {
                     Some(_) => visits[before].parent,
                     None => Some(before),
                 });
+                if let Some(from) = before.filter(|before| visits[*before].ended_unix_ms.is_some()) {
+                    status.ways.insert((visits[from].name.clone(), text("name").unwrap_or_default()));
+                }
                 owners.insert(event.id, visits.len());
                 visits.push(Visit::new(text("name").unwrap_or_default(), kind, parent, event.time_unix_ms));
                 continue;
@@ -282,11 +290,13 @@ impl Visit {
 /// Puts the visits of each state together.
 fn gathered(visits: Vec<Visit>) -> Vec<StateStatus> {
     let mut states: Vec<StateStatus> = Vec::new();
+    let names: Vec<String> = visits.iter().map(|visit| visit.name.clone()).collect();
     for visit in visits {
         let index = states.iter().position(|state| state.name == visit.name).unwrap_or_else(|| {
             states.push(StateStatus {
                 name: visit.name.clone(),
                 kind: visit.kind.clone(),
+                parent: visit.parent.map(|parent| names[parent].clone()),
                 progress: visit.progress,
                 visit_count: 0,
                 attempt_count: 0,

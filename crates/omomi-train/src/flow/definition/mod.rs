@@ -14,6 +14,7 @@ use thiserror::Error;
 use super::choice::Rule;
 use super::path::Path;
 use super::payload::Template;
+pub(super) use read::ways;
 
 /// A definition that was read and has no fault.
 #[derive(Debug, Clone, PartialEq)]

@@ -298,7 +298,8 @@ impl Execution {
         let kind = format!("{}StateEntered", state.get().kind.name());
         let details = json!({ "name": name, "input": self.strands[&id].input.to_string() });
         self.record_of(turn, id, &kind, details);
-        self.run(turn, id);
+        // Not at once: branches that begin together are all entered before one of them can fail.
+        turn.work.push_back(Work::Run { strand: id });
     }
 
     fn run(&mut self, turn: &mut Turn, id: u64) {

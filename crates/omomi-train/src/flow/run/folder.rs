@@ -1,7 +1,7 @@
 //! The files of runs: `runs/lock`, `runs/000001/history.jsonl`, `flow.asl.json`, `input.json`, `logs`, and `runs/stages`.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -130,6 +130,12 @@ impl Runs {
     }
 }
 
+/// Where the page with the progress of a project is written.
+#[must_use]
+pub fn page_path(dir: &Path) -> PathBuf {
+    dir.join(RUNS).join("index.html")
+}
+
 /// Whether a run of a project goes on, in this process or another.
 #[must_use]
 pub fn is_running(dir: &Path) -> bool {
@@ -176,6 +182,23 @@ impl RunFiles {
     #[must_use]
     pub fn log_path(&self, token: u64) -> PathBuf {
         self.folder.join("logs").join(format!("{token}.log"))
+    }
+
+    /// The last lines of the output of a task, at most `count`.
+    #[must_use]
+    pub fn log_tail(&self, token: u64, count: usize) -> Vec<String> {
+        const MOST_LEN_BYTES: u64 = 16 * 1024;
+        let read = || {
+            let mut file = File::open(self.log_path(token))?;
+            let len = file.metadata()?.len();
+            file.seek(SeekFrom::Start(len.saturating_sub(MOST_LEN_BYTES)))?;
+            let mut bytes = Vec::new();
+            file.take(MOST_LEN_BYTES).read_to_end(&mut bytes)?;
+            Ok::<_, io::Error>(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let text = read().unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(count)..].iter().map(|line| (*line).to_owned()).collect()
     }
 
     /// The figures that a task writes while it runs.

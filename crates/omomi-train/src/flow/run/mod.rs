@@ -27,7 +27,7 @@ use folder::Runs;
 use process::Started;
 use stage::Stage;
 
-pub use folder::{RunFiles, RunsError, is_running, list_runs};
+pub use folder::{RunFiles, RunsError, is_running, list_runs, page_path};
 
 /// Longest time between two looks at the progress of tasks.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

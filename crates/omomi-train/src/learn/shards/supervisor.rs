@@ -119,6 +119,8 @@ impl Supervisor<'_> {
             let stderr = File::options().append(true).create(true).open(&job.stderr)?;
             let stderr_start = stderr.metadata()?.len();
             let child = Command::new(self.program)
+                // The figures of a task are those of all its shards.
+                .env_remove(FIGURES_VARIABLE)
                 .args(&job.arguments)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
