@@ -5,6 +5,10 @@ mod preflight;
 mod project;
 #[path = "../python/mod.rs"]
 mod python;
+#[path = "../bucket/server.rs"]
+#[expect(dead_code, reason = "the tests of buckets need more of it")]
+mod server;
+mod shipped_flow;
 mod stack;
 mod stages;
 mod tools;
