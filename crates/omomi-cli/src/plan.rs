@@ -26,8 +26,9 @@ use crate::{Cli, Command, Failure, command, places, profile, train};
 ///
 /// Reads contract.toml, flow.toml and prune.toml in --project. The newest complete day before --until is not learned:
 /// its logs are compared with those of the days before, as omomi profile does, and the new file is evaluated on them.
-/// The days since the last model are learned; days whose logs were unlike those before are left out. RUN/plan.json names
-/// the logs, the shards and the command of each stage; omomi stage runs them, and omomi train --shards takes it, too.
+/// The days since the last model are learned; days whose logs were unlike those before are left out. RUN/plan.json
+/// names the logs, the shards and the command of each stage; omomi stage runs them, and omomi train --shards takes it,
+/// too.
 ///
 /// A run has one plan: if it exists and was made for the same inputs, it is kept.
 ///

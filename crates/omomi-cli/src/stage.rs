@@ -20,8 +20,8 @@ use crate::{Failure, plan, run as run_command};
 /// digest of the plan, so a file that is there was made from these inputs, and its stage is skipped. Publishing also
 /// remembers the model as the one that the next run continues from.
 ///
-/// Exit code: that of the command, so 3 and 4 of omomi gate, and 75 if trying again may help. 3 also if the plan is held
-/// back.
+/// Exit code: that of the command, so 3 and 4 of omomi gate, and 75 if trying again may help. 3 also if the plan is
+/// held back.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// train, average, recalibrate, prune, pack, evaluate, gate, preflight or publish; or why, which says why the file

@@ -1,4 +1,5 @@
-//! `omomi flow deploy`: shows what the environment of a project on AWS would become, and makes it with the command `aws`.
+//! `omomi flow deploy`: shows what the environment of a project on AWS would become, and makes it with the command
+//! `aws`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,8 @@ use crate::text::table;
 /// Create or update the environment of a project on AWS: template.yaml, with flow.asl.json as its state machine
 ///
 /// Runs the command aws, with its credentials and its region: it copies the flow to the bucket FlowBucket under a name
-/// with its digest, and deploys the stack. Parameters are in parameters.json; those that are not there have the defaults
-/// of the template, or the values that the stack has.
+/// with its digest, and deploys the stack. Parameters are in parameters.json; those that are not there have the
+/// defaults of the template, or the values that the stack has.
 ///
 /// Exit code 0: done. 1: failed. 2: misuse of the command line.
 #[derive(clap::Args)]

@@ -1,5 +1,5 @@
-//! Programs in Python that tests need. The first test that needs them installs them into a folder of the build, with the
-//! `python3` on the path and pip.
+//! Programs in Python that tests need. The first test that needs them installs them into a folder of the build, with
+//! the `python3` on the path and pip.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
