@@ -1,13 +1,13 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate`, `omomi profile`, `omomi plan` and `omomi preflight` also have 3 (held back), `omomi contract
-//! diff`, `omomi compare` and `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi ab` and
-//! `omomi counterfactual` have 3 (the data are broken) and 4 (cannot tell). `omomi stage` has the exit code of its
-//! command. `omomi flow run` has 3 and 75 if such a task ended it. `omomi status --check` and `omomi experiment check`
-//! exit with 5 if something is wrong. 75 means that a bucket could not be reached, or that logs are still to come, so
-//! that trying again may help. A command whose output cannot be written has failed. If the reader of a pipe closed it,
-//! as `head` does, there is no message, and the exit code is 141.
+//! 2 (misuse). `omomi gate`, `omomi profile`, `omomi plan` and `omomi preflight` also have 3 (held back), `omomi
+//! contract diff`, `omomi compare` and `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi
+//! ab` and `omomi counterfactual` have 3 (the data are broken) and 4 (cannot tell). `omomi stage` has the exit code of
+//! its command. `omomi flow run` has 3 and 75 if such a task ended it. `omomi status --check` and `omomi experiment
+//! check` exit with 5 if something is wrong. 75 means that a bucket could not be reached, or that logs are still to
+//! come, so that trying again may help. A command whose output cannot be written has failed. If the reader of a pipe
+//! closed it, as `head` does, there is no message, and the exit code is 141.
 
 mod ab;
 mod amend;
