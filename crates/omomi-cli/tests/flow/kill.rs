@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::project::{Project, row, task};
 
@@ -23,6 +23,20 @@ fn kill_when(project: &Project, is_time: impl Fn() -> bool) -> bool {
     is_killed
 }
 
+/// How far a run has come: a task that is started again is no progress.
+fn progress(project: &Project) -> usize {
+    let history = project.history();
+    let kind_of = |id: u64| history.iter().find(|event| event["id"] == id).map(|event| &event["type"]);
+    let is_new = |event: &&Value| match event["type"].as_str() {
+        Some("TaskStarted") => {
+            event["previousEventId"].as_u64().and_then(kind_of).is_some_and(|kind| kind == "TaskScheduled")
+        }
+        Some("TaskSubmitted") => false,
+        _ => true,
+    };
+    history.iter().filter(is_new).count()
+}
+
 #[test]
 fn killed_after_each_event_and_resumed_a_flow_makes_the_same_bytes_and_repeats_no_finished_stage() {
     let whole = Project::trains();
@@ -30,14 +44,14 @@ fn killed_after_each_event_and_resumed_a_flow_makes_the_same_bytes_and_repeats_n
     assert_eq!((&account["tasks_run"], &account["stages_skipped"]), (&json!(5), &json!(0)));
     let event_count = whole.history().len();
     let killed = Project::trains();
-    // The run is killed whenever its history has grown, until it ends.
+    // The run is killed whenever it has come further, until it ends.
     let (mut kill_count, mut seen) = (0, 0);
-    while kill_when(&killed, || killed.history().len() > seen) {
+    while kill_when(&killed, || progress(&killed) > seen) {
         kill_count += 1;
-        seen = killed.history().len();
+        seen = progress(&killed);
         assert!(kill_count < 200);
     }
-    assert!(kill_count >= 10, "{kill_count} kills, {event_count} events");
+    assert!(kill_count >= 5, "{kill_count} kills, {event_count} events");
     for name in ["a.state", "b.state", "all.state", "model.omomi"] {
         assert_eq!(whole.read(name), killed.read(name), "{name}");
     }
@@ -58,10 +72,7 @@ fn tasks_that_finished_before_a_kill_are_not_done_again() {
     let project = Project::new(&flow, &json!({}));
     let lines = || String::from_utf8(std::fs::read(project.path("done")).unwrap_or_default()).unwrap();
     assert!(kill_when(&project, || lines().contains("two")));
-    // The task ended with the run, so that the next one has the folder for itself.
-    project.write("two is quick", "");
-    let quick = project.run("flow run --quiet --flow flow.asl.json --input input.json --check");
-    assert!(quick.status.success());
+    // What the task left running does not keep the next run waiting.
     assert!(kill_when(&project, || lines().matches("two").count() == 2));
     assert_eq!(lines(), "one\ntwo\ntwo\n");
 }

@@ -90,6 +90,10 @@ impl Project {
             "States.Format('{}.csv', $)",
             "--state",
             "States.Format('{}.state', $)",
+            "--alpha",
+            "0.05",
+            "--passes",
+            "1",
             "--force",
         ];
         let shards = json!({
@@ -99,10 +103,15 @@ impl Project {
         let flow = row(&[
             ("Shards", shards),
             ("Average", task(&["omomi", "average", "a.state", "b.state", "--out", "all.state", "--force"])),
+            // The command does not replace a file, and a task may run again.
             (
                 "Pack",
                 task(&[
-                    "omomi",
+                    "sh",
+                    "-c",
+                    "rm -f model.omomi; exec \"$@\"",
+                    "sh",
+                    env!("CARGO_BIN_EXE_omomi"),
                     "pack",
                     "--contract",
                     "contract.toml",
@@ -116,7 +125,6 @@ impl Project {
                     "1",
                     "--out",
                     "model.omomi",
-                    "--force",
                 ]),
             ),
             ("Verify", task(&["omomi", "verify", "model.omomi"])),
@@ -157,11 +165,10 @@ impl Project {
 
     /// The history of the last run.
     pub(crate) fn history(&self) -> Vec<Value> {
-        let mut runs: Vec<PathBuf> = std::fs::read_dir(self.path("runs"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path().join("history.jsonl"))
-            .filter(|path| path.exists())
-            .collect();
+        // The folder appears when the first run begins.
+        let entries = std::fs::read_dir(self.path("runs")).into_iter().flatten();
+        let paths = entries.map(|entry| entry.unwrap().path().join("history.jsonl"));
+        let mut runs: Vec<PathBuf> = paths.filter(|path| path.exists()).collect();
         runs.sort();
         let Some(last) = runs.last() else { return Vec::new() };
         let text = std::fs::read_to_string(last).unwrap();

@@ -62,7 +62,7 @@ impl Rule {
             return None;
         };
         let mut tests: Vec<&String> = fields.keys().collect();
-        tests.retain(|key| !matches!(key.as_str(), "Variable" | "Comment") && !(is_top && *key == "Next"));
+        tests.retain(|key| !(matches!(key.as_str(), "Variable" | "Comment") || is_top && *key == "Next"));
         let [operator] = tests[..] else {
             let found = tests.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
             faults.push((at.to_owned(), format!("expected one operator, found {}: {found}", tests.len())));

@@ -31,6 +31,7 @@ enum Argument {
 macro_rules! functions {
     ($($name:ident: $least:literal to $most:literal,)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(clippy::upper_case_acronyms, reason = "as the language spells it")]
         enum Function { $($name,)* }
 
         impl Function {
@@ -211,7 +212,6 @@ impl<'a> Reader<'a> {
 }
 
 impl Function {
-    #[expect(clippy::too_many_lines, reason = "one short arm per function")]
     fn value(self, arguments: &[Value], scope: &Scope<'_>) -> Result<Value, String> {
         let argument = |index: usize| arguments.get(index).unwrap_or(&Value::Null);
         let text = |index: usize| argument(index).as_str().ok_or_else(|| expected("a text", argument(index)));

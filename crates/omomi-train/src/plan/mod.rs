@@ -335,7 +335,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Returns [`PlanError::HeldBack`] if nothing is to be trained, and [`PlanError::NoShard`] if there is no such shard.
+    /// Returns [`PlanError::HeldBack`] if nothing is to be trained, and [`PlanError::NoShard`] if there is no such
+    /// shard.
     pub fn step(&self, stage: Stage, shard: Option<u32>) -> Result<&Step, PlanError> {
         if !self.held_back.is_empty() {
             return Err(PlanError::HeldBack { path: self.path.clone(), reasons: self.held_back.clone() });

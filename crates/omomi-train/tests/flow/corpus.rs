@@ -43,7 +43,7 @@ impl Case {
     }
 
     fn run(&self) -> Run {
-        World::new(self.machine(), self.file["input"].clone(), &self.script()).to_the_end()
+        World::new(self.machine(), self.file["input"].clone(), &self.script()).run_to_end()
     }
 }
 
@@ -124,7 +124,7 @@ fn a_run_that_breaks_off_after_any_event_goes_on_to_the_same_end() {
             if script.values().any(|answers| answers.len() > 1) {
                 continue;
             }
-            let resumed = World::resumed(execution, history.to_vec(), step, &script).to_the_end();
+            let resumed = World::resumed(execution, history.to_vec(), step, &script).run_to_end();
             assert_eq!(resumed.outcome, whole.outcome, "{} after {kept} events", case.name);
             // A task that ran when the run broke off is started again.
             let count = |run: &Run| run.events.iter().filter(|event| event.kind != "TaskStarted").count();

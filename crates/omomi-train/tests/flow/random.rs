@@ -145,14 +145,14 @@ proptest! {
         let definition = written(&kinds, &mut made, &mut script).to_string();
         let machine = StateMachine::parse(&definition).unwrap();
         let input = json!({"items": [1, 2, 3]});
-        let run = World::new(machine.clone(), input.clone(), &script).to_the_end();
+        let run = World::new(machine.clone(), input.clone(), &script).run_to_end();
         check_history(&run)?;
         check_status(&run)?;
         prop_assert_eq!(Event::read_all(&as_printed(&run.events)).unwrap(), run.events.clone());
         // A run that breaks off anywhere goes on to the same end.
         let history = &run.events[..broken_off.index(run.events.len() + 1)];
         let (execution, step) = Execution::resume(machine, names(), input, history).unwrap();
-        let resumed = World::resumed(execution, history.to_vec(), step, &script).to_the_end();
+        let resumed = World::resumed(execution, history.to_vec(), step, &script).run_to_end();
         prop_assert_eq!(&resumed.outcome, &run.outcome);
         check_history(&resumed)?;
     }

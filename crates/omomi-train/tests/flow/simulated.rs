@@ -114,7 +114,7 @@ impl<'a> World<'a> {
         true
     }
 
-    pub(crate) fn to_the_end(mut self) -> Run {
+    pub(crate) fn run_to_end(mut self) -> Run {
         while self.go_on() {}
         let outcome = self.execution.outcome().expect("nothing happens any more, but the flow has not ended").clone();
         Run { events: self.events, outcome, calls: self.calls }

@@ -4,19 +4,19 @@
 //! commands for the outside. It reads no clock and no file, and starts nothing. The same inputs at the same times give
 //! the same events, so a broken run is resumed by applying its history again: see [`Execution::resume`].
 
+mod children;
 mod errors;
 mod resume;
+mod values;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::choice::timestamp;
-use super::definition::{Filter, Kind, Number, State, StateMachine, States, Until, Words};
-use super::history::{Event, time_text};
-use super::payload::{Failure, Scope, Template};
-use errors::{delay_ms, is_matched};
+use super::definition::{Kind, Number, State, StateMachine, States};
+use super::history::Event;
+use super::payload::{Failure, Scope};
 
 pub use resume::ResumeError;
 
@@ -389,92 +389,6 @@ impl Execution {
         Ok(())
     }
 
-    fn begin_children(&mut self, turn: &mut Turn, id: u64, inputs: Vec<Value>, most: u64) -> Result<(), Failure> {
-        let results = vec![None; inputs.len()];
-        self.set_waiting(id, Waiting::Children { results, begun_count: 0, inputs, most });
-        self.go_on_with_children(turn, id)
-    }
-
-    /// Begins the next children of a Parallel or Map state, as many as may run at the same time, or ends the state.
-    fn go_on_with_children(&mut self, turn: &mut Turn, id: u64) -> Result<(), Failure> {
-        let Some(held) = self.state(id) else { return Ok(()) };
-        let state = held.get();
-        loop {
-            let running_count =
-                self.strands.values().filter(|strand| strand.parent.is_some_and(|parent| parent.0 == id)).count();
-            let Some(strand) = self.strands.get_mut(&id) else { return Ok(()) };
-            let Waiting::Children { results, begun_count, inputs, most } = &mut strand.waiting else { return Ok(()) };
-            let index = *begun_count;
-            if index == inputs.len() {
-                if running_count > 0 {
-                    return Ok(());
-                }
-                let results = std::mem::take(results).into_iter().map(Option::unwrap_or_default).collect();
-                strand.waiting = Waiting::Nothing;
-                self.record_of(turn, id, &format!("{}StateSucceeded", state.kind.name()), Value::Null);
-                self.worked(turn, id, Value::Array(results));
-                return Ok(());
-            }
-            let input = inputs[index].clone();
-            match &state.kind {
-                Kind::Map { states, .. } => {
-                    if *most > 0 && running_count as u64 >= *most {
-                        return Ok(());
-                    }
-                    *begun_count += 1;
-                    let item = Some((index, input.clone()));
-                    let input = match &state.parameters {
-                        None => input,
-                        Some(selector) => {
-                            let outer = self.filtered_input(id)?;
-                            let context = self.context_of(id, item.as_ref());
-                            let seed = format!("{} item {index}", self.seed(id));
-                            selector.value(&Scope { input: &outer, context: &context, seed: &seed })?
-                        }
-                    };
-                    let name = self.strands[&id].name.clone();
-                    let previous = self.strands[&id].last_event;
-                    let begun =
-                        self.record(turn, previous, "MapIterationStarted", json!({ "name": name, "index": index }));
-                    self.add_strand(turn, Arc::clone(states), Some((id, index)), item, begun, input);
-                }
-                Kind::Parallel { branches } => {
-                    *begun_count += 1;
-                    let (item, last_event) = (strand.item.clone(), strand.last_event);
-                    let states = Arc::clone(&branches[index]);
-                    self.add_strand(turn, states, Some((id, index)), item, last_event, input);
-                }
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn add_strand(
-        &mut self,
-        turn: &mut Turn,
-        states: Arc<States>,
-        parent: Option<(u64, usize)>,
-        item: Option<(usize, Value)>,
-        last_event: u64,
-        input: Value,
-    ) {
-        let (id, name) = (self.next_strand, states.start_at.clone());
-        self.next_strand += 1;
-        let strand = Strand {
-            states,
-            parent,
-            item,
-            name: String::new(),
-            input: Value::Null,
-            entered_unix_ms: turn.now_unix_ms,
-            last_event,
-            retry_counts: Vec::new(),
-            waiting: Waiting::Nothing,
-        };
-        self.strands.insert(id, strand);
-        turn.work.push_back(Work::Enter { strand: id, name, input });
-    }
-
     /// A state that works has its result.
     fn worked(&mut self, turn: &mut Turn, id: u64, result: Value) {
         let Some(held) = self.state(id) else { return };
@@ -520,107 +434,6 @@ impl Execution {
         Ok(())
     }
 
-    fn strand_ended(&mut self, turn: &mut Turn, id: u64, output: Value) {
-        let Some((parent, index)) = self.strands[&id].parent else {
-            let last_event = self.strands[&id].last_event;
-            self.end(turn, last_event, Outcome::Succeeded(output));
-            return;
-        };
-        if self.is_map(parent) {
-            let details = json!({ "name": self.strands[&parent].name, "index": index });
-            self.record_of(turn, id, "MapIterationSucceeded", details);
-        }
-        let last_event = self.strands[&id].last_event;
-        self.strands.remove(&id);
-        if let Some(strand) = self.strands.get_mut(&parent) {
-            strand.last_event = last_event;
-            if let Waiting::Children { results, .. } = &mut strand.waiting {
-                results[index] = Some(output);
-            }
-        }
-        if let Err(failure) = self.go_on_with_children(turn, parent) {
-            self.children_failed(turn, parent, failure);
-        }
-    }
-
-    /// A state failed: it is tried again, another state goes on, or its strand fails.
-    fn failed(&mut self, turn: &mut Turn, id: u64, failure: Failure) {
-        let Some(held) = self.state(id) else { return };
-        let state = held.get();
-        let of = |errors: &[String]| is_matched(errors, &failure.error);
-        if let Some(index) = state.retriers.iter().position(|retrier| of(&retrier.errors)) {
-            let (retrier, seed) = (&state.retriers[index], self.seed(id));
-            let Some(strand) = self.strands.get_mut(&id) else { return };
-            if strand.retry_counts[index] < retrier.max_attempts {
-                let delay_ms = delay_ms(retrier, strand.retry_counts[index], &seed);
-                strand.retry_counts[index] += 1;
-                strand.waiting = Waiting::Time { is_retry: true };
-                let token = strand.last_event;
-                turn.wake_in(token, delay_ms);
-                return;
-            }
-        }
-        if matches!(state.kind, Kind::Parallel { .. } | Kind::Map { .. }) {
-            self.record_of(turn, id, &format!("{}StateFailed", state.kind.name()), Value::Null);
-        }
-        let Some(catcher) = state.catchers.iter().find(|catcher| of(&catcher.errors)) else {
-            self.strand_failed(turn, id, failure);
-            return;
-        };
-        let caught = json!({ "Error": failure.error, "Cause": failure.cause });
-        let output = placed_at(&catcher.result_path, &self.strands[&id].input, caught);
-        let exited = output.and_then(|output| self.exit(turn, id, output, Some(catcher.next.clone())));
-        if let Err(failure) = exited {
-            self.strand_failed(turn, id, failure);
-        }
-    }
-
-    fn strand_failed(&mut self, turn: &mut Turn, id: u64, failure: Failure) {
-        let Some((parent, index)) = self.strands[&id].parent else {
-            let last_event = self.strands[&id].last_event;
-            self.end(turn, last_event, Outcome::Failed(failure));
-            return;
-        };
-        if self.is_map(parent) {
-            let details = json!({ "name": self.strands[&parent].name, "index": index });
-            self.record_of(turn, id, "MapIterationFailed", details);
-        }
-        let last_event = self.strands[&id].last_event;
-        self.strands.remove(&id);
-        if let Some(strand) = self.strands.get_mut(&parent) {
-            strand.last_event = last_event;
-        }
-        self.children_failed(turn, parent, failure);
-    }
-
-    /// Ends the other children of a state, one of which failed, and fails the state.
-    fn children_failed(&mut self, turn: &mut Turn, id: u64, failure: Failure) {
-        self.abort_children(turn, id);
-        self.set_waiting(id, Waiting::Nothing);
-        self.failed(turn, id, failure);
-    }
-
-    fn abort_children(&mut self, turn: &mut Turn, id: u64) {
-        let children: Vec<u64> = self
-            .strands
-            .iter()
-            .filter(|(_, strand)| strand.parent.is_some_and(|parent| parent.0 == id))
-            .map(|(child, _)| *child)
-            .collect();
-        for child in children {
-            self.abort_children(turn, child);
-            if let Waiting::Task { token, .. } = self.strands[&child].waiting {
-                turn.step.commands.push(Command::CancelTask { token });
-            }
-            if self.is_map(id) {
-                let index = self.strands[&child].parent.map(|parent| parent.1);
-                let details = json!({ "name": self.strands[&id].name, "index": index });
-                self.record_of(turn, child, "MapIterationAborted", details);
-            }
-            self.strands.remove(&child);
-        }
-    }
-
     fn end(&mut self, turn: &mut Turn, previous: u64, outcome: Outcome) {
         for strand in self.strands.values() {
             if let Waiting::Task { token, .. } = strand.waiting {
@@ -637,120 +450,6 @@ impl Execution {
         };
         self.record(turn, previous, kind, details);
         self.outcome = Some(outcome);
-    }
-
-    fn with_parameters(&self, id: u64, state: &State, input: &Value) -> Result<Value, Failure> {
-        match &state.parameters {
-            None => Ok(input.clone()),
-            Some(template) => self.made(id, template, input),
-        }
-    }
-
-    fn made(&self, id: u64, template: &Template, input: &Value) -> Result<Value, Failure> {
-        let (context, seed) = (self.context(id), self.seed(id));
-        template.value(&Scope { input, context: &context, seed: &seed })
-    }
-
-    fn words(&self, id: u64, words: Option<&Words>, input: &Value) -> Result<String, Failure> {
-        match words {
-            None => Ok(String::new()),
-            Some(Words::Fixed(words)) => Ok(words.clone()),
-            Some(Words::Computed(template)) => {
-                let made = self.made(id, template, input)?;
-                let text = made["words"].as_str().map(str::to_owned);
-                text.ok_or_else(|| Failure::new("States.Runtime", format!("expected a text, found {}", made["words"])))
-            }
-        }
-    }
-
-    fn number(&self, id: u64, number: &Number, input: &Value) -> Result<u64, Failure> {
-        match number {
-            Number::Fixed(number) => Ok(*number),
-            Number::Path(path) => {
-                let context = self.context(id);
-                let found = Scope { input, context: &context, seed: "" }.value_of(path)?;
-                let number = found.as_u64().filter(|number| *number <= 99_999_999);
-                let problem = || format!("{}: expected a whole number up to 99999999, found {found}", path.text());
-                number.ok_or_else(|| Failure::new("States.Runtime", problem()))
-            }
-        }
-    }
-
-    fn time_of(&self, turn: &Turn, id: u64, until: &Until, input: &Value) -> Result<i64, Failure> {
-        match until {
-            Until::Seconds(seconds) => Ok(turn.now_unix_ms.saturating_add(ms(self.number(id, seconds, input)?))),
-            Until::Timestamp(at_unix_ms) => Ok(*at_unix_ms),
-            Until::TimestampPath(path) => {
-                let context = self.context(id);
-                let found = Scope { input, context: &context, seed: "" }.value_of(path)?;
-                let problem =
-                    || format!("{}: expected a time such as 2026-01-31T12:00:00Z, found {found}", path.text());
-                let time = timestamp(&found).map(|time| time.timestamp_millis());
-                time.ok_or_else(|| Failure::new("States.Runtime", problem()))
-            }
-        }
-    }
-
-    fn filtered_input(&self, id: u64) -> Result<Value, Failure> {
-        let Some(held) = self.state(id) else { return Ok(Value::Null) };
-        self.filtered(id, &held.get().input_path, &self.strands[&id].input)
-    }
-
-    fn filtered_output(&self, id: u64, state: &State, output: Value) -> Result<Value, Failure> {
-        self.filtered(id, &state.output_path, &output)
-    }
-
-    fn filtered(&self, id: u64, filter: &Filter, value: &Value) -> Result<Value, Failure> {
-        match filter {
-            Filter::Null => Ok(json!({})),
-            Filter::Path(path) => {
-                let context = self.context(id);
-                Scope { input: value, context: &context, seed: "" }.value_of(path)
-            }
-        }
-    }
-
-    /// The input of a state with its result where `ResultPath` says.
-    fn placed(&self, id: u64, state: &State, result: Value) -> Result<Value, Failure> {
-        placed_at(&state.result_path, &self.strands[&id].input, result)
-    }
-
-    fn context(&self, id: u64) -> Value {
-        self.context_of(id, self.strands.get(&id).and_then(|strand| strand.item.as_ref()))
-    }
-
-    fn context_of(&self, id: u64, item: Option<&(usize, Value)>) -> Value {
-        let names = &self.names;
-        let mut context = json!({
-            "Execution": {
-                "Id": format!("arn:aws:states:local:000000000000:execution:{}:{}", names.state_machine, names.execution),
-                "Input": self.input,
-                "Name": names.execution,
-                "RoleArn": role_arn(),
-                "StartTime": time_text(self.started_unix_ms),
-            },
-            "StateMachine": {
-                "Id": format!("arn:aws:states:local:000000000000:stateMachine:{}", names.state_machine),
-                "Name": names.state_machine,
-            },
-        });
-        if let Some(strand) = self.strands.get(&id) {
-            context["State"] = json!({
-                "EnteredTime": time_text(strand.entered_unix_ms),
-                "Name": strand.name,
-                "RetryCount": strand.retry_counts.iter().sum::<u32>(),
-            });
-        }
-        if let Some((index, value)) = item {
-            context["Map"] = json!({ "Item": { "Index": index, "Value": value } });
-        }
-        context
-    }
-
-    /// A text that no other evaluation of this execution has.
-    fn seed(&self, id: u64) -> String {
-        let last_event = self.strands.get(&id).map_or(0, |strand| strand.last_event);
-        format!("{} {} {id} {last_event}", self.names.state_machine, self.names.execution)
     }
 
     fn is_map(&self, id: u64) -> bool {
@@ -813,16 +512,6 @@ impl Held {
     fn get(&self) -> &State {
         &self.0.states[&self.1]
     }
-}
-
-fn placed_at(filter: &Filter, input: &Value, result: Value) -> Result<Value, Failure> {
-    let Filter::Path(path) = filter else { return Ok(input.clone()) };
-    let mut output = input.clone();
-    if path.put(&mut output, result) {
-        return Ok(output);
-    }
-    let problem = format!("the input has no place {}: something else is on the way to it", path.text());
-    Err(Failure::new("States.ResultPathMatchFailure", problem))
 }
 
 fn details_of(failure: &Failure) -> Value {

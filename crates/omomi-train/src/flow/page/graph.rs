@@ -117,6 +117,7 @@ fn drawn(group: Group, status: &RunStatus, now_unix_ms: i64) -> Graph {
         places.insert(name, (MARGIN + *column * COLUMN_WIDTH, MARGIN + row * ROW_HEIGHT));
         *column += 1;
     }
+    let not_entered = if status.ended_unix_ms.is_some() { "not reached" } else { Progress::Waiting.word() };
     let node = |name: &String| {
         let state = status.states.iter().find(|state| state.name == *name);
         let (x, y) = places[name.as_str()];
@@ -128,7 +129,7 @@ fn drawn(group: Group, status: &RunStatus, now_unix_ms: i64) -> Graph {
                 name.chars().take(NAME_LEN - 1).chain(['…']).collect()
             },
             title: format!("{name}: {}", progress.word()),
-            line: state.map_or_else(|| progress.word().to_owned(), |state| line(state, now_unix_ms)),
+            line: state.map_or_else(|| not_entered.to_owned(), |state| line(state, now_unix_ms)),
             class: progress.word(),
             x,
             y,
@@ -204,7 +205,7 @@ fn rows(group: &Group) -> BTreeMap<&str, usize> {
 
 /// A curve between two nodes, with its tip.
 fn edge((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32), class: &'static str) -> Edge {
-    if to_y > from_y {
+    if to_y == from_y + ROW_HEIGHT || (to_y > from_y && to_x != from_x) {
         let (begin_x, begin_y) = (from_x + NODE_WIDTH / 2, from_y + NODE_HEIGHT);
         let (end_x, end_y) = (to_x + NODE_WIDTH / 2, to_y - 7);
         let bend = (to_y - begin_y) / 2;
@@ -215,10 +216,10 @@ fn edge((from_x, from_y): (u32, u32), (to_x, to_y): (u32, u32), class: &'static 
         );
         return Edge { path, tip: format!("M{} {end_y}h8l-4 7z", end_x - 4), class };
     }
-    // A way back, or to the side: around the right ends.
+    // A way past other rows, back, or to the side: around the right ends.
     let (begin_x, begin_y) = (from_x + NODE_WIDTH, from_y + NODE_HEIGHT / 2);
     let (end_x, end_y) = (to_x + NODE_WIDTH + 7, to_y + NODE_HEIGHT / 2);
-    let far = begin_x.max(end_x) + 22;
+    let far = begin_x.max(end_x) + 14 + (from_y.abs_diff(to_y) / ROW_HEIGHT).min(6) * 4;
     let path = format!("M{begin_x} {begin_y}C{far} {begin_y} {far} {end_y} {end_x} {end_y}");
     Edge { path, tip: format!("M{end_x} {}v8l-7 -4z", end_y - 4), class }
 }

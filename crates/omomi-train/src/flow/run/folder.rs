@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use thiserror::Error;
@@ -13,6 +14,11 @@ const RUNS: &str = "runs";
 const HISTORY: &str = "history.jsonl";
 const DEFINITION: &str = "flow.asl.json";
 const INPUT: &str = "input.json";
+const TASKS: &str = "tasks";
+/// How long a process that is being started may hold the lock.
+const START_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long processes that a broken run left may take to end.
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the files of runs cannot be used.
 #[derive(Debug, Error)]
@@ -53,7 +59,10 @@ fn failed(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RunsErro
 /// The runs of a project, locked.
 pub(super) struct Runs {
     folder: PathBuf,
-    lock: File,
+    /// Held by this process alone.
+    _lock: File,
+    /// Held by this process and by those of tasks, as their standard input.
+    tasks: File,
 }
 
 /// The files of one run.
@@ -66,23 +75,43 @@ pub struct RunFiles {
 }
 
 impl Runs {
-    /// Locks the runs of a project. The lock is held until the last process that this one started has ended, too.
+    /// Locks the runs of a project, and ends the processes that tasks of a broken run left.
     pub(super) fn lock(dir: &Path) -> Result<Self, RunsError> {
         let folder = dir.join(RUNS);
         fs::create_dir_all(folder.join("stages")).map_err(failed("made", &folder))?;
-        let path = folder.join("lock");
-        let lock = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
-        let lock = lock.map_err(failed("opened", &path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { folder, lock }),
-            Err(TryLockError::WouldBlock) => Err(RunsError::Busy { dir: dir.to_owned() }),
-            Err(TryLockError::Error(error)) => Err(failed("locked", &path)(error)),
+        let open = |name: &str| {
+            let path = folder.join(name);
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&path);
+            file.map_err(failed("opened", &path))
+        };
+        let (lock, tasks) = (open("lock")?, open(TASKS)?);
+        let busy = || RunsError::Busy { dir: dir.to_owned() };
+        let is_free = |file: &File| match file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(error)) => Err(failed("locked", &folder)(error)),
+        };
+        let begin = Instant::now();
+        while !is_free(&lock)? {
+            // A process that is just being started holds all files of its parent for a moment.
+            if begin.elapsed() > START_TIMEOUT {
+                return Err(busy());
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
+        while !is_free(&tasks)? {
+            if begin.elapsed() > LEFTOVER_TIMEOUT {
+                return Err(busy());
+            }
+            end_holders(&folder.join(TASKS));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(Self { folder, _lock: lock, tasks })
     }
 
-    /// A handle for a child process. It keeps the lock, and reads as an empty file.
-    pub(super) fn lock_for_child(&self) -> io::Result<File> {
-        self.lock.try_clone()
+    /// The standard input of a task. It reads as an empty file, and tells the task's processes from others.
+    pub(super) fn input_of_task(&self) -> io::Result<File> {
+        self.tasks.try_clone()
     }
 
     pub(super) fn stages(&self) -> PathBuf {
@@ -167,6 +196,20 @@ fn files_of(folder: &Path) -> Result<Vec<RunFiles>, RunsError> {
     }
     runs.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(runs)
+}
+
+/// Ends the processes whose standard input is a file, where the system lists them: those that tasks of a broken run
+/// left.
+fn end_holders(path: &Path) {
+    let (Ok(path), Ok(processes)) = (path.canonicalize(), fs::read_dir("/proc")) else { return };
+    for process in processes.flatten() {
+        let id = process.file_name().to_string_lossy().parse::<i32>().ok().filter(|id| *id > 1);
+        let is_holder = || fs::read_link(process.path().join("fd/0")).is_ok_and(|input| input == path);
+        if let Some(id) = id.filter(|_| is_holder()) {
+            // SAFETY: kill reads only its arguments. The process holds a file that only tasks of this project get.
+            unsafe { libc::kill(id, libc::SIGKILL) };
+        }
+    }
 }
 
 /// Whether the last event is that of an end.
@@ -294,12 +337,23 @@ mod tests {
     fn one_run_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
         let runs = Runs::lock(dir.path()).unwrap();
+        assert!(is_running(dir.path()));
         assert!(matches!(Runs::lock(dir.path()), Err(RunsError::Busy { .. })));
-        let of_child = runs.lock_for_child().unwrap();
         drop(runs);
-        assert!(matches!(Runs::lock(dir.path()), Err(RunsError::Busy { .. })));
-        drop(of_child);
+        assert!(!is_running(dir.path()));
         Runs::lock(dir.path()).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_a_broken_run_left_running_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = Runs::lock(dir.path()).unwrap();
+        let input = runs.input_of_task().unwrap();
+        let mut left = std::process::Command::new("sleep").arg("60").stdin(input).spawn().unwrap();
+        drop(runs);
+        Runs::lock(dir.path()).unwrap();
+        assert!(!left.wait().unwrap().success());
     }
 
     #[test]

@@ -165,6 +165,7 @@ pub fn run(options: &RunOptions, watch: &mut dyn FnMut(&Happened<'_>)) -> Result
         timers: BTreeMap::new(),
         waiting: VecDeque::new(),
         running: BTreeMap::new(),
+        ending: Vec::new(),
         cpu_units: cores * CPU_UNITS_PER_CORE,
         sender,
         ran_count: 0,
@@ -174,7 +175,7 @@ pub fn run(options: &RunOptions, watch: &mut dyn FnMut(&Happened<'_>)) -> Result
     };
     let step = if history.is_empty() { runner.execution.apply(now_unix_ms(), Input::Begin) } else { step };
     runner.follow(step)?;
-    let outcome = runner.to_the_end(&receiver)?;
+    let outcome = runner.run_to_end(&receiver)?;
     Ok(RunAccount {
         name: files.name.clone(),
         outcome,
@@ -221,6 +222,8 @@ struct Runner<'a> {
     timers: BTreeMap<u64, i64>,
     waiting: VecDeque<Waits>,
     running: BTreeMap<u64, RunningTask>,
+    /// Tasks that were canceled. The run waits for their end.
+    ending: Vec<Started>,
     /// Of this machine.
     cpu_units: u64,
     sender: Sender<Ended>,
@@ -231,7 +234,7 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    fn to_the_end(&mut self, receiver: &Receiver<Ended>) -> Result<Outcome, RunError> {
+    fn run_to_end(&mut self, receiver: &Receiver<Ended>) -> Result<Outcome, RunError> {
         loop {
             self.start_waiting()?;
             if let Some(outcome) = self.execution.outcome() {
@@ -273,8 +276,9 @@ impl Runner<'_> {
                 Command::CancelTask { token } => {
                     self.timers.remove(&token);
                     self.waiting.retain(|waits| waits.token != token);
-                    if let Some(mut task) = self.running.remove(&token) {
+                    if let Some(task) = self.running.remove(&token) {
                         task.started.end();
+                        self.ending.push(task.started);
                     }
                 }
                 Command::RunTask { token, state, parameters } => match TaskRequest::of(&parameters) {
@@ -369,7 +373,7 @@ impl Runner<'_> {
         let id = format!("{}/{}", self.files.name, ended.token);
         let output = description(&id, &task.request, &ended.end, (task.started_unix_ms, now_unix_ms()));
         let result = if ended.end.exit_code == Some(0) {
-            task.stage.finish(self.runs, &self.files.name, ended.token, &output)?;
+            task.stage.finish(self.runs, &self.files.name, ended.token, &output, &mut self.stages)?;
             Ok(output)
         } else {
             Err(failed(&output))

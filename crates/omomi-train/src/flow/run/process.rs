@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::folder::Runs;
@@ -24,11 +24,22 @@ const SIGNAL_BASE: i32 = 128;
 /// A process that was started.
 pub(super) struct Started {
     is_unwanted: Arc<AtomicBool>,
+    waiting: Option<JoinHandle<()>>,
+}
+
+impl Drop for Started {
+    /// Waits for the end of the process.
+    fn drop(&mut self) {
+        if let Some(waiting) = self.waiting.take() {
+            // A thread that panicked has reported nothing, and waits for nothing.
+            let _ = waiting.join();
+        }
+    }
 }
 
 impl Started {
     /// Asks the process to end, and ends it if it does not.
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&self) {
         self.is_unwanted.store(true, Ordering::Relaxed);
     }
 }
@@ -49,8 +60,8 @@ pub(super) fn start(
     command.args(&request.command[1..]).current_dir(dir);
     command.envs(request.environment.iter().map(|(name, value)| (name, value)));
     command.env(FIGURES_VARIABLE, std::path::absolute(progress)?);
-    // The lock of the runs is free when the last task has ended. It reads as an empty file.
-    command.stdin(runs.lock_for_child()?).stderr(log.try_clone()?).stdout(log);
+    // A later run finds by it what a broken run left.
+    command.stdin(runs.input_of_task()?).stderr(log.try_clone()?).stdout(log);
     command.process_group(0);
     end_with_this_process(&mut command);
     let memory_bytes = request.memory_mib.map(|mib| mib.saturating_mul(1 << 20));
@@ -58,7 +69,7 @@ pub(super) fn start(
     let for_thread = Arc::clone(&is_unwanted);
     let (sender, receiver) = mpsc::channel();
     // The thread that starts the process waits for it: on Linux, the process ends with its thread.
-    thread::Builder::new().name("flow-task".to_owned()).spawn(move || {
+    let waiting = thread::Builder::new().name("flow-task".to_owned()).spawn(move || {
         let child = command.spawn();
         drop(command);
         let mut child = match child {
@@ -72,7 +83,7 @@ pub(super) fn start(
         report(wait(&mut child, memory_bytes, &for_thread));
     })?;
     receiver.recv().map_err(io::Error::other)??;
-    Ok(Started { is_unwanted })
+    Ok(Started { is_unwanted, waiting: Some(waiting) })
 }
 
 /// Ends a process when this one ends, even by a signal that it cannot handle.

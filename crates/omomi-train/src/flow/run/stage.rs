@@ -20,6 +20,9 @@ use crate::flow::task::TaskRequest;
 /// A variable of the container that says `always` if the stage is to be done in each run.
 const VARIABLE: &str = "OMOMI_STAGE";
 
+/// How long a file must be unchanged before its digest is kept.
+const SETTLED_NS: i128 = 2_000_000_000;
+
 /// Digests of files that were read before, by what tells that a file is unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Digests(BTreeMap<(PathBuf, u64, u64, i128, i128), String>);
@@ -68,9 +71,15 @@ impl Stage {
     }
 
     /// Notes that the task finished.
-    pub(super) fn finish(&self, runs: &Runs, run: &str, token: u64, output: &Value) -> Result<(), RunsError> {
-        // What was read before may have been replaced without a trace in its metadata.
-        let files = held(&self.words, &self.dir, &mut Digests::default());
+    pub(super) fn finish(
+        &self,
+        runs: &Runs,
+        run: &str,
+        token: u64,
+        output: &Value,
+        digests: &mut Digests,
+    ) -> Result<(), RunsError> {
+        let files = held(&self.words, &self.dir, digests);
         let marker = json!({ "run": run, "task": token, "files": files, "output": output });
         let path = self.marker(runs);
         replace(&path, format!("{marker:#}\n").as_bytes()).map_err(|source| RunsError::Failed {
@@ -147,7 +156,11 @@ fn add(path: &Path, digest: &mut Sha256, digests: &mut Digests) -> io::Result<()
                 }
             }
             let of_file = hex(&of_file.finalize());
-            digests.0.insert(key, of_file.clone());
+            // The metadata of a file that changes twice in a moment may be the same.
+            let now = i128::from(super::now_unix_ms()) * 1_000_000;
+            if now.saturating_sub(changed) > SETTLED_NS {
+                digests.0.insert(key, of_file.clone());
+            }
             of_file
         }
     };
@@ -186,7 +199,7 @@ mod tests {
         let first = stage(&copy, &[]);
         assert_eq!(first.finished(&runs, "2", 7, false), None);
         fs::write(dir.path().join("copy"), "1").unwrap();
-        first.finish(&runs, "1", 7, &json!({"done": true})).unwrap();
+        first.finish(&runs, "1", 7, &json!({"done": true}), &mut Digests::default()).unwrap();
         assert_eq!(stage(&copy, &[]).finished(&runs, "2", 7, false), Some(json!({"done": true})));
         // The output was changed, an input was changed, another command line, or said to be done always.
         fs::write(dir.path().join("copy"), "2").unwrap();
@@ -203,7 +216,7 @@ mod tests {
         fs::remove_file(dir.path().join("logs/b")).unwrap();
         assert_eq!(stage(&["cp", "logs/*", "--out=other"], &[]).finished(&runs, "2", 7, false), None);
         let always = stage(&copy, &[(VARIABLE, "always")]);
-        always.finish(&runs, "1", 8, &Value::Null).unwrap();
+        always.finish(&runs, "1", 8, &Value::Null, &mut Digests::default()).unwrap();
         assert_eq!(stage(&copy, &[(VARIABLE, "always")]).finished(&runs, "2", 8, false), None);
     }
 
@@ -213,7 +226,7 @@ mod tests {
         let runs = Runs::lock(dir.path()).unwrap();
         let stage =
             || Stage::of(&request(&["echo", "done"], &[]), Path::new("echo"), dir.path(), &mut Digests::default());
-        stage().finish(&runs, "1", 7, &Value::Null).unwrap();
+        stage().finish(&runs, "1", 7, &Value::Null, &mut Digests::default()).unwrap();
         assert_eq!(stage().finished(&runs, "2", 7, false), None);
         assert_eq!(stage().finished(&runs, "1", 7, false), Some(Value::Null));
     }
