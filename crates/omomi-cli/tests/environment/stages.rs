@@ -62,7 +62,7 @@ fn a_model_is_trained_continued_the_next_day_and_a_bad_day_is_held_back() {
     assert_eq!(project.json("models/runs/b/plan.json")["days"], serde_json::json!(["2026-01-08"]));
     train(&project, "b", 2);
     let status = project.succeed("status store");
-    assert!(status.contains("000002"), "{status}");
+    assert!(status.contains("published  generation 2"), "{status}");
 
     // The day after has a third of its rows, twice the clicks of which were lost: the log of another world.
     project.succeed("generate-log --rows 5000 --seed 9 --click-rate 0.3 --out bad.parquet");
