@@ -99,7 +99,7 @@ fn every_command_and_flag_in_the_pages_exists() {
         for command in commands(&read(&path)) {
             let words: Vec<&str> = command.split_whitespace().skip(1).collect();
             // These have commands of their own.
-            let has_commands = ["contract", "experiment", "log", "simulate"].contains(&words[0]);
+            let has_commands = ["contract", "experiment", "flow", "log", "simulate"].contains(&words[0]);
             let name_len = if has_commands && !words[1].starts_with("--") { 2 } else { 1 };
             let output =
                 Command::new(env!("CARGO_BIN_EXE_omomi")).args(&words[..name_len]).arg("--help").output().unwrap();
