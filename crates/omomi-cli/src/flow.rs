@@ -1,5 +1,7 @@
 //! `omomi flow`: runs the job flow of a project folder, and shows how far it has come.
 
+mod deploy;
+mod init;
 mod run;
 mod status;
 
@@ -9,7 +11,7 @@ use crate::Failure;
 
 pub(crate) use run::FlowFailed;
 
-/// Run the job flow of a project folder, and show its progress
+/// Train, judge and publish every day: set up a project folder, run its job flow, and show its progress
 ///
 /// The flow is a state machine in Amazon States Language, flow.asl.json. AWS Step Functions runs the same file:
 /// docs/flow.md.
@@ -21,12 +23,16 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Init(init::Arguments),
+    Deploy(deploy::Arguments),
     Run(run::Arguments),
     Status(status::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
+        Command::Init(arguments) => init::run(arguments),
+        Command::Deploy(arguments) => deploy::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Status(arguments) => status::run(arguments),
     }

@@ -6,9 +6,14 @@ use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use omomi_train::log::generate::{CONTRACT, LogSpec, Summary, WriteOptions, part_paths, write};
+use omomi_train::plan::Day;
 
 use crate::Failure;
 use crate::output::say;
+use crate::places::FileFailure;
+
+/// The first day of a generated log.
+const FIRST_DAY: &str = "2026-01-05";
 
 /// Generate an ad log with realistic distributions, and the true click probability in each row
 #[derive(clap::Args)]
@@ -28,6 +33,9 @@ pub(crate) struct Arguments {
     /// Number of files to split the log into, in order of time, at most 1000; more than 1 needs a folder
     #[arg(long, default_value_t = 1)]
     files: usize,
+    /// Write a folder for each of the seven days, such as 2026-01-05/part-000.parquet, with a seventh of the rows each
+    #[arg(long, conflicts_with = "files")]
+    by_day: bool,
     /// Replace existing log files
     #[arg(long)]
     force: bool,
@@ -40,6 +48,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let spec = LogSpec { rows: arguments.rows, seed: arguments.seed, click_rate: arguments.click_rate };
     let one_file = arguments.out.extension().is_some_and(|extension| extension == "parquet");
     let paths = match (one_file, arguments.files) {
+        (false, _) if arguments.by_day => paths_by_day(&arguments.out)?,
+        (true, _) if arguments.by_day => {
+            return Err(format!("expected a folder for the days, found {}", arguments.out.display()).into());
+        }
         (true, 1) => vec![arguments.out.clone()],
         (true, found) => {
             return Err(format!(
@@ -62,6 +74,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     progress.finish_and_clear();
     print(&outcome?, place_contract(folder)?);
     Ok(())
+}
+
+/// Returns the paths of the logs of seven days, in folders that exist then.
+fn paths_by_day(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let first: Day = FIRST_DAY.parse()?;
+    let path = |day: Day| -> Result<PathBuf, Failure> {
+        let folder = folder.join(day.to_string());
+        std::fs::create_dir_all(&folder).map_err(FileFailure::writing(&folder))?;
+        Ok(folder.join("part-000.parquet"))
+    };
+    first.up_to(first.plus(6)).map(path).collect()
 }
 
 /// Writes the contract next to the log. Keeps a contract that exists, because it may be the user's own.

@@ -1,11 +1,12 @@
 //! The `omomi` command: parses the flags, calls the library once, prints text.
 //!
 //! Results go to standard output. Progress and one error go to standard error. The exit code is 0 (done), 1 (failed) or
-//! 2 (misuse). `omomi gate` and `omomi profile` also have 3 (held back), `omomi contract diff`, `omomi compare` and
-//! `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi ab` and `omomi counterfactual` have
-//! 3 (the data are broken) and 4 (cannot tell). `omomi flow run` has 3 and 75 if such a task ended it. `omomi status
-//! --check` and `omomi experiment check` exit with 5 if something is wrong. 75 means that a bucket could not be
-//! reached, so that trying again may help. A command whose output cannot be written has failed. If the reader of a pipe
+//! 2 (misuse). `omomi gate`, `omomi profile`, `omomi plan` and `omomi preflight` also have 3 (held back), `omomi
+//! contract diff`, `omomi compare` and `omomi log drift` have 3 (they differ), and the gate has 4 (cannot tell). `omomi
+//! ab` and `omomi counterfactual` have 3 (the data are broken) and 4 (cannot tell). `omomi stage` has the exit code of
+//! its command. `omomi flow run` has 3 and 75 if such a task ended it. `omomi status --check` and `omomi experiment
+//! check` exit with 5 if something is wrong. 75 means that a bucket could not be reached, or that logs are still to
+//! come, so that trying again may help. A command whose output cannot be written has failed. If the reader of a pipe
 //! closed it, as `head` does, there is no message, and the exit code is 141.
 
 mod ab;
@@ -39,7 +40,9 @@ mod owner;
 mod pack;
 mod pages;
 mod places;
+mod plan;
 mod predict;
+mod preflight;
 mod profile;
 mod progress;
 mod prune;
@@ -49,6 +52,7 @@ mod refusal;
 mod report;
 mod sign;
 mod simulate;
+mod stage;
 mod status;
 mod stores;
 mod text;
@@ -63,6 +67,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use omomi::store::Scoring;
 use omomi_train::bucket::BucketError;
+use omomi_train::plan::PlanError;
 
 use crate::output::note;
 
@@ -86,6 +91,11 @@ enum Command {
     Demo(demo::Arguments),
     GenerateLog(generate_log::Arguments),
     Contract(contract::Arguments),
+    Plan(plan::Arguments),
+    Stage(stage::Arguments),
+    Preflight(preflight::Arguments),
+    #[command(hide = true)]
+    PreflightLoad(preflight::LoadArguments),
     Train(Box<train::Arguments>),
     Tune(Box<tune::Arguments>),
     Import(Box<import::Arguments>),
@@ -146,7 +156,7 @@ pub(crate) const TEMPORARY: u8 = 75;
 pub(crate) type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let matches = places::with_places(with_negative_values(Cli::command())).try_get_matches();
+    let matches = places::with_places(command()).try_get_matches();
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(cli.command),
         Err(misuse) => answer(&misuse),
@@ -164,6 +174,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The command line, with all commands.
+fn command() -> clap::Command {
+    with_negative_values(Cli::command())
 }
 
 /// Takes a negative number after a flag as its value, so that an error names the flag, not an unknown flag `-0`.
@@ -209,7 +224,10 @@ fn run(command: Command) -> u8 {
         Command::Pack(arguments) => pack::run(&arguments),
         Command::Pages(arguments) => pages::run(&arguments, Cli::command()),
         Command::Pin(arguments) => control::run_pin(&arguments),
+        Command::Plan(arguments) => plan::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Preflight(arguments) => preflight::run(&arguments),
+        Command::PreflightLoad(arguments) => preflight::run_load(&arguments),
         Command::Profile(arguments) => profile::run(&arguments),
         Command::Prune(arguments) => prune::run(&arguments),
         Command::Publish(arguments) => publish::run(&arguments),
@@ -218,6 +236,7 @@ fn run(command: Command) -> u8 {
         Command::Rollback(arguments) => control::run_rollback(&arguments),
         Command::Sign(arguments) => sign::run_sign(&arguments),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Stage(arguments) => stage::run(&arguments),
         Command::Status(arguments) => status::run(&arguments),
         Command::Train(arguments) => train::run(&arguments),
         Command::Tune(arguments) => tune::run(&arguments),
@@ -225,6 +244,10 @@ fn run(command: Command) -> u8 {
         Command::Verify(arguments) => verify::run(&arguments),
     };
     let Err(failure) = outcome else { return 0 };
+    // The command of a stage has said why.
+    if let Some(ended) = failure.downcast_ref::<stage::Ended>() {
+        return ended.exit_code();
+    }
     note!("error: {}", message_with_causes(failure.as_ref()));
     if let Some(owner) = owner::owner_of(failure.as_ref()) {
         note!("  who must act: {}", owner.word());
@@ -233,6 +256,8 @@ fn run(command: Command) -> u8 {
         note!("  what to do: {}", error.action());
     }
     match () {
+        () if failure.is::<preflight::BeyondLimits>() || failure.is::<plan::HeldBack>() => 3,
+        () if is_held_back(failure.as_ref()) => 3,
         () if failure.is::<profile::Jumped>() || failure.is::<contract::Differs>() => 3,
         () if failure.is::<compare::Different>() || failure.is::<log::Drifted>() => 3,
         () if failure.is::<status::Wrong>() || failure.is::<experiment::ArmsWrong>() => 5,
@@ -244,6 +269,11 @@ fn run(command: Command) -> u8 {
             .or_else(|| failure.downcast_ref::<flow::FlowFailed>().map(flow::FlowFailed::exit_code))
             .unwrap_or(1),
     }
+}
+
+/// Whether a plan was held back, so that its stages do nothing.
+fn is_held_back(failure: &(dyn std::error::Error + 'static)) -> bool {
+    failure.downcast_ref::<PlanError>().is_some_and(|error| matches!(error, PlanError::HeldBack { .. }))
 }
 
 /// Prints the help, the version, or the mistake in the command line, and returns the exit code.

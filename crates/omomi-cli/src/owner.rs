@@ -20,6 +20,7 @@ use omomi_train::log::LogError;
 use omomi_train::operate::bucket_store::BucketStoreError;
 use omomi_train::operate::experiment::ExperimentError;
 use omomi_train::pack::PackError;
+use omomi_train::plan::PlanError;
 use omomi_train::prune::PruneError;
 use omomi_train::serving_logs::ServingLogError;
 
@@ -47,6 +48,7 @@ pub(crate) fn owner_of(error: &(dyn Error + 'static)) -> Option<Owner> {
 /// Whether trying again later may succeed without any other change.
 pub(crate) fn is_temporary(error: &(dyn Error + 'static)) -> bool {
     error.downcast_ref::<Refused>().is_some_and(Refused::is_temporary)
+        || error.downcast_ref::<PlanError>().is_some_and(PlanError::is_temporary)
         || BucketError::within(error).is_some_and(BucketError::is_temporary)
 }
 
@@ -92,6 +94,7 @@ fn own(error: &(dyn Error + 'static)) -> Option<Owner> {
     let log = error.downcast_ref::<LogError>().map(LogError::owner);
     log.or_else(|| error.downcast_ref::<TrainError>().map(TrainError::owner))
         .or_else(|| error.downcast_ref::<TrainShardsError>().map(TrainShardsError::owner))
+        .or_else(|| error.downcast_ref::<PlanError>().map(PlanError::owner))
         .or_else(|| error.downcast_ref::<StateError>().map(StateError::owner))
         .or_else(|| error.downcast_ref::<AverageError>().map(AverageError::owner))
         .or_else(|| error.downcast_ref::<RecalibrateError>().map(RecalibrateError::owner))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use omomi::store::Store;
 use omomi_train::evaluate::{EvaluatedRows, evaluate_files};
 use omomi_train::judge::gate::{Profile, profile_day};
+use omomi_train::judge::history::Jump;
 use omomi_train::operate::bucket_store::Needs;
 use omomi_train::operate::served::served;
 use serde_json::json;
@@ -61,10 +62,19 @@ impl fmt::Display for Jumped {
 impl std::error::Error for Jumped {}
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let (profile, rows) = profiled(arguments)?;
+    report(arguments, &profile, &rows)
+}
+
+fn profiled(arguments: &Arguments) -> Result<(Profile, EvaluatedRows), Failure> {
     let needs = Needs { served_file: true, history: true, ..Needs::default() };
     let named = NamedStore::open(&arguments.store)?;
-    let (profile, rows) = named.change(needs, |store| profile(arguments, store))?;
-    report(arguments, &profile, &rows)
+    named.change(needs, |store| profile(arguments, store))
+}
+
+/// Compares the logs, records the day, and returns the figures that jumped, worst first.
+pub(crate) fn jumps(arguments: &Arguments) -> Result<Vec<Jump>, Failure> {
+    Ok(profiled(arguments)?.0.jumps)
 }
 
 fn profile(arguments: &Arguments, store: &Store) -> Result<(Profile, EvaluatedRows), Failure> {

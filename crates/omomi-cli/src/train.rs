@@ -7,7 +7,8 @@ use crate::csv_flags::CsvFlags;
 use crate::hold_out_flags::HoldOutFlags;
 use crate::importance_flags::ImportanceFlags;
 use crate::progress::ReadProgress;
-use clap::ArgAction;
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory};
 use omomi::contract::{Contract, TimeUnit};
 use omomi_train::bucket::{Place, len_of};
 use omomi_train::evaluate::Metrics;
@@ -19,15 +20,16 @@ use omomi_train::learn::{
     Account, Event, FieldFeatures, LINEAGE_DAYS_LIMIT, Sampling, Settings, StartOptions, Step, TrainOptions,
     provenance_path, recalibration_rows, train,
 };
-use omomi_train::log::{KeptRows, ReadOptions};
+use omomi_train::log::{KeptRows, LogReader, ReadOptions};
+use omomi_train::plan::Plan;
 
-use crate::Failure;
 use crate::contract::read_contract;
 use crate::output::{note, say};
 use crate::progress::CountProgress;
 use crate::recalibrate::print_report;
 use crate::text::{figure, grouped, table, window_text};
 use crate::train_shards::{self, ShardFlags};
+use crate::{Cli, Failure};
 
 /// Train a model from ad logs and write its training state
 ///
@@ -40,7 +42,7 @@ pub(crate) struct Arguments {
     contract: PathBuf,
     /// Logs to learn from: Parquet, CSV, JSON lines or text of Vowpal Wabbit, as paths or quoted patterns such as
     /// 'logs/*.parquet'
-    #[arg(long, value_name = "PATTERN", num_args = 1.., required = true)]
+    #[arg(long, value_name = "PATTERN", num_args = 1.., required_unless_present = "shards")]
     logs: Vec<String>,
     /// Training state to write, such as out.parquet
     #[arg(long, value_name = "FILE", visible_alias = "out")]
@@ -134,8 +136,65 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let contract = read_contract(&arguments.contract)?;
-    let settings = given_settings(arguments)?;
-    let mut options = TrainOptions::new(&arguments.logs, &arguments.state);
+    let plan = arguments.shards.plan()?;
+    let plan = plan.as_ref();
+    let mut options = given_options(arguments, plan)?;
+    if !options.replace && len_of(&options.state)?.is_some() {
+        return Err(StateError::Exists { path: options.state }.into());
+    }
+    if is_searched(arguments) && plan.is_none() {
+        choose_settings(&contract, &mut options, arguments.quiet)?;
+    }
+    if let Some(plan) = plan {
+        plan.check_logs(LogReader::open(&contract, &options.logs, options.read.clone())?.files())?;
+    }
+    let mut recalibrate_on: &[String] = &[];
+    if let Some(shard_count) = arguments.shards.count(plan) {
+        if arguments.shards.is_alone(&contract, &options)? {
+            note!(
+                "the logs are so small that one process learns them in seconds, and better than {shard_count} shards: \
+                 training in one process (--always-shard insists)"
+            );
+            recalibrate_on = arguments.shards.recalibrate_on();
+        } else {
+            let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
+            return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, plan, quiet);
+        }
+    }
+    if !recalibrate_on.is_empty() {
+        return train_and_recalibrate(&contract, options, recalibrate_on, arguments);
+    }
+    arguments.shards.narrow(&contract, &mut options, plan)?;
+    if arguments.shards.for_parent {
+        train_for_parent(&contract, &options, &mut stdout())?;
+        return Ok(());
+    }
+    train_alone(&contract, &options, arguments.quiet)
+}
+
+/// Returns the learning rate and the number of passes that are given or searched for.
+pub(crate) fn rate(arguments: &Arguments) -> Result<(f64, u32), Failure> {
+    let contract = read_contract(&arguments.contract)?;
+    let mut options = given_options(arguments, None)?;
+    if is_searched(arguments) {
+        choose_settings(&contract, &mut options, arguments.quiet)?;
+    }
+    Ok((options.settings.alpha, options.passes))
+}
+
+/// Returns the options that the flags give, and a plan for those that are not given.
+fn given_options(arguments: &Arguments, plan: Option<&Plan>) -> Result<TrainOptions, Failure> {
+    if arguments.logs.is_empty() && plan.is_none() {
+        let problem = "the following required arguments were not provided: --logs <PATTERN>...";
+        Cli::command().error(ErrorKind::MissingRequiredArgument, problem).exit();
+    }
+    let planned_logs = || plan.map_or_else(Vec::new, |it| it.logs.iter().map(|log| log.path.clone()).collect());
+    let logs = if arguments.logs.is_empty() { planned_logs() } else { arguments.logs.clone() };
+    let start = arguments.start.clone().or_else(|| plan.and_then(|plan| plan.start.as_ref().map(PathBuf::from)));
+    let rate = plan.and_then(|plan| plan.rate);
+    let mut settings = given_settings(arguments, start.as_ref())?;
+    settings.alpha = arguments.alpha.or(rate.map(|rate| rate.alpha)).unwrap_or(settings.alpha);
+    let mut options = TrainOptions::new(&logs, &arguments.state);
     options.held_out = arguments.held_out.clone();
     options.read = arguments.hold_out.applied_to(
         arguments.csv.applied_to(arguments.importance.applied_to(ReadOptions::default().with(|it| {
@@ -148,49 +207,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     );
     options.settings = settings;
     options.sampling = Sampling { negative_rate: arguments.negative_rate, seed: arguments.sample_seed };
-    options.start = arguments.start.clone().map(|state| {
+    let planned_shares = plan.filter(|_| arguments.shards.is_part()).and_then(|it| u32::try_from(it.shards.len()).ok());
+    options.start = start.map(|state| {
         StartOptions::new(state).with(|it| {
             it.decay_per_day = arguments.decay;
             it.age_days = arguments.age_days;
             it.forget_unseen_days = arguments.forget_unseen;
-            it.shares = arguments.start_shares;
+            it.shares = planned_shares.unwrap_or(arguments.start_shares);
         })
     });
     // A start state has no passes of its own: one pass also counts what it has not seen.
-    options.passes = arguments.passes.unwrap_or(1);
+    options.passes = arguments.passes.or(rate.map(|rate| rate.passes)).unwrap_or(1);
     options.last_iterates = arguments.last_iterates;
     options.cache = arguments.cache.clone();
     options.replace = arguments.force;
     options.again = arguments.again;
     options.arguments = std::env::args().skip(1).collect();
-    if !options.replace && len_of(&options.state)?.is_some() {
-        return Err(StateError::Exists { path: options.state }.into());
-    }
-    if is_searched(arguments) {
-        choose_settings(&contract, &mut options, arguments.quiet)?;
-    }
-    let mut recalibrate_on: &[String] = &[];
-    if let Some(shard_count) = arguments.shards.shards {
-        if arguments.shards.is_alone(&contract, &options)? {
-            note!(
-                "the logs are so small that one process learns them in seconds, and better than {shard_count} shards: \
-                 training in one process (--always-shard insists)"
-            );
-            recalibrate_on = arguments.shards.recalibrate_on();
-        } else {
-            let (contract_file, quiet) = (&arguments.contract, arguments.quiet);
-            return train_shards::run(&contract, contract_file, options, shard_count, &arguments.shards, quiet);
-        }
-    }
-    if !recalibrate_on.is_empty() {
-        return train_and_recalibrate(&contract, options, recalibrate_on, arguments);
-    }
-    arguments.shards.narrow(&contract, &mut options)?;
-    if arguments.shards.for_parent {
-        train_for_parent(&contract, &options, &mut stdout())?;
-        return Ok(());
-    }
-    train_alone(&contract, &options, arguments.quiet)
+    Ok(options)
 }
 
 /// Trains in this process, recalibrates the state, and leaves only the recalibrated one.
@@ -253,8 +286,8 @@ fn train_alone(contract: &Contract, options: &TrainOptions, quiet: bool) -> Resu
 }
 
 /// Returns the settings that were given, or else those of the start state, or else the defaults.
-fn given_settings(arguments: &Arguments) -> Result<Settings, Failure> {
-    let settings = match &arguments.start {
+fn given_settings(arguments: &Arguments, start: Option<&PathBuf>) -> Result<Settings, Failure> {
+    let settings = match start {
         None => Settings::default(),
         Some(start) => StateReader::open(start)?.metadata().settings,
     };

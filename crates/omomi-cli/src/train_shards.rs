@@ -1,31 +1,36 @@
 //! `omomi train --shards`: trains shards of the logs in parallel processes and averages them.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use omomi::contract::Contract;
 use omomi_train::bucket::Place;
 use omomi_train::evaluate::Metrics;
 use omomi_train::learn::average::Rule;
 use omomi_train::learn::shards::{
-    ALONE_ROW_COUNT, OneOf, ShardEvent, ShardsAccount, Split, TrainShardsError, TrainShardsOptions, guessed_row_count,
-    narrow_to_round, shard_alpha, train_shards,
+    ALONE_ROW_COUNT, OneOf, ShardEvent, ShardsAccount, Split, TrainShardsOptions, guessed_row_count, narrow_to_round,
+    shard_alpha, train_shards,
 };
 use omomi_train::learn::state::StateReader;
 use omomi_train::learn::{TrainOptions, provenance_path};
 use omomi_train::log::LogReader;
+use omomi_train::plan::{Plan, PlanError};
 
-use crate::Failure;
 use crate::output::{note, say};
 use crate::progress::ShardsProgress;
 use crate::text::{bytes, figure, grouped, rate_columns, table, window_text};
+use crate::{Cli, Failure};
 
 /// Flags for training in shards.
 #[derive(clap::Args)]
 #[command(next_help_heading = "In shards")]
 pub(crate) struct ShardFlags {
-    /// Number of shards to split the logs into; each is trained in its own process, and their states are averaged
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
-    pub(crate) shards: Option<u32>,
+    /// Number of shards to split the logs into; each is trained in its own process, and their states are averaged. Or
+    /// the plan of omomi plan, which names the logs, the shards, the state to continue from and the learning rate
+    #[arg(long, value_name = "N|PLAN")]
+    shards: Option<ShardsFrom>,
     /// How rows are assigned to shards: whole files, a hash of a column, equal spans of the time column, or at random
     #[arg(long, value_name = "file|column:NAME|time|random", default_value = "file")]
     split: Split,
@@ -63,18 +68,90 @@ pub(crate) struct ShardFlags {
     #[arg(long, value_name = "PATTERN", requires = "shards", num_args = 1..)]
     recalibrate_on: Vec<String>,
     /// Train only shard I of N, as a process of --shards N does, for example on another machine; set --alpha to the
-    /// rate of the shards
-    #[arg(long, value_name = "I/N", conflicts_with = "shards")]
-    shard: Option<OneOf>,
+    /// rate of the shards. With a plan, only its shard I, in one round
+    #[arg(long, value_name = "I/N|I")]
+    shard: Option<OneShard>,
     /// Learn only the rows of round I of R
-    #[arg(long, value_name = "I/R", conflicts_with = "shards")]
+    #[arg(long, value_name = "I/R")]
     round: Option<OneOf>,
     /// Report progress to the parent process
     #[arg(long, hide = true)]
     pub(crate) for_parent: bool,
 }
 
+/// Where the shards come from.
+#[derive(Debug, Clone)]
+enum ShardsFrom {
+    /// The logs are split into so many.
+    Count(u32),
+    /// A plan names them.
+    Plan(String),
+}
+
+impl FromStr for ShardsFrom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<i64>() {
+            Ok(count) => match u32::try_from(count) {
+                Ok(count) if count >= 2 => Ok(Self::Count(count)),
+                _ => Err("expected a number from 2, or the path of a plan".to_owned()),
+            },
+            Err(_) if text.is_empty() => Err("expected a number from 2, or the path of a plan".to_owned()),
+            Err(_) => Ok(Self::Plan(text.to_owned())),
+        }
+    }
+}
+
+/// One shard: of all shards of the logs, or of those of a plan.
+#[derive(Debug, Clone, Copy)]
+enum OneShard {
+    Of(OneOf),
+    OfPlan(u32),
+}
+
+impl FromStr for OneShard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(number) => Ok(Self::OfPlan(number)),
+            Err(_) => text.parse().map(Self::Of),
+        }
+    }
+}
+
 impl ShardFlags {
+    /// The number of shards, if all of them are trained here.
+    pub(crate) fn count(&self, plan: Option<&Plan>) -> Option<u32> {
+        match &self.shards {
+            Some(ShardsFrom::Count(count)) => Some(*count),
+            Some(ShardsFrom::Plan(_)) if self.shard.is_some() => None,
+            Some(ShardsFrom::Plan(_)) => plan.and_then(|plan| u32::try_from(plan.shards.len()).ok()),
+            None => None,
+        }
+    }
+
+    /// Reads the plan that names the shards, if there is one.
+    pub(crate) fn plan(&self) -> Result<Option<Plan>, Failure> {
+        let misuse = |problem: &str| Cli::command().error(ErrorKind::ArgumentConflict, problem).exit();
+        match (&self.shards, self.shard) {
+            (Some(_), Some(OneShard::Of(_))) => misuse("--shard I/N and --shards cannot be used together"),
+            (None | Some(ShardsFrom::Count(_)), Some(OneShard::OfPlan(_))) => {
+                misuse("--shard I needs --shards PLAN; without a plan, it is --shard I/N")
+            }
+            (Some(_), _) if self.round.is_some() => misuse("--round and --shards cannot be used together"),
+            (Some(ShardsFrom::Plan(path)), _) => {
+                let plan = Plan::read(path)?;
+                if !plan.held_back.is_empty() {
+                    return Err(PlanError::HeldBack { path: plan.path, reasons: plan.held_back }.into());
+                }
+                Ok(Some(plan))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Whether this process trains a part of a larger training.
     pub(crate) const fn is_part(&self) -> bool {
         self.shard.is_some() || self.round.is_some() || self.for_parent
@@ -83,7 +160,11 @@ impl ShardFlags {
     /// Whether one process should learn the logs instead. A start state or a rate for shards says that shards are
     /// meant.
     pub(crate) fn is_alone(&self, contract: &Contract, train: &TrainOptions) -> Result<bool, Failure> {
-        if self.always_shard || self.has_alpha() || train.start.is_some() {
+        if self.always_shard
+            || self.has_alpha()
+            || train.start.is_some()
+            || matches!(self.shards, Some(ShardsFrom::Plan(_)))
+        {
             return Ok(false);
         }
         let reader = LogReader::open(contract, &train.logs, train.read.clone())?;
@@ -102,10 +183,19 @@ impl ShardFlags {
     }
 
     /// Narrows `options` to one shard and one round, if they are given.
-    pub(crate) fn narrow(&self, contract: &Contract, options: &mut TrainOptions) -> Result<(), TrainShardsError> {
-        if let Some(shard) = self.shard {
-            let split = self.split.clone().completed(contract, options, &mut |_| ())?;
-            split.narrow(shard, contract, options)?;
+    pub(crate) fn narrow(
+        &self,
+        contract: &Contract,
+        options: &mut TrainOptions,
+        plan: Option<&Plan>,
+    ) -> Result<(), Failure> {
+        let shard = match (self.shard, plan) {
+            (Some(OneShard::OfPlan(number)), Some(plan)) => Some((plan.one_of(number)?, plan.split())),
+            (Some(OneShard::Of(shard)), _) => Some((shard, self.split.clone())),
+            _ => None,
+        };
+        if let Some((shard, split)) = shard {
+            split.completed(contract, options, &mut |_| ())?.narrow(shard, contract, options)?;
         }
         if let Some(round) = self.round {
             narrow_to_round(round, options);
@@ -120,19 +210,22 @@ pub(crate) fn run(
     train: TrainOptions,
     shard_count: u32,
     flags: &ShardFlags,
+    plan: Option<&Plan>,
     quiet: bool,
 ) -> Result<(), Failure> {
     let mut train = train;
-    train.settings.alpha = match (flags.shard_alpha, &train.start) {
+    let planned = plan.and_then(|plan| plan.rate).map(|rate| rate.alpha);
+    train.settings.alpha = match (flags.shard_alpha.or(planned), &train.start) {
         (Some(alpha), _) => alpha,
         // Evidence is counted by the learning rate, so shards go on with that of the start state.
         (None, Some(start)) => StateReader::open(&start.state)?.metadata().settings.alpha,
         (None, None) => shard_alpha(train.settings.alpha, shard_count, train.passes),
     };
     let mut options = TrainShardsOptions::new(train, contract_file, shard_count, std::env::current_exe()?);
-    options.split = flags.split.clone();
+    options.split = plan.map_or_else(|| flags.split.clone(), Plan::split);
     options.retry_count = flags.retries;
-    options.round_count = flags.rounds.unwrap_or(if flags.rule == Rule::Curvature { 2 } else { 1 });
+    let rounds = if flags.rule == Rule::Curvature && plan.is_none() { 2 } else { 1 };
+    options.round_count = flags.rounds.unwrap_or(rounds);
     options.rule = flags.rule;
     options.allow_uneven = flags.allow_uneven;
     options.recalibrate_on = flags.recalibrate_on.clone();

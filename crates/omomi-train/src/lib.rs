@@ -24,6 +24,7 @@
 //! | [`experiment`] | reads experiments out of joined logs, and says what another weight file would have earned |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
+//! | [`plan`] | plans the training of a day: finds the logs, decides what is learned, and says which commands follow |
 //! | [`flow`] | runs job flows: state machines whose tasks are commands, here as on Step Functions |
 //! | [`simulate`] | shows on a made-up month how good the judgments are |
 //! | [`toml`] | reads contracts and settings as people write them |
@@ -50,6 +51,7 @@
 //!     adopt
 //!     prune
 //!     judge
+//!     plan
 //!     simulate
 //! ```
 
@@ -67,6 +69,7 @@ pub mod log;
 pub mod operate;
 pub mod pack;
 mod parent_process;
+pub mod plan;
 pub mod prune;
 pub mod readable;
 pub mod serving_logs;

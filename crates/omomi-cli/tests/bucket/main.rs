@@ -3,5 +3,7 @@
 mod faults;
 mod logs;
 mod proxy;
+#[path = "../python/mod.rs"]
+mod python;
 mod server;
 mod stores;

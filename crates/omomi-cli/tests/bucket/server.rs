@@ -5,7 +5,6 @@
 //! before it writes one, in two steps, so of two writers both may win there. What services do wrong is tested without
 //! any of them, in `omomi-train`.
 
-use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -15,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
+
+use crate::python::installed;
 
 /// What is installed. Another version needs another folder.
 const PACKAGES: [&str; 2] = ["moto[server,s3]==5.2.5", "ministack==1.5.33"];
@@ -60,7 +61,7 @@ impl Drop for Server {
 /// The Python that has the servers; nothing where they cannot be installed.
 fn python() -> Option<&'static Path> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| match installed() {
+    let python = PYTHON.get_or_init(|| match installed(FOLDER, &PACKAGES) {
         Ok(python) => Some(python),
         Err(problem) => {
             eprintln!(
@@ -70,32 +71,6 @@ fn python() -> Option<&'static Path> {
         }
     });
     python.as_deref()
-}
-
-/// Installs the servers, unless another test did.
-fn installed() -> Result<PathBuf, String> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(FOLDER);
-    let (python, complete) = (folder.join("bin/python3"), folder.join("complete"));
-    if complete.exists() {
-        return Ok(python);
-    }
-    let words = |error: std::io::Error| error.to_string();
-    let lock = std::fs::File::create(folder.with_extension("lock")).map_err(words)?;
-    lock.lock().map_err(words)?;
-    if complete.exists() {
-        return Ok(python);
-    }
-    let run = |program: &OsStr, arguments: &[&OsStr]| {
-        let output = Command::new(program).args(arguments).output().map_err(words)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().last().unwrap_or_default();
-        if output.status.success() { Ok(()) } else { Err(format!("{}: {last}", program.display())) }
-    };
-    run("python3".as_ref(), &["-m".as_ref(), "venv".as_ref(), folder.as_ref()])?;
-    let install = ["-m", "pip", "install", "--quiet", PACKAGES[0], PACKAGES[1]].map(OsStr::new);
-    run(python.as_ref(), &install)?;
-    std::fs::write(complete, "").map_err(words)?;
-    Ok(python)
 }
 
 pub(crate) fn free_port() -> u16 {

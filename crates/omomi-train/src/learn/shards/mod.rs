@@ -116,6 +116,7 @@ use omomi::error::Owner;
 
 pub use progress::{ProgressEvent, ShardEvent};
 pub use run::train_shards;
+pub(crate) use split::distribute;
 pub use split::{OneOf, Split, TimeRange, narrow_to_round};
 pub use worker::train_for_parent;
 

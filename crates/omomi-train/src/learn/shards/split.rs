@@ -108,7 +108,7 @@ pub fn narrow_to_round(round: OneOf, options: &mut TrainOptions) {
 
 /// Distributes files to shards by size. Each shard has its files in their order in the log. The result depends only on
 /// the files and the number of shards.
-pub(super) fn distribute(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFile>>, TrainShardsError> {
+pub(crate) fn distribute(files: &[LogFile], shard_count: u32) -> Result<Vec<Vec<LogFile>>, TrainShardsError> {
     let count = shard_count as usize;
     if files.len() < count {
         return Err(TrainShardsError::TooFewFiles { expected: count, found: files.len() });
