@@ -18,7 +18,7 @@ final case class AdContext(
     floorPrice: Option[Double])
 
 /** The bid for one impression, as the log gets it. `probability` is the server's own if the source is not the model. */
-final case class Served(
+final case class BidRecord(
     requestId: String,
     impression: String,
     candidate: Int,
@@ -50,7 +50,7 @@ trait AdScorer extends AutoCloseable {
   def choose(requestId: String, utilities: Array[Double]): Int
 
   /** Records a bid. */
-  def record(served: Served): Recorded
+  def record(served: BidRecord): Recorded
 
   /** Records what happened to a bid later. */
   def events: LogRing
@@ -74,7 +74,7 @@ final class Unrecorded(scorer: AdScorer) extends AdScorer {
   override def probability(candidate: Int): Float = scorer.probability(candidate)
   override def refusal(candidate: Int): Source = scorer.refusal(candidate)
   override def choose(requestId: String, utilities: Array[Double]): Int = scorer.choose(requestId, utilities)
-  override def record(served: Served): Recorded = Recorded.SAMPLED_OUT
+  override def record(served: BidRecord): Recorded = Recorded.SAMPLED_OUT
   override def events: LogRing = scorer.events
   override def explain(candidate: Int): Explained = scorer.explain(candidate)
   override def close(): Unit = scorer.close()
@@ -180,7 +180,7 @@ private abstract class OmomiAdScorer(scorer: AbstractScorer, ring: LogRing) exte
     best
   }
 
-  override def record(served: Served): Recorded = {
+  override def record(served: BidRecord): Recorded = {
     val row = ring.served.clear().requestId(served.requestId).impression(served.impression)
     row.bid(served.bidMicros, served.currency, Basis.THOUSAND_IMPRESSIONS).latencyNanos(served.latencyNanos)
     choice.foreach(row.choice(_))

@@ -161,7 +161,7 @@ final class BidHandler(
     val creative = candidates(candidate).creative
     val source = if (scorer.probability(candidate).isNaN) scorer.refusal(candidate) else Source.MODEL
     val micros = cpmMicros(candidate)
-    scorer.record(Served(
+    scorer.record(BidRecord(
       request.id, imp.id, candidate, micros, settings.currency, latencyNanos, source, probability(candidate)))
     val id = PredictionId.of(request.id, imp.id, candidate).toString
     if (source == Source.MODEL && details.includes(request.id)) details.keep(id, scorer.explain(candidate))
