@@ -1,6 +1,6 @@
-//! The ad server of `jvm-bindings/ad-server`, end to end: the real process on a free port, real HTTP, and the commands of
-//! this package around it. It answers 10,000 requests while its store is published to, switched off and on, and damaged,
-//! and while it is killed. Then its log is joined, and a model is trained from it.
+//! The ad server of `jvm-bindings/ad-server`, end to end: the real process on a free port, real HTTP, and the commands
+//! of this package around it. It answers 10,000 requests while its store is published to, switched off and on, and
+//! damaged, and while it is killed. Then its log is joined, and a model is trained from it.
 
 mod http;
 
@@ -32,12 +32,29 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
         let weights = format!("00000{generation}.omomi");
         world.omomi(&["generate-log", "--rows", "5000", "--seed", seed, "--out", &log]);
         world.omomi(&[
-            "train", "--contract", "contract.toml", "--logs", &log, "--time-column", "timestamp", "--state", &state,
+            "train",
+            "--contract",
+            "contract.toml",
+            "--logs",
+            &log,
+            "--time-column",
+            "timestamp",
+            "--state",
+            &state,
             "--no-search",
         ]);
         world.omomi(&[
-            "pack", "--contract", "contract.toml", "--state", &state, "--logic-id", "served", "--generation", generation,
-            "--out", &weights,
+            "pack",
+            "--contract",
+            "contract.toml",
+            "--state",
+            &state,
+            "--logic-id",
+            "served",
+            "--generation",
+            generation,
+            "--out",
+            &weights,
         ]);
     }
     world.publish(1);
@@ -45,7 +62,7 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
     let mut server = Server::start(&world);
     let mut bids = Answers::default();
     bids.add(&server.send(4_000, "a"));
-    assert_eq!(bids.by_source("model"), 4_000, "{bids:?}");
+    assert_eq!(bids.of_the_model(), 4_000, "{bids:?}");
 
     // While a generation is published, and after it.
     let during = thread::scope(|scope| {
@@ -65,7 +82,7 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
     fs::rename(store.join("generations"), store.join("elsewhere")).unwrap();
     bids.add(&server.send(500, "d"));
     assert_eq!(server.metrics().value("omomi_served_generation{"), 2);
-    assert_eq!(bids.by_source("model"), 7_000, "{bids:?}");
+    assert_eq!(bids.of_the_model(), 7_000, "{bids:?}");
 
     fs::rename(store.join("elsewhere"), store.join("generations")).unwrap();
     world.restore(2);
@@ -75,7 +92,7 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
     world.omomi(&["on", "store"]);
     server.wait_until("on", |_| !server.status().contains("\"off\""));
     bids.add(&server.send(500, "f"));
-    assert_eq!((bids.by_source("off"), bids.by_source("model")), (1_000, 7_500), "{bids:?}");
+    assert_eq!((bids.by_source("off"), bids.of_the_model()), (1_000, 7_500), "{bids:?}");
 
     // Killed after its log is written, the new process continues with the last good generation.
     let first = server.wait_for_the_log(&bids);
@@ -90,8 +107,17 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
 
     world.omomi(&["log", "check", "serving-log", "--contract", "contract.toml"]);
     let said = world.omomi(&[
-        "log", "join", "serving-log", "--contract", "contract.toml", "--window", "60s", "--until",
-        "2100-01-01T00:00:00Z", "--out", "served.parquet",
+        "log",
+        "join",
+        "serving-log",
+        "--contract",
+        "contract.toml",
+        "--window",
+        "60s",
+        "--until",
+        "2100-01-01T00:00:00Z",
+        "--out",
+        "served.parquet",
     ]);
     let rows = number_after(&said, "rows");
     assert_eq!(rows, 10_000 - first.dropped - second.dropped, "{said}");
@@ -99,12 +125,29 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
     let clicks = number_after(&said, "  with a click");
     assert!(clicks > 500 && clicks <= bids.clicks, "{said}");
     world.omomi(&[
-        "train", "--contract", "contract.toml", "--logs", "served.parquet", "--time-column", "timestamp", "--state",
-        "next.parquet", "--no-search",
+        "train",
+        "--contract",
+        "contract.toml",
+        "--logs",
+        "served.parquet",
+        "--time-column",
+        "timestamp",
+        "--state",
+        "next.parquet",
+        "--no-search",
     ]);
     world.omomi(&[
-        "pack", "--contract", "contract.toml", "--state", "next.parquet", "--logic-id", "next", "--generation", "4",
-        "--out", "000004.omomi",
+        "pack",
+        "--contract",
+        "contract.toml",
+        "--state",
+        "next.parquet",
+        "--logic-id",
+        "next",
+        "--generation",
+        "4",
+        "--out",
+        "000004.omomi",
     ]);
 }
 
@@ -122,7 +165,8 @@ struct World {
 impl World {
     /// Runs the command, which must succeed, and returns what it printed.
     fn omomi(&self, arguments: &[&str]) -> String {
-        let output = Command::new(env!("CARGO_BIN_EXE_omomi")).args(arguments).current_dir(&self.folder).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_omomi")).args(arguments).current_dir(&self.folder).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
         said
@@ -179,6 +223,11 @@ impl Answers {
     fn by_source(&self, source: &str) -> u64 {
         self.sources.get(source).copied().unwrap_or(0)
     }
+
+    /// Bids for which the model was asked. On a busy machine, some are late.
+    fn of_the_model(&self) -> u64 {
+        self.by_source("model") + self.by_source("late")
+    }
 }
 
 /// What a server logged.
@@ -222,7 +271,7 @@ impl Server {
         let library = std::env::current_exe().unwrap().with_file_name("libomomi.so");
         let mut command = Command::new(script);
         command.env("OMOMI_LIBRARY", library).env("JAVA_TOOL_OPTIONS", "-Xcheck:jni").stdout(Stdio::piped());
-        command.args(["--port", "0", "--threads", "2", "--details-per-million", "10000"]);
+        command.args(["--port", "0", "--threads", "2", "--details-per-million", "10000", "--budget-millis", "1000"]);
         command.arg("--store").arg(world.folder.join("store")).arg("--log").arg(world.folder.join("serving-log"));
         let mut process = command.spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -355,7 +404,7 @@ fn bid_request(name: &str, number: u64) -> String {
     };
     let (user, site, device) = (number % 997, number % 23, [2, 4, 5][usize::try_from(number % 3).unwrap()]);
     format!(
-        r#"{{"id": "{name}-{number}", "tmax": 1000, "imp": [{{"id": "1", "tagid": "header", {place}}}],
+        r#"{{"id": "{name}-{number}", "tmax": 100000, "imp": [{{"id": "1", "tagid": "header", {place}}}],
         "site": {{"id": "{site}"}}, "device": {{"devicetype": {device}, "os": "Android", "geo": {{"region": "JP-13"}}}},
         "user": {{"id": "{user}", "kwarray": ["旅行", "料理"]}}}}"#
     )

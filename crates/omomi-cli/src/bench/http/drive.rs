@@ -115,7 +115,8 @@ pub(super) fn drive(
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
+    let client: Client<_, Full<Bytes>> =
+        Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector);
     let tally = Arc::new(Mutex::new(Outcome::new(duration)));
     // A moment for threads to start.
     let start = Instant::now() + Duration::from_millis(20);

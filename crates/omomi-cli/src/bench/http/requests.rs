@@ -114,9 +114,11 @@ fn text(row: &Row, field: &str) -> Option<String> {
 /// Removes members that are null, at every level.
 fn without_nulls(value: Value) -> Value {
     match value {
-        Value::Object(members) => {
-            members.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, it)| (name, without_nulls(it))).collect()
-        }
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, it)| (name, without_nulls(it)))
+            .collect(),
         Value::Array(items) => items.into_iter().map(without_nulls).collect(),
         other => other,
     }

@@ -103,7 +103,13 @@ final class AdServer(options: Options) extends AutoCloseable {
     private val events = new EventHandler(scorer.events, () => catalog.index, settings.currency, metrics)
 
     private def handler(scorer: AdScorer, metrics: Metrics): BidHandler = new BidHandler(
-      settings, () => catalog.index, scorer, details, metrics, () => System.currentTimeMillis(), () => System.nanoTime())
+      settings,
+      () => catalog.index,
+      scorer,
+      details,
+      metrics,
+      () => System.currentTimeMillis(),
+      () => System.nanoTime())
 
     override def answer(method: String, uri: String, body: Array[Byte], receivedNanos: Long): Answer =
       try {
@@ -166,6 +172,9 @@ object AdServer {
   def say(text: String): Unit = Console.err.println(s"ad-server: $text")
 
   def main(arguments: Array[String]): Unit =
+    if (arguments.contains("--help")) println(Options.usage) else run(arguments)
+
+  private def run(arguments: Array[String]): Unit =
     Options.parse(arguments.toList) match {
       case Left(wrong) =>
         say(s"$wrong\n${Options.usage}")

@@ -206,7 +206,7 @@ final class BidHandler(
       device = request.device.flatMap(_.devicetype).flatMap(Words.device(_)),
       os = request.device.flatMap(_.os).flatMap(BidHandler.known(_)),
       region = geo.filter(_.country.forall(_ == "JPN")).flatMap(_.region).flatMap(Words.region(_)),
-      segment = user.flatMap(_.data.iterator.flatMap(_.segment).flatMap(_.name).nextOption()).flatMap(BidHandler.known(_)),
+      segment = user.flatMap(_.data.flatMap(_.segment).flatMap(_.name).headOption).flatMap(BidHandler.known(_)),
       interests = keywords.map(_.flatMap(BidHandler.known(_)).take(AdScorer.MAX_INTERESTS).toVector),
       hour = unixMillis() / 3600000L % 24,
       siteId = request.site.orElse(request.app).flatMap(_.id).flatMap(BidHandler.id(_)),

@@ -87,7 +87,7 @@ final class Catalog(path: Path, set: CandidateSet) {
     * says what is wrong. `Right` has the number of rows that were changed.
     */
   def refresh(nowUnixMillis: Long): Either[String, Int] = {
-    // A request that began before the last refresh may still name these. It has ended since: it had 20 ms.
+    // A request that began before the last refresh may still name these. It has ended since: it had a second at most.
     retired.foreach(set.remove(_))
     retired = Vector.empty
     try {

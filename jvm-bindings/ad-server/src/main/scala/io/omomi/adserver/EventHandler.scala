@@ -37,7 +37,10 @@ final class EventHandler(ring: LogRing, index: () => CreativeIndex, currency: St
     }
   }
 
-  private def handle(kind: String, id: PredictionId, parameters: String => Option[String]): Either[String, EventAnswer] =
+  private def handle(
+      kind: String,
+      id: PredictionId,
+      parameters: String => Option[String]): Either[String, EventAnswer] =
     kind match {
       case "win" => priced(EventKind.WIN, id, parameters)
       case "impression" => priced(EventKind.IMPRESSION, id, parameters)
@@ -53,7 +56,10 @@ final class EventHandler(ring: LogRing, index: () => CreativeIndex, currency: St
     }
 
   /** Records an event with its price per thousand impressions, if the exchange has replaced the macro. */
-  private def priced(kind: EventKind, id: PredictionId, parameters: String => Option[String]): Either[String, EventAnswer] =
+  private def priced(
+      kind: EventKind,
+      id: PredictionId,
+      parameters: String => Option[String]): Either[String, EventAnswer] =
     parameters("price").filterNot(_.startsWith("${")) match {
       // What was paid is the reason for the notice: the exchange has to replace the macro.
       case None if kind == EventKind.WIN => Left("expected a price with a win")

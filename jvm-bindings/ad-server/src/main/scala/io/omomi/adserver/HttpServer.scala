@@ -99,7 +99,8 @@ final class HttpServer(host: String, port: Int, threads: Int, open: Int => Worke
     }
   }
 
-  /** Takes no more connections, answers what arrives on the open ones for up to `drainMillis`, and closes the workers. */
+  /** Takes no more connections, answers what arrives on the open ones for up to `drainMillis`, and closes the workers.
+    */
   def stop(drainMillis: Long): Unit = {
     stopping = true
     server.close().sync()

@@ -4,7 +4,8 @@ import java.nio.file.Paths
 
 import scala.util.Random
 
-/** Makes up a file of creatives in the words of the logs of `omomi generate-log`: `MakeCreatives FILE [COUNT [SEED]]`. */
+/** Makes up a file of creatives in the words of the logs of `omomi generate-log`: `MakeCreatives FILE [COUNT [SEED]]`.
+  */
 object MakeCreatives {
   private val categories = ("ゲーム 化粧品 健康食品 金融 旅行 不動産 自動車 通信 人材 教育 アパレル 食品 飲料 家電 書籍 動画配信 音楽配信 漫画アプリ " +
     "マッチング 保険 証券 銀行 クレジットカード 通販 百貨店 スーパー 外食 医薬品 美容医療 フィットネス 住宅設備 家具 引越し 電力 官公庁 スポーツ " +

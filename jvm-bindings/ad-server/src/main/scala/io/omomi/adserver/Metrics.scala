@@ -75,5 +75,6 @@ object Metrics {
     (CREATIVE_LOADS, "result", Seq("changed", "refused"), "Changes of the creatives, and files that were refused."))
 
   /** Upper bounds of the histogram, in nanoseconds. */
-  private val bounds = Vector(0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 500.0).map(ms => (ms * 1e6).toLong)
+  private val bounds =
+    Vector(0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0, 100.0, 500.0).map(ms => (ms * 1e6).toLong)
 }

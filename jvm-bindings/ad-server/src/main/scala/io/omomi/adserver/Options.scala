@@ -74,12 +74,13 @@ object Options {
         case "--capacity" => whole(2, 1 << 20).map(n => so.copy(capacity = n.toInt))
         case "--log" => Right(so.copy(logFolder = Paths.get(value)))
         case "--details-per-million" => whole(0, 1000000).map(n => so.copy(detailsPerMillion = n.toInt))
-        case "--reload-millis" => whole(100, 3600000).map(n => so.copy(reloadMillis = n))
+        case "--reload-millis" => whole(2000, 3600000).map(n => so.copy(reloadMillis = n))
         case "--unready-millis" => whole(0, 600000).map(n => so.copy(unreadyMillis = n))
         case "--drain-millis" => whole(0, 600000).map(n => so.copy(drainMillis = n))
         case "--public-url" => Right(so.copy(publicUrl = value.stripSuffix("/")))
         case "--currency" =>
-          Either.cond(value.matches("[A-Z]{3}"), so.copy(currency = value), s"expected three capital letters, found $value")
+          val isCode = value.matches("[A-Z]{3}")
+          Either.cond(isCode, so.copy(currency = value), s"expected three capital letters, found $value")
         case "--rate" => value.split('=') match {
           case Array(other, rate) if rate.matches("[0-9]{1,12}(\\.[0-9]{1,12})?") && BigDecimal(rate) > 0 =>
             Right(so.copy(rates = so.rates + (other -> BigDecimal(rate))))

@@ -23,7 +23,9 @@ class ServerTest {
   private def options(folder: Path): Options = {
     Creative.write(MakeCreatives.creatives(3000, 1L, System.currentTimeMillis()), folder.resolve("creatives.jsonl"))
     Options(port = 0, threads = 2, store = folder.resolve("store"), creatives = folder.resolve("creatives.jsonl"),
-      logFolder = folder.resolve("log"), detailsPerMillion = 1000000, drainMillis = 200)
+      logFolder = folder.resolve("log"), detailsPerMillion = 1000000, drainMillis = 200,
+      // A minute for each request, and more than its tmax: none is late on a busy machine.
+      budgetMillis = 60000L, networkMillis = -60000L)
   }
 
   private def send(server: AdServer, request: String => HttpRequest.Builder, path: String): HttpResponse[String] =
@@ -92,6 +94,29 @@ class ServerTest {
       assertEquals(204, bid(server, World.request("banner")).statusCode)
       assertEquals(503, get(server, "/health/ready").statusCode)
       assertEquals(200, get(server, "/health/live").statusCode)
+    }
+  }
+
+  @Test
+  def an_experiment_chooses_among_candidates_and_its_arms_are_served(@TempDir folder: Path): Unit = {
+    World.publish(weights, folder.resolve("store"))
+    val arms = """{"name":"current","store":"store","state":"serve","buckets":[[0,4999]]},""" +
+      """{"name":"wide","store":"store","state":"serve","buckets":[[5000,9999]]}"""
+    val experiment = folder.resolve("wide.experiment")
+    Files.write(
+      experiment,
+      (s"""{"format":1,"experiment":"wide","version":1,"unit":{"field":"user_id"},"salt":"0123456789abcdef",""" +
+        s""""control":"current","arms":[$arms],"exploration":{"share":5000,"epsilon":0.5}}""").getBytes(UTF_8))
+    Using.resource(new AdServer(options(folder).copy(experiment = Some(experiment)))) { server =>
+      for (user <- 0 until 20) {
+        val body = s"""{"id":"r$user","imp":[{"id":"1","native":{}}],"user":{"id":"$user"}}"""
+        val answer = bid(server, body.getBytes(UTF_8))
+        assertEquals(200, answer.statusCode)
+        val id = readFromString(answer.body)(responses).seatbid.head.bid.head.id
+        assertEquals(200, get(server, s"/debug/explain?prediction_id=$id").statusCode)
+      }
+      assertTrue(get(server, "/metrics").body.contains("ad_server_bids_total{source=\"model\"} 20\n"))
+      assertTrue(get(server, "/debug/status").body.contains("wide"))
     }
   }
 
