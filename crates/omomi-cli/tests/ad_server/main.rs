@@ -9,8 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use http::Connection;
@@ -59,7 +58,7 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
     }
     world.publish(1);
 
-    let mut server = Server::start(&world);
+    let server = Server::start(&world);
     let mut bids = Answers::default();
     bids.add(&server.send(4_000, "a"));
     assert_eq!(bids.of_the_model(), 4_000, "{bids:?}");
@@ -74,6 +73,7 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
     server.wait_for("omomi_served_generation{", 2);
 
     // Nothing is published over these two: a bad file with a true digest, and a store that is damaged.
+    server.wait_until("end of problems", |metrics| metrics.sum("omomi_reasons") == 0);
     world.break_generation(3);
     server.wait_until("a reason against the bad file", |metrics| metrics.sum("omomi_reasons") > 0);
     bids.add(&server.send(500, "c"));
@@ -87,25 +87,26 @@ fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their
     fs::rename(store.join("elsewhere"), store.join("generations")).unwrap();
     world.restore(2);
     world.omomi(&["off", "store"]);
-    server.wait_until("off", |_| server.status().contains("\"off\""));
+    server.wait_until("off", |metrics| metrics.is_off());
     bids.add(&server.send(1_000, "e"));
     world.omomi(&["on", "store"]);
-    server.wait_until("on", |_| !server.status().contains("\"off\""));
+    server.wait_until("on", |metrics| !metrics.is_off());
     bids.add(&server.send(500, "f"));
     assert_eq!((bids.by_source("off"), bids.of_the_model()), (1_000, 7_500), "{bids:?}");
 
-    // Killed after its log is written, the new process continues with the last good generation.
+    // Killed after its log is written. If generation 2 was still on trial, its death speaks against it: the new process
+    // continues with the generation before.
     let first = server.wait_for_the_log(&bids);
     server.kill();
     let mut server = Server::start(&world);
     let before = bids.clone();
     bids.add(&server.send(1_500, "g"));
-    assert_eq!(server.metrics().value("omomi_served_generation{"), 2);
-    assert_eq!(bids.count, 10_000);
+    assert!((1..=2).contains(&server.metrics().value("omomi_served_generation{")));
+    assert_eq!((bids.count, bids.of_the_model()), (10_000, 9_000), "{bids:?}");
     let second = server.wait_for_the_log(&bids.without(&before));
     server.stop();
 
-    world.omomi(&["log", "check", "serving-log", "--contract", "contract.toml"]);
+    world.check_the_log();
     let said = world.omomi(&[
         "log",
         "join",
@@ -170,6 +171,18 @@ impl World {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
         said
+    }
+
+    /// Nothing is wrong with the log but what this test did: it killed a writer, and it bid more often without the model
+    /// than the log takes.
+    fn check_the_log(&self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_omomi"));
+        command.args(["log", "check", "serving-log", "--contract", "contract.toml"]).current_dir(&self.folder);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let is_known = |fault: &&str| fault.contains("rate_limited") || fault.contains("1 writers were killed");
+        let faults: Vec<&str> = said.lines().filter(|line| !line.starts_with("error: ")).collect();
+        assert!(!faults.is_empty() && faults.iter().all(is_known), "{said}");
     }
 
     fn publish(&self, generation: u64) {
@@ -249,6 +262,11 @@ impl Metrics {
         self.values(prefix).sum()
     }
 
+    fn is_off(&self) -> bool {
+        let mut states = self.0.lines().filter(|line| line.starts_with("omomi_state{"));
+        states.any(|line| line.contains("state=\"off\"") && line.ends_with(" 1"))
+    }
+
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts")]
     fn values<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = u64> + 'a {
         let lines = self.0.lines().filter(move |line| line.starts_with(prefix));
@@ -260,7 +278,8 @@ impl Metrics {
 struct Server {
     process: Child,
     address: String,
-    said: mpsc::Receiver<String>,
+    /// Collects what it prints.
+    said: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Server {
@@ -284,8 +303,7 @@ impl Server {
             }
             seen.push_str(&line);
         };
-        let (sender, said) = mpsc::channel();
-        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let said = Some(thread::spawn(move || lines.map_while(Result::ok).collect()));
         Self { process, address, said }
     }
 
@@ -383,7 +401,8 @@ impl Server {
             assert!(begun.elapsed() < PATIENCE, "the server does not stop");
             thread::sleep(Duration::from_millis(20));
         }
-        let complaints: Vec<String> = self.said.iter().filter(|line| line.contains("native method")).collect();
+        let said = self.said.take().unwrap().join().unwrap();
+        let complaints: Vec<&String> = said.iter().filter(|line| line.contains("native method")).collect();
         assert!(complaints.is_empty(), "{complaints:#?}");
     }
 }
