@@ -177,10 +177,15 @@ async fn answer(
     client: &Client<HttpConnector, Full<Bytes>>,
     request: Request<Full<Bytes>>,
 ) -> Result<StatusCode, String> {
-    let response = client.request(request).await.map_err(|error| error.to_string())?;
+    let response = client.request(request).await.map_err(|error| with_cause(&error))?;
     let status = response.status();
-    response.into_body().collect().await.map_err(|error| error.to_string())?;
+    response.into_body().collect().await.map_err(|error| with_cause(&error))?;
     Ok(status)
+}
+
+/// The error with its cause, such as a refused connection.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn wait_until(due: Instant) {

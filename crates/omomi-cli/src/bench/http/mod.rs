@@ -116,7 +116,6 @@ struct Report<'a> {
 
 impl Report<'_> {
     fn print(&self) {
-        say!("latency of a request, from when it was due, until its answer was read (ms)");
         let deadline = format!("over {} ms", self.arguments.http.deadline_ms);
         let mut header = vec!["to", "asked/s", "answers/s", "bids", "no bids", "failed"];
         header.extend(["p50", "p90", "p99", "p99.9", "p99.99", "max", &deadline, "sent late p99.9"]);
@@ -133,6 +132,7 @@ impl Report<'_> {
         });
         let rows: Vec<_> = rows.collect();
         if !rows.is_empty() {
+            say!("latency of a request, from when it was due, until its answer was read (ms)");
             say!("{}", table(&header, rows));
         }
         for (run, outcome) in self.runs.iter().zip(self.outcomes).filter(|(_, outcome)| self.is_behind(outcome)) {

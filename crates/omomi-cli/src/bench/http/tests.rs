@@ -104,6 +104,7 @@ fn failures_are_counted_and_the_first_one_is_named() {
     let absent = format!("http://127.0.0.1:{port}/");
     let absent = drive(&absent, &requests(), Arrivals::new(100.0, None), Duration::ZERO, half).unwrap();
     assert_eq!((absent.error_count, absent.latency.len()), (50, 50));
+    assert!(absent.problem.unwrap().contains("refused"));
     for bad in ["https://127.0.0.1/", "127.0.0.1:80", "http://", "/openrtb2/bid", ""] {
         let failure = drive(bad, &requests(), Arrivals::new(1.0, None), Duration::ZERO, half).unwrap_err();
         assert!(failure.to_string().contains("http://127.0.0.1:8080"), "{bad}: {failure}");
