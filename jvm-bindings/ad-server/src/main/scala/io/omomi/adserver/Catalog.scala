@@ -87,7 +87,8 @@ final class Catalog(path: Path, set: CandidateSet) {
     * says what is wrong. `Right` has the number of rows that were changed.
     */
   def refresh(nowUnixMillis: Long): Either[String, Int] = {
-    // A request that began before the last refresh may still name these. It has ended since: it had a second at most.
+    // A request that began before the last refresh may still name these. It has ended since, and is in
+    // the log: it had a second at most.
     retired.foreach(set.remove(_))
     retired = Vector.empty
     try {
@@ -112,23 +113,20 @@ final class Catalog(path: Path, set: CandidateSet) {
       val age = creative.ageHours(now)
       placed.get(creative.id) match {
         case Some((old, `age`)) if old.creative == creative => old -> age
-        case Some((old, _)) =>
-          changed += 1
-          set.put(old.index)(fill(creative, age))
-          new Placed(creative, old.index) -> age
-        case None =>
+        case _ =>
+          // At an index of its own: the log still reads the row of the bids before.
           changed += 1
           new Placed(creative, set.add(fill(creative, age)(_))) -> age
       }
     }
     val kept = next.iterator.map(one => one._1.creative.id -> one).toMap
-    val gone = placed.valuesIterator.collect { case (old, _) if !kept.contains(old.creative.id) => old.index }.toVector
+    val gone = placed.valuesIterator.map(_._1).filterNot(old => kept.get(old.creative.id).exists(_._1 eq old)).toVector
     if (changed > 0 || gone.nonEmpty) {
       placed = kept
       current = new CreativeIndex(next.map(_._1))
-      retired = gone
+      retired = gone.map(_.index)
     }
-    changed + gone.length
+    changed + gone.count(old => !kept.contains(old.creative.id))
   }
 
   private def fill(creative: Creative, ageHours: Long)(row: Row[Candidate]): Unit = {

@@ -85,7 +85,7 @@ class CatalogTest {
     assertEquals(Some(7L), catalog.index.creative(1000L).map(_.cpcMicros))
     assertEquals(None, catalog.index.creative(3L))
     // Requests that began before may name the rows that are gone until the next look.
-    assertEquals(3001, set.count)
+    assertEquals(3002, set.count)
     assertEquals(Right(0), catalog.refresh(World.NOW))
     assertEquals(2001, set.count)
 
