@@ -51,11 +51,13 @@ fn the_committed_declarations_are_what_the_command_makes() {
     let mut stale = Vec::new();
     let java_example = "jvm-bindings/core/src/test/java/io/omomi/example/GeneratedCtr.java";
     let scala_example = "jvm-bindings/examples/src/main/scala/io/omomi/examples/GeneratedCtr.scala";
+    let scala_server = "jvm-bindings/ad-server/src/main/scala/io/omomi/adserver/GeneratedCtr.scala";
     for (contract, language, name, package, path) in [
         (example(), Language::Rust, None, None, "examples/fields/generated_ctr.rs"),
         (example(), Language::C, None, None, "examples/generated_ctr.h"),
         (example(), Language::Java, None, Some("io.omomi.example"), java_example),
         (example(), Language::Scala, None, Some("io.omomi.examples"), scala_example),
+        (example(), Language::Scala, None, Some("io.omomi.adserver"), scala_server),
         (awkward(), Language::Rust, Some("Awkward"), None, "tests/declarations/awkward.rs"),
         (awkward(), Language::C, Some("Awkward"), None, "tests/declarations/awkward.h"),
         (awkward(), Language::Java, Some("Awkward"), Some("io.omomi.declared"), java),

@@ -185,7 +185,8 @@ fn the_readme_shows_the_programs_that_the_tests_run() {
 /// Number of generations that the tests of live models publish.
 const GENERATION_COUNT: u64 = 48;
 
-const MODULES: [&str; 6] = ["core", "micrometer", "scala-2.12", "scala-2.13", "scala-3", "examples"];
+const MODULES: [&str; 8] =
+    ["core", "micrometer", "scala-2.12", "scala-2.13", "scala-3", "examples", "ad-server", "ad-server/scala-3"];
 const REPORTS: &str = "surefire-reports";
 const SECOND_REPORTS: &str = "surefire-reports-second-jdk";
 

@@ -1,5 +1,6 @@
-//! `omomi bench`: measures on this machine how long requests take with a weight file.
+//! `omomi bench`: measures on this machine how long requests take with a weight file, or of a server.
 
+mod http;
 mod output;
 
 use std::io::{ErrorKind, Write};
@@ -37,11 +38,19 @@ use output::{Outcome, Report, run_words};
 /// Without --logs, requests are invented, modeled on the golden requests of the file. If a field has many categories,
 /// most invented ones are unseen, and most lookups find nothing: check the share of unseen categories. For figures to
 /// base decisions on, give --logs that the model was not trained on.
+///
+/// With --http, bid requests of OpenRTB go to a server at each --rate instead, over connections that stay open. Their
+/// contexts are those of a log that is made up as by omomi generate-log, or of such --logs. No request waits for an
+/// answer to another one, and latency counts from the moment a request was due. A run that sent too late itself shows
+/// no figures, and the command fails.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Weight file to measure
-    file: PathBuf,
+    #[arg(required_unless_present = "http")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    http: http::HttpArguments,
     /// Number of threads that send requests, each with its own scorer; one run for each number
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1", value_parser = threads)]
     threads: Vec<usize>,
@@ -98,12 +107,16 @@ Examples:
   omomi bench 000042.omomi --logs 'logs/2026-01-11-*.parquet' --threads 1,2 --candidates 100,500
   omomi bench 000042.omomi --logs yesterday.parquet --threads 2 --rate 1000,2000,4000 --seconds 60
   omomi bench 000042.omomi --prepared --mode copy --json copy.json
+  omomi bench --http http://127.0.0.1:8080/openrtb2/bid --rate 500,1000 --seconds 60 --poisson
 
 Figures from a shared or busy machine say little: check the `preempted` column, and pin the process to a core (taskset) if you can.";
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     check_json_path(arguments)?;
-    let model = load(&arguments.file, arguments.mode)?;
+    let Some(file) = &arguments.file else {
+        return run_http(arguments);
+    };
+    let model = load(file, arguments.mode)?;
     let rotation = rotation(arguments, &model)?;
     warn(arguments, &rotation);
     let runs = runs(arguments);
@@ -119,7 +132,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         outcomes.push(Outcome { coverage, measurement: measure(&model, &rotation, run)? });
     }
-    let report = Report { arguments, model: &model, rotation: &rotation, outcomes: &outcomes };
+    let report = Report { arguments, file, model: &model, rotation: &rotation, outcomes: &outcomes };
     match &arguments.json {
         Some(path) if path.as_os_str() == "-" => say!("{:#}", report.to_json()),
         Some(path) => {
@@ -129,6 +142,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         None => report.print(),
     }
     Ok(())
+}
+
+fn run_http(arguments: &Arguments) -> Result<(), Failure> {
+    let report = http::run(arguments)?;
+    match &arguments.json {
+        Some(path) if path.as_os_str() == "-" => say!("{report:#}"),
+        Some(path) => write_new(path, &format!("{report:#}\n"), arguments.force)?,
+        None => {}
+    }
+    http::refusal(&report).map_or(Ok(()), |reason| Err(reason.into()))
 }
 
 fn same_requests(one: &Run, other: &Run) -> bool {

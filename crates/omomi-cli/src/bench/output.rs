@@ -1,5 +1,6 @@
 //! The output of `omomi bench`: tables for people, JSON for programs.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use omomi::{Instructions, Model};
@@ -29,6 +30,7 @@ pub(super) fn run_words(run: &Run) -> String {
 /// All measurements of one command.
 pub(super) struct Report<'a> {
     pub(super) arguments: &'a Arguments,
+    pub(super) file: &'a Path,
     pub(super) model: &'a Model,
     pub(super) rotation: &'a Rotation,
     pub(super) outcomes: &'a [Outcome],
@@ -60,7 +62,7 @@ impl Report<'_> {
         let (model, rotation) = (self.model, self.rotation);
         say!(
             "{}: {}, generation {}, {} weights, {}, mode {}, {}",
-            self.arguments.file.display(),
+            self.file.display(),
             model.logic_id(),
             model.generation(),
             grouped(model.weight_count()),
@@ -154,7 +156,7 @@ impl Report<'_> {
                 "optimized": !cfg!(debug_assertions),
             },
             "weight_file": {
-                "path": self.arguments.file.display().to_string(),
+                "path": self.file.display().to_string(),
                 "logic_id": model.logic_id(),
                 "generation": model.generation(),
                 "weights": model.weight_count(),
