@@ -130,6 +130,7 @@ fn experiment(shadow_share: Option<u32>) -> Experiment {
         assignment: Assignment::first(&[ALL, 0][..arms.len()]).expect("shares"),
         arms,
         exploration: None,
+        guard: None,
     }
 }
 
