@@ -258,6 +258,8 @@ enum {
   OMOMI_STATUS_GENERATION_MISMATCH = 66,
   /// For delivery: correct the path of the store, or mount it.
   OMOMI_STATUS_STORE_MISSING = 67,
+  /// For ml: write it with omomi experiment start, share or stop; omomi experiment check reads it.
+  OMOMI_STATUS_EXPERIMENT_MALFORMED = 69,
   /// For ml: publish a model.
   OMOMI_STATUS_NO_MODEL = 70,
   /// For delivery: switch scoring on when the reason is gone.

@@ -413,6 +413,18 @@ pub enum Error {
         /// The content of this one.
         found: String,
     },
+    /// The experiment file is missing or has unexpected content.
+    #[error(
+        "{path} is malformed: expected {expected}, found {found}; write it with `omomi experiment start`, `share` or `stop`"
+    )]
+    ExperimentMalformed {
+        /// The file.
+        path: PathBuf,
+        /// The content of a valid file.
+        expected: String,
+        /// The content of this one.
+        found: String,
+    },
     /// The weight file exceeds this server's size limit.
     #[error(
         "the weight file is too large for this server: expected at most {expected} bytes, found {found}; prune the model, or raise the limit"
@@ -674,6 +686,7 @@ impl Error {
             Self::SignatureKeyUnknown { .. } => Code::SignatureKeyUnknown,
             Self::DigestMismatch { .. } => Code::DigestMismatch,
             Self::StoreMalformed { .. } => Code::StoreMalformed,
+            Self::ExperimentMalformed { .. } => Code::ExperimentMalformed,
             Self::FileTooLarge { .. } => Code::FileTooLarge,
             Self::MemoryBudget { .. } => Code::MemoryBudget,
             Self::GenerationBehind { .. } => Code::GenerationBehind,

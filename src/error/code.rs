@@ -127,6 +127,7 @@ codes! {
     GenerationMismatch = 66, "generation_mismatch", Infra,
         "publish the next generation; omomi publish gives files their names";
     StoreMissing = 67, "store_missing", Delivery, "correct the path of the store, or mount it";
+    ExperimentMalformed = 69, "experiment_malformed", Ml, "write it with omomi experiment start, share or stop; omomi experiment check reads it";
     NoModel = 70, "no_model", Ml, "publish a model";
     SwitchedOff = 71, "switched_off", Delivery, "switch scoring on when the reason is gone";
     StateUnusable = 72, "state_unusable", Delivery, "give the server a state folder of its own that it may write";

@@ -106,10 +106,10 @@ impl Experiment {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::File`] if the operating system cannot read it, and [`Error::StoreMalformed`] if it is no
+    /// Returns [`Error::File`] if the operating system cannot read it, and [`Error::ExperimentMalformed`] if it is no
     /// experiment file.
     pub fn read(path: &Path) -> Result<Option<Self>, Error> {
-        let malformed = |expected, found| Error::StoreMalformed { path: path.to_owned(), expected, found };
+        let malformed = |expected, found| Error::ExperimentMalformed { path: path.to_owned(), expected, found };
         let text = short_text::read(path, MAX_FILE_LEN_BYTES).map_err(|error| match error {
             TextError::Io { action, source } => Error::File { action, path: path.to_owned(), source },
             TextError::Unexpected { expected, found } => malformed(expected, found.to_owned()),

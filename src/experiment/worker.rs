@@ -85,7 +85,7 @@ impl Worker {
             Ok(None) => {
                 let path = self.shared.path.clone();
                 let (expected, found) = ("an experiment file".to_owned(), "no file".to_owned());
-                (None, Some(Error::StoreMalformed { path, expected, found }))
+                (None, Some(Error::ExperimentMalformed { path, expected, found }))
             }
             Err(error) => (None, Some(error)),
         };

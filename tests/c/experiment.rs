@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -20,6 +21,20 @@ use crate::world::{World, schema};
 
 /// Number of candidates that the client fills.
 const FILLED: usize = 3;
+
+#[test]
+fn buckets_from_c_are_those_of_the_vector_file() {
+    let fixture = Fixture::new();
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/experiment.tsv");
+    let lines = fs::read_to_string(&vectors).unwrap();
+    let count = |kind: &str| lines.lines().filter(|line| line.starts_with(kind)).count();
+    let (ids, texts) = (count("id\t"), count("text\t"));
+    assert!(ids >= 20 && texts >= 100, "{ids} ids, {texts} texts");
+    let program = fixture.path("experiment-buckets");
+    compile_client(Dialect::C99, "experiment_buckets.c", Linkage::Shared, &program);
+    let said = run(Command::new(program).arg(vectors));
+    assert_eq!(said, format!("{ids} ids, {texts} texts\n"));
+}
 
 #[test]
 fn a_c_client_gets_the_arms_and_choices_that_rust_gets_and_logs_them() {

@@ -93,7 +93,7 @@ fn a_file_that_is_torn_or_gone_changes_nothing_even_for_the_next_process() {
     let mut live = world.open();
     assert_eq!(Thread::new(&live).ask("1"), ("b".to_owned(), 2));
     let good = fs::read_to_string(world.path()).unwrap();
-    for (text, code) in [(&good[..good.len() / 2], Code::StoreMalformed), ("{}", Code::StoreMalformed)] {
+    for (text, code) in [(&good[..good.len() / 2], Code::ExperimentMalformed), ("{}", Code::ExperimentMalformed)] {
         replace(&world.path(), text.as_bytes());
         for _ in 0..2 {
             live.look_now();

@@ -1,12 +1,14 @@
 //! A shadow scores after the arm that answers. Its answers are in the log, and nowhere else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use omomi::CandidateStatus;
-use omomi::experiment::{Exploration, Method};
+use omomi::experiment::{Arm, ArmState, Exploration, Method};
 use omomi::serving_log::{Account, LogOptions, RecordBody, Served, ServingLog};
+use omomi::{CandidateSet, CandidateStatus, Capacity, RequestLayout};
 
-use crate::store_world::{CANDIDATE_COUNT, expected_answers, same_bits};
+use crate::small_model;
+use crate::store_world::{CANDIDATE_COUNT, World, expected_answers, same_bits, schema};
 use crate::world::{Experiments, Thread, experiment, with_shadow};
 
 pub fn log_options() -> LogOptions {
@@ -85,6 +87,76 @@ fn what_shadows_say_is_logged_beside_the_prediction_and_never_returned() {
     assert_eq!((status.arms[2].answered_count, status.arms[2].shadow_skipped_count), (0, 0));
     drop((ring, log));
     assert_eq!(read(folder.path()), expected);
+}
+
+/// A request of many candidates, some of which cannot be scored: they are in several chunks, also of a `many` field.
+#[test]
+fn arms_and_shadows_of_one_contract_and_of_several_answer_like_scorers_of_their_own() {
+    let world = Experiments::new();
+    let contract = small_model::contract();
+    let other = small_model::CONTRACT.replace("[[cross]]\nfields = [\"interest\", \"title\"]\n", "");
+    let other = omomi_train::toml::parse_contract(&other).unwrap();
+    assert_ne!(other, contract);
+    let rows = small_model::full_rows(30);
+    let other_bytes = small_model::bytes_of(&other, &[(7, 0.5)], std::slice::from_ref(&rows));
+    let files = [("a", World::bytes(1)), ("b", World::bytes(2)), ("c", World::bytes(7)), ("d", other_bytes)];
+    for (name, bytes) in &files {
+        world.store(name).publish_bytes(omomi::Model::from_bytes(bytes.clone()).unwrap().generation(), bytes);
+    }
+    let mut now = with_shadow(experiment([5_000, 5_000]), 10_000);
+    now.arms.push(Arm { name: "d".to_owned(), store: "d".into(), state: ArmState::Shadow { share: 10_000 } });
+    world.write(&now);
+    let live = world.open();
+    let capacity = Capacity { candidates: 1_600, tail_len_bytes: 1 << 20 };
+    let layout = RequestLayout::new(&schema(), capacity).unwrap();
+    let inline = live.scorer(&layout.for_models(3).unwrap()).unwrap();
+    // A set of candidates, some of whose indices have none.
+    let set = Arc::new(CandidateSet::new(&layout, 1_600, 8).unwrap());
+    let mut maker = omomi::Request::new(&layout);
+    maker.fill(&small_model::full_rows(1_500)).unwrap();
+    (0..1_500).filter(|index| index % 11 != 3).for_each(|index| assert!(set.add(&mut maker, index).is_ok()));
+    let prepared = RequestLayout::prepared(&schema(), capacity).unwrap();
+    let prepared_scorer = live.scorer_with_candidates(&prepared.for_models(3).unwrap(), &set).unwrap();
+    let mut seen = [false; 2];
+    for (count, id) in [0, 1, 8, 255, 256, 257, 1_000, 1_024, 1_025, 1_500].into_iter().zip(1..) {
+        for is_prepared in [false, true] {
+            let fill = |request: &mut omomi::Request| {
+                let rows = small_model::full_rows(count);
+                if is_prepared {
+                    request.context().set_all(&rows.context).unwrap();
+                    (0..count as u32).for_each(|index| request.set_candidate(index as usize, index).unwrap());
+                } else {
+                    request.fill(&rows).unwrap();
+                }
+            };
+            let scorer = if is_prepared { &prepared_scorer } else { &inline };
+            let mut request = scorer.new_request();
+            fill(&mut request);
+            // More are asked for than are filled.
+            let count = count as usize + 3;
+            let answered = scorer.predict(&mut request, count, &format!("request-{id}")).unwrap();
+            assert_eq!(answered.shadow_count, 2);
+            let arm = if answered.is_control { 0 } else { 1 };
+            seen[arm] = true;
+            for (result, file) in [(0, arm), (1, 2), (2, 3)] {
+                let model = omomi::Model::from_bytes(files[file].1.clone()).unwrap();
+                let alone = if is_prepared {
+                    omomi::Scorer::with_candidates(vec![model], &prepared, &set).unwrap()
+                } else {
+                    omomi::Scorer::new(model, &layout).unwrap()
+                };
+                let mut expected = alone.new_request();
+                fill(&mut expected);
+                alone.predict(&mut expected, count).unwrap();
+                let found = request.answers_of(result, count);
+                assert!(same_bits(found, expected.answers(count)), "{count} candidates, result {result}");
+            }
+        }
+    }
+    assert_eq!(seen, [true; 2]);
+    let status = live.status();
+    let counts = |index: usize| [status.arms[index].shadow_count, status.arms[index].shadow_failed_count];
+    assert_eq!((counts(2), counts(3)), ([20, 0], [20, 0]));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use omomi::{Error, Request, RequestLayout};
 use crate::small_model;
 use crate::store_world::{CANDIDATE_COUNT, World, expected_answers, layout, options, replace, same_bits, schema};
 
-/// A folder with the stores `a`, `b` and `c`, and the file.
+/// A folder with the stores `a` to `d`, and the file.
 pub struct Experiments {
     folder: tempfile::TempDir,
 }
@@ -19,7 +19,7 @@ pub struct Experiments {
 impl Experiments {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["a", "b", "c"] {
+        for name in ["a", "b", "c", "d"] {
             let store = Store::new(folder.path().join(name));
             fs::create_dir_all(store.generations_path()).unwrap();
             fs::write(store.control_path(), "on follow\n").unwrap();

@@ -5,7 +5,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use omomi::new_file::NewFile;
-use omomi_train::experiment::{
+use omomi_train::operate::experiment;
+use omomi_train::read_out::{
     Baseline, Block, BlockKind, Estimate, Metric, MetricReadOut, Plan, PlanOptions, ReadOut, ReadOutOptions, Revenue,
     SharesFrom, Validity, plan, read_out,
 };
@@ -28,6 +29,7 @@ const SHOWN_SLICES: usize = 20;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
+  omomi ab --logs 'joined/*.parquet' --experiment-file wide.experiment
   omomi ab --logs 'joined/*.parquet' --unit user_id --shares control=5000,b=5000
   omomi ab --plan --unit user_id --baseline-rate 0.02 --impressions-per-unit 6 --effect 0.03
   omomi ab --plan --unit user_id --logs 'before/*.parquet' --effect 0.03")]
@@ -35,16 +37,20 @@ pub(crate) struct Arguments {
     /// Outputs of `omomi log join`, as paths or quoted patterns, in the order of time
     #[arg(long, value_name = "PATTERN", num_args = 1.., required_unless_present = "baseline_rate")]
     logs: Vec<String>,
+    /// The file that servers read. It says experiment, unit, control arm and shares; rows that do not fit are refused
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["unit", "experiment", "control"])]
+    experiment_file: Option<PathBuf>,
     /// Column of what was assigned to arms: a field, such as user_id, or request_id
-    #[arg(long, value_name = "COLUMN")]
-    unit: String,
+    #[arg(long, value_name = "COLUMN", required_unless_present = "experiment_file")]
+    unit: Option<String>,
     /// Experiment to read, if the logs have several
     #[arg(long, value_name = "NAME")]
     experiment: Option<String>,
     /// The arm that the others are compared with [default: control]
     #[arg(long, value_name = "ARM")]
     control: Option<String>,
-    /// Planned shares of the arms, such as control=5000,b=5000 [default: from the buckets in the logs]
+    /// Planned shares of the arms, such as control=5000,b=5000 [default: from the experiment file, or from the buckets
+    /// in the logs]
     #[arg(long, value_name = "ARM=SHARE,...", value_delimiter = ',', value_parser = parse_share)]
     shares: Vec<(String, u64)>,
     /// Column that is 1 for a click [default: rows with a click_delay_ms]
@@ -173,9 +179,14 @@ pub(crate) fn parse_alpha(text: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let options = ReadOutOptions::new(&arguments.logs, &arguments.unit).with(|it| {
-        it.experiment.clone_from(&arguments.experiment);
-        it.control.clone_from(&arguments.control);
+    let options = match &arguments.experiment_file {
+        Some(path) => ReadOutOptions::of_file(&arguments.logs, experiment::read(path)?),
+        None => ReadOutOptions::new(&arguments.logs, arguments.unit.as_deref().unwrap_or_default()).with(|it| {
+            it.experiment.clone_from(&arguments.experiment);
+            it.control.clone_from(&arguments.control);
+        }),
+    };
+    let options = options.with(|it| {
         it.shares.clone_from(&arguments.shares);
         it.label.clone_from(&arguments.label);
         it.revenue = arguments.revenue;
@@ -258,7 +269,11 @@ fn print_read_out(found: &ReadOut) {
             "Sample ratio: {} (p = {:.3}; planned shares {})\n",
             if test.passes() { "as planned" } else { "WRONG" },
             test.p_value,
-            if found.shares_from == SharesFrom::Given { "as given" } else { "from the buckets" }
+            match found.shares_from {
+                SharesFrom::Given => "as given",
+                SharesFrom::File => "of the experiment file",
+                SharesFrom::Buckets | SharesFrom::Nothing => "from the buckets",
+            }
         ),
         None => say!("Sample ratio: not known\n"),
     }
@@ -371,9 +386,9 @@ pub(crate) fn interval(estimate: Option<Estimate>, factor: f64, has_sign: bool, 
 }
 
 fn run_plan(arguments: &Arguments, options: &ReadOutOptions, effect: f64) -> Result<(), Failure> {
-    let shares = match &arguments.shares[..] {
+    let shares = match &options.planned_shares()[..] {
         [] => vec![("control".to_owned(), 5_000), ("treatment".to_owned(), 5_000)],
-        given => control_first(given, arguments.control.as_deref())?,
+        given => control_first(given, options.control.as_deref())?,
     };
     let baseline = match arguments.baseline_rate.zip(arguments.impressions_per_unit) {
         Some((rate, impressions)) => Baseline::of_ctr(rate, impressions, arguments.design_effect)?,

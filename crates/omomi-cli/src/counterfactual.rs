@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use omomi_train::experiment::{Counterfactual, CounterfactualOptions, Revenue, Reward, TargetPolicy, counterfactual};
+use omomi_train::read_out::{Counterfactual, CounterfactualOptions, Revenue, Reward, TargetPolicy, counterfactual};
 
 use crate::Failure;
 use crate::ab::{Blocked, interval, note_json, parse_alpha, parse_revenue, print_blocks, print_or_write};

@@ -8,7 +8,6 @@ use omomi_train::adopt::baseline::BaselineError;
 use omomi_train::adopt::import::ImportError;
 use omomi_train::bucket::BucketError;
 use omomi_train::evaluate::{CompareError, EvaluateError};
-use omomi_train::experiment::ReadOutError;
 use omomi_train::judge::gate::GateError;
 use omomi_train::learn::average::AverageError;
 use omomi_train::learn::recalibrate::RecalibrateError;
@@ -22,6 +21,7 @@ use omomi_train::operate::experiment::ExperimentError;
 use omomi_train::pack::PackError;
 use omomi_train::plan::PlanError;
 use omomi_train::prune::PruneError;
+use omomi_train::read_out::ReadOutError;
 use omomi_train::serving_logs::ServingLogError;
 
 use crate::contract::NoContract;

@@ -10,6 +10,7 @@ use omomi_train::bucket::Place;
 /// Arguments that take a path of this machine only: command, argument, and what it is. Every other path may be an
 /// address.
 const LOCAL: &[(&str, &str, &str)] = &[
+    ("ab", "experiment_file", "the file of an experiment, which servers follow"),
     ("demo", "dir", "the demo"),
     ("demo", "data", "the data of the demo"),
     ("drill", "dir", "the copy of a store that is broken on purpose"),

@@ -21,7 +21,7 @@
 //! | [`operate`] | publishes to a store, rehearses incidents, and measures latency under load |
 //! | [`adopt`] | imports weights that were trained elsewhere, makes baselines, and repairs a served file |
 //! | [`serving_logs`] | prints and checks what servers logged, joins it with wins and clicks, and computes it again |
-//! | [`experiment`] | reads experiments out of joined logs, and says what another weight file would have earned |
+//! | [`read_out`] | reads experiments out of joined logs, and says what another weight file would have earned |
 //! | [`prune`] | makes a state smaller, and bills what that costs |
 //! | [`judge`] | decides whether a file may be published, and shows why: gate, explanations, report |
 //! | [`plan`] | plans the training of a day: finds the logs, decides what is learned, and says which commands follow |
@@ -47,7 +47,7 @@
 //!     learn
 //!     pack
 //!     operate  serving_logs
-//!     experiment
+//!     read_out
 //!     adopt
 //!     prune
 //!     judge
@@ -60,7 +60,6 @@ pub mod agreement;
 pub mod bucket;
 pub mod draft;
 pub mod evaluate;
-pub mod experiment;
 pub mod flow;
 pub mod judge;
 pub mod learn;
@@ -71,6 +70,7 @@ pub mod pack;
 mod parent_process;
 pub mod plan;
 pub mod prune;
+pub mod read_out;
 pub mod readable;
 pub mod serving_logs;
 mod settings;

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod choices;
+mod file;
 mod read_out;
 mod users;
 #[path = "../log/world.rs"]

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use omomi::experiment::{Purpose, bucket_of, draw};
+use omomi::feature::text_value;
+
 /// How users are split, and what they do.
 #[derive(Clone)]
 pub struct Users {
@@ -11,13 +14,15 @@ pub struct Users {
     pub seed: u64,
     pub experiment: &'static str,
     pub first_hour: u64,
+    /// With a salt, users have the buckets that an experiment file gives them. Otherwise, other ones.
+    pub salt: Option<u64>,
 }
 
 impl Users {
     /// Two arms of equal size; the second one clicks `lift` times as often.
     pub fn two(count: u64, lift: f64) -> Self {
         let arms = vec![("control", 5_000, 1.0), ("b", 5_000, lift)];
-        Self { arms, count, seed: 1, experiment: "ranker", first_hour: 0 }
+        Self { arms, count, seed: 1, experiment: "ranker", first_hour: 0, salt: None }
     }
 
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -34,7 +39,10 @@ impl Users {
             let draw = |salt: u64| uniform(user, salt ^ (self.seed << 32));
             // The bucket and the habit of a user are the same in every log.
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 10,000")]
-            let bucket = (uniform(user, 7) * 10_000.0) as u64;
+            let bucket = match self.salt {
+                Some(salt) => bucket_in_file(salt, user),
+                None => (uniform(user, 7) * 10_000.0) as u64,
+            };
             let habit = if uniform(user, 8) < 0.5 { 0.1 } else { 0.3 };
             let (arm, lift) = self.arm_of(bucket);
             for row in 0..1 + user % 4 {
@@ -70,6 +78,11 @@ impl Users {
         });
         found.map_or(("rest", 1.0), |(arm, _, lift)| (arm, *lift))
     }
+}
+
+/// Returns the bucket of a user in an experiment with this salt.
+fn bucket_in_file(salt: u64, user: u64) -> u64 {
+    bucket_of(draw(salt, Purpose::Bucket, text_value(format!("u{user}").as_bytes()))).into()
 }
 
 /// A number from 0 to 1 that looks random.

@@ -35,12 +35,12 @@ use thiserror::Error;
 
 use crate::bucket::{self, NewFile, refuse_to_replace};
 use crate::evaluate::{Difference, Evaluation, EvaluationFileError, GroupsOf, ModelEvaluation, SeenLog};
-use crate::experiment::{Counterfactual, ReadOut};
 use crate::judge::gate::GateSettings;
 use crate::learn::read_provenance;
 use crate::learn::state::StateError;
 use crate::operate::publish::PublishError;
 use crate::prune::Bill;
+use crate::read_out::{Counterfactual, ReadOut};
 use crate::readable::grouped;
 use crate::serving_logs::{CALIBRATION_VERSION, ServedCalibration};
 use omomi::printable::is_control;

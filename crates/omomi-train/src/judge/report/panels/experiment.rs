@@ -2,10 +2,10 @@
 //! another weight file would have earned.
 
 use super::{Absent, Figure, Key, MAX_PLOT_ROWS, Panel, Table, or_dash};
-use crate::experiment::{Counterfactual, Estimate, Look, LookMetric, ReadOut};
 use crate::judge::report::plot::{Axis, Frame, Ink, Plane, PlotError, Rows};
 use crate::judge::report::{ReportError, visible};
 use crate::learn::utc;
+use crate::read_out::{Counterfactual, Estimate, Look, LookMetric, ReadOut};
 use crate::readable::{grouped, significant, with_decimals_of};
 
 /// Colors of the arms other than the control arm, with their classes.

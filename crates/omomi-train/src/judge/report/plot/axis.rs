@@ -102,7 +102,7 @@ impl Axis {
         let times: Vec<i64> = times_us.into_iter().map(|time| time.clamp(-MAX_TIME_US, MAX_TIME_US)).collect();
         let first = times.iter().copied().min().unwrap_or(0);
         let last = times.iter().copied().max().unwrap_or(0).max(first + HOUR_US);
-        let steps = [1, 2, 3, 6, 12, 24, 48, 168, 336, 672].map(|hours| hours * HOUR_US);
+        let steps = [1, 2, 3, 6, 12, 24, 48, 72, 96, 168, 336, 672].map(|hours| hours * HOUR_US);
         let count = |step: i64| (last.div_euclid(step) - (first - 1).div_euclid(step)).unsigned_abs();
         let step = steps.into_iter().find(|&step| count(step) <= MAX_TICKS as u64).unwrap_or((last - first) / 4);
         let mut tick = -(-first).div_euclid(step) * step;
@@ -238,6 +238,13 @@ mod tests {
         assert_eq!(texts(&axis), ["20:00", "22:00", "24 Nov", "02:00", "04:00", "06:00"]);
         let axis = Axis::times([midnight_us, midnight_us + 71 * hours]);
         assert_eq!(texts(&axis), ["24 Nov", "12:00", "25 Nov", "12:00", "26 Nov", "12:00"]);
+        // Two weeks once had one tick.
+        let axis = Axis::times([midnight_us + hours, midnight_us + 14 * 24 * hours]);
+        assert_eq!(texts(&axis), ["25 Nov", "28 Nov", "1 Dec", "4 Dec", "7 Dec"]);
+        for span in 2..10_000 {
+            let axis = Axis::times([midnight_us + 7 * hours + 1, midnight_us + (7 + span) * hours]);
+            assert!((2..=MAX_TICKS + 1).contains(&axis.ticks.len()), "{span} hours: {:?}", axis.ticks);
+        }
         assert!(Axis::times([midnight_us]).range().contains(&(midnight_us as f64)));
         assert!(Axis::times([0, 9_000 * 24 * hours]).ticks.len() <= MAX_TICKS + 1);
         assert!(Axis::times([i64::MIN, i64::MAX]).ticks.len() <= MAX_TICKS + 1);

@@ -53,6 +53,7 @@ public enum Code {
     CHANGED_IN_PLACE(65, Owner.INFRA, "replace weight files by rename only"),
     GENERATION_MISMATCH(66, Owner.INFRA, "publish the next generation; omomi publish gives files their names"),
     STORE_MISSING(67, Owner.DELIVERY, "correct the path of the store, or mount it"),
+    EXPERIMENT_MALFORMED(69, Owner.ML, "write it with omomi experiment start, share or stop; omomi experiment check reads it"),
     NO_MODEL(70, Owner.ML, "publish a model"),
     SWITCHED_OFF(71, Owner.DELIVERY, "switch scoring on when the reason is gone"),
     STATE_UNUSABLE(72, Owner.DELIVERY, "give the server a state folder of its own that it may write"),

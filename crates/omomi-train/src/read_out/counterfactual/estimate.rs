@@ -1,8 +1,8 @@
 //! The estimators, over units: pure functions of what was logged of each request.
 
-use crate::experiment::interval::{Estimate, Validity, Width};
-use crate::experiment::moments::Moments;
-use crate::experiment::units::Units;
+use crate::read_out::interval::{Estimate, Validity, Width};
+use crate::read_out::moments::Moments;
+use crate::read_out::units::Units;
 
 /// What is known of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]

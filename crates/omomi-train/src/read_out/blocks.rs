@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use omomi::error::Owner;
 
 use super::interval::Validity;
-use super::read_out::{ArmUnits, Block, BlockKind, ReadOut};
+use super::result::{ArmUnits, Block, BlockKind, ReadOut};
 use super::sample_ratio::SAMPLE_RATIO_ALPHA;
 use super::survey::Survey;
 use crate::readable::grouped;
@@ -35,6 +35,7 @@ pub(super) fn notes(read_out: &ReadOut, survey: &Survey) -> Vec<String> {
             "the log has more units than the horizon: a fixed-horizon read-out holds at one moment only".to_owned(),
         );
     }
+    notes.extend(survey.note.clone());
     notes.extend(late_arms(read_out));
     notes
 }

@@ -10,7 +10,7 @@ use omomi::serving_log::{LoggedDetail, LoggedFeature, LoggedKind, LoggedModel, L
 use omomi::{Capacity, LoadMode, Model, Request, RequestLayout, Scorer};
 
 use crate::bucket::load_model;
-use crate::experiment::ReadOutError;
+use crate::read_out::ReadOutError;
 use crate::serving_logs::set_logged_value;
 
 /// Room for the lists of a request, in bytes.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use omomi::feature::text_value;
 
 use super::error::ReadOutError;
+use super::fit::Fit;
 use super::rows::{Columns, Row, each_row};
 use super::units::ByUnit;
 
@@ -73,6 +74,8 @@ pub(super) struct Survey {
     pub(super) is_in_order: bool,
     pub(super) first_us: i64,
     pub(super) last_us: i64,
+    /// What looks odd beside the experiment file.
+    pub(super) note: Option<String>,
 }
 
 /// The ids of rows, of a sample that halves whenever there are too many.
@@ -112,7 +115,13 @@ impl Survey {
         !self.late.is_empty() && self.late.get(&text_value(row.id.as_bytes())).is_some_and(|last| *last != row.number)
     }
 
-    pub(super) fn of(patterns: &[String], columns: &Columns, selection: Selection<'_>) -> Result<Self, ReadOutError> {
+    /// Reads all rows. Those of the experiment must fit its file, if there is one.
+    pub(super) fn of(
+        patterns: &[String],
+        columns: &Columns,
+        selection: Selection<'_>,
+        mut fit: Option<Fit<'_>>,
+    ) -> Result<Self, ReadOutError> {
         let mut survey = Self { is_in_order: true, first_us: i64::MAX, last_us: i64::MIN, ..Self::default() };
         let (mut ids, mut experiments, mut before_us) = (Ids::default(), BTreeSet::new(), i64::MIN);
         let shadow_count = each_row(patterns, columns, &mut |row, _| {
@@ -141,6 +150,9 @@ impl Survey {
             survey.of_impressions |= row.is_shown;
             survey.first_us = survey.first_us.min(row.time_us);
             survey.last_us = survey.last_us.max(row.time_us);
+            if let Some(fit) = &mut fit {
+                fit.add(row, arm);
+            }
             survey.add_to_arm(arm, row)
         })?;
         if shadow_count > 0 {
@@ -157,7 +169,8 @@ impl Survey {
             let (found, looked_at) = (ids.repeated, ids.compared);
             return Err(ReadOutError::RepeatedRows { found, looked_at, first: ids.first });
         }
-        Ok(Self { experiment, ..survey })
+        let note = fit.map_or(Ok(None), Fit::finish)?;
+        Ok(Self { experiment, note, ..survey })
     }
 
     fn add_to_arm(&mut self, arm: &str, row: &Row<'_>) -> Result<(), ReadOutError> {

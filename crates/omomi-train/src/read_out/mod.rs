@@ -21,11 +21,12 @@ mod counterfactual;
 #[cfg(test)]
 mod coverage_tests;
 mod error;
+mod fit;
 mod interval;
 mod metric;
 mod moments;
 mod plan;
-mod read_out;
+mod result;
 mod rows;
 mod run;
 mod sample_ratio;
@@ -40,7 +41,7 @@ pub use error::ReadOutError;
 pub use interval::{Estimate, Validity};
 pub use metric::Metric;
 pub use plan::{Baseline, Plan, PlanOptions, plan};
-pub use read_out::{
+pub use result::{
     ArmDifference, ArmUnits, Block, BlockKind, Look, LookMetric, MetricReadOut, ReadOut, SharesFrom, SliceDifference,
     SliceReadOut,
 };

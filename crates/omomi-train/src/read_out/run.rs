@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 
+use omomi::experiment::Experiment;
+
 use super::blocks::{blocks, notes};
 use super::comparison::{Difference, MIN_CLICKS, Past, difference, estimate};
 use super::error::ReadOutError;
+use super::fit::{Fit, planned_shares, unit_column};
 use super::interval::{Validity, Width, holm};
 use super::metric::{
     CLICKS, FIXED_COUNT, IMPRESSIONS, LOSS, Metric, PREDICTIONS, PROBABILITY, REVENUE, SCORED, SCORED_CLICKS, WINS,
 };
 use super::moments::Moments;
-use super::read_out::{
+use super::result::{
     ArmDifference, ArmUnits, Look, LookMetric, MetricReadOut, ReadOut, SharesFrom, SliceDifference, SliceReadOut,
 };
 use super::rows::{Columns, More, Named, Purpose, Revenue, Row, each_row};
@@ -39,8 +42,10 @@ pub struct ReadOutOptions {
     pub experiment: Option<String>,
     /// The control arm. `None`: the one with the name `control`.
     pub control: Option<String>,
-    /// The planned share of each arm, in any unit. Empty: from the buckets.
+    /// The planned share of each arm, in any unit. Empty: from the experiment file, or from the buckets of the logs.
     pub shares: Vec<(String, u64)>,
+    /// The experiment file. Rows that do not fit it are an error.
+    pub file: Option<Experiment>,
     /// Column that is 1 for a click. `None`: `click_delay_ms` has a value.
     pub label: Option<String>,
     /// What counts as revenue.
@@ -75,6 +80,7 @@ impl ReadOutOptions {
             experiment: None,
             control: None,
             shares: Vec::new(),
+            file: None,
             label: None,
             revenue: Revenue::ClickPrice,
             metrics: Vec::new(),
@@ -86,6 +92,25 @@ impl ReadOutOptions {
             until_us: None,
             validity: Validity::Always { narrowest_at_units: Validity::NARROWEST_AT_UNITS },
             alpha: 0.05,
+        }
+    }
+
+    /// Returns options for the experiment of a file: its name, unit, control arm and shares are those of the file.
+    #[must_use]
+    pub fn of_file(logs: &[String], file: Experiment) -> Self {
+        Self::new(logs, unit_column(&file)).with(|it| {
+            it.experiment = Some(file.name.clone());
+            it.control = file.arms.get(file.control).map(|arm| arm.name.clone());
+            it.file = Some(file);
+        })
+    }
+
+    /// Returns the planned shares that were given, or those of the experiment file.
+    #[must_use]
+    pub fn planned_shares(&self) -> Vec<(String, u64)> {
+        match &self.file {
+            Some(file) if self.shares.is_empty() => planned_shares(file),
+            _ => self.shares.clone(),
         }
     }
 
@@ -255,7 +280,9 @@ pub fn read_out(options: &ReadOutOptions) -> Result<ReadOut, ReadOutError> {
     let columns = Columns::of(&options.logs, &options.named(Purpose::Arms))?;
     let selection =
         Selection { experiment: options.experiment.as_deref(), since_us: options.since_us, until_us: options.until_us };
-    let survey = Survey::of(&options.logs, &columns, selection)?;
+    let fit = options.file.as_ref();
+    let fit = fit.map(|file| Fit::new(file, options.shares.is_empty(), !columns.is_unit_hashed()));
+    let survey = Survey::of(&options.logs, &columns, selection, fit)?;
     let arms = arms_of(&survey, options.control.as_deref())?;
     let (shares, shares_from) = given_shares(options, &arms)?;
     let mut reading =
@@ -371,20 +398,23 @@ fn arms_of(survey: &Survey, control: Option<&str>) -> Result<Vec<String>, ReadOu
     Ok(arms)
 }
 
-/// Returns the shares that the options give, in the order of the arms: each arm of the logs has one, and no other arm.
+/// Returns the shares that the options or the file give, in the order of the arms: each arm of the logs has one, and no
+/// other arm.
 fn given_shares(options: &ReadOutOptions, arms: &[String]) -> Result<(Option<Vec<f64>>, SharesFrom), ReadOutError> {
-    if options.shares.is_empty() {
+    let shares = options.planned_shares();
+    let shares_from = if options.shares.is_empty() { SharesFrom::File } else { SharesFrom::Given };
+    if shares.is_empty() {
         return Ok((None, SharesFrom::Nothing));
     }
-    let mut names: Vec<String> = options.shares.iter().map(|(arm, _)| arm.clone()).collect();
+    let mut names: Vec<String> = shares.iter().map(|(arm, _)| arm.clone()).collect();
     let mut found = arms.to_vec();
     names.sort();
     found.sort();
     if names != found {
         return Err(ReadOutError::OtherArms { expected: names, found });
     }
-    let share = |arm: &String| options.shares.iter().find(|(name, _)| name == arm).map_or(0.0, |(_, it)| *it as f64);
-    Ok((Some(arms.iter().map(share).collect()), SharesFrom::Given))
+    let share = |arm: &String| shares.iter().find(|(name, _)| name == arm).map_or(0.0, |(_, it)| *it as f64);
+    Ok((Some(arms.iter().map(share).collect()), shares_from))
 }
 
 /// Returns the shares of the buckets, if the log has so many units that every bucket must have come up.

@@ -72,6 +72,8 @@ pub(super) struct Columns {
     names: Vec<String>,
     found: Vec<String>,
     unit: usize,
+    /// Whether the unit is in the logs as a hash.
+    is_unit_hashed: bool,
     time: usize,
     experiment: Option<usize>,
     arm: Option<usize>,
@@ -105,6 +107,7 @@ impl Columns {
         let mut columns = Self { found: found.into_iter().map(|(name, _)| name).collect(), ..Self::default() };
         let any = "a value that says to which unit a row belongs";
         columns.unit = columns.need(named.unit, any, "`omomi log join`, if the contract has this field,")?;
+        columns.is_unit_hashed = columns.names[columns.unit].ends_with(KEY_ENDING);
         columns.time = columns.need("timestamp", "when the prediction was served", JOIN)?;
         match named.purpose {
             Purpose::Arms => {
@@ -166,6 +169,11 @@ impl Columns {
         self.add(name).ok_or(error)
     }
 
+    /// Whether the logs have hashes of units.
+    pub(super) const fn is_unit_hashed(&self) -> bool {
+        self.is_unit_hashed
+    }
+
     /// Whether the logs say which model gave a probability.
     pub(super) const fn has_probabilities(&self) -> bool {
         self.probability.is_some()
@@ -193,6 +201,7 @@ pub(super) struct Row<'a> {
     pub(super) propensity: Option<f64>,
     /// Hash of the unit.
     pub(super) unit: Option<u64>,
+    pub(super) unit_text: Option<&'a str>,
     pub(super) time_us: i64,
     pub(super) is_late: bool,
     pub(super) is_shown: bool,
@@ -311,6 +320,7 @@ impl Columns {
             candidate: given(self.candidate).and_then(|candidate| candidate.parse().ok()),
             propensity,
             unit: text(self.unit).map(|unit| text_value(unit.as_bytes())),
+            unit_text: text(self.unit),
             time_us,
             is_late: is_set(batch, self.late, row),
             is_shown: is_set(batch, self.shown, row),

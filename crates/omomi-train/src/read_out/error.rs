@@ -89,6 +89,16 @@ pub enum ReadOutError {
         /// The arms of the logs.
         found: Vec<String>,
     },
+    /// The rows are not those of the experiment file.
+    #[error("the logs do not fit the experiment file: expected {expected}, found {found}; {action}")]
+    OtherExperiment {
+        /// What the file says.
+        expected: String,
+        /// What the logs say.
+        found: String,
+        /// What to do.
+        action: &'static str,
+    },
     /// Several rows have one prediction id.
     #[error(
         "{found} of {looked_at} rows have the prediction id of another row (the first is {first}): every click would \
@@ -173,6 +183,7 @@ impl ReadOutError {
             | Self::SeveralExperiments { .. }
             | Self::NoControl { .. }
             | Self::OtherArms { .. }
+            | Self::OtherExperiment { .. }
             | Self::RepeatedRows { .. }
             | Self::NoPlan { .. }
             | Self::WeightFile { .. }

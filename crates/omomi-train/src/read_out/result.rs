@@ -84,6 +84,8 @@ pub struct ArmUnits {
 pub enum SharesFrom {
     /// They were given.
     Given,
+    /// From the experiment file.
+    File,
     /// From the buckets in the log.
     Buckets,
     /// They are not known.

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ReadOutError;
 use super::interval::Estimate;
-use super::read_out::{Block, BlockKind};
+use super::result::{Block, BlockKind};
 use super::rows::{Columns, Named, Purpose, Revenue, each_row};
 use super::units::ByUnit;
 use crate::evaluate::file_facts;
