@@ -5,6 +5,7 @@ mod explore;
 mod file;
 mod live;
 mod memory;
+mod prometheus;
 mod registry;
 mod scorer;
 mod seat;
