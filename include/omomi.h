@@ -1918,6 +1918,20 @@ OmomiStatus omomi_experiment_status_json(const OmomiExperiment *experiment,
                                          size_t *out_len_bytes,
                                          OmomiError *error);
 
+/// Copies the status of an experiment as Prometheus text (`text/plain; version=0.0.4`) with a null byte into the
+/// caller's buffer; see "Texts" above. Every series has the label `experiment`, and those of an arm the label `arm`. No
+/// family has the name of one of `omomi_live_prometheus` or `omomi_serving_log_prometheus`, so one page can have them
+/// all. The text can grow after you ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Ask again.
+///
+/// The caller promises:
+/// `experiment` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error`
+/// are null or writable.
+OmomiStatus omomi_experiment_prometheus(const OmomiExperiment *experiment,
+                                        char *out_text,
+                                        size_t capacity_bytes,
+                                        size_t *out_len_bytes,
+                                        OmomiError *error);
+
 /// Creates a scorer for requests of `layout`. A layout for several models has room for the answers of shadows: one for
 /// `1 + n` models lets the first `n` shadows of the file score. `set` is null unless the layout is for prepared
 /// candidates. The scorer keeps what it needs. Close it with `omomi_experiment_scorer_close`.

@@ -195,6 +195,33 @@ pub unsafe extern "C" fn omomi_experiment_status_json(
     unsafe { status(error, body) }
 }
 
+/// Copies the status of an experiment as Prometheus text (`text/plain; version=0.0.4`) with a null byte into the
+/// caller's buffer; see "Texts" above. Every series has the label `experiment`, and those of an arm the label `arm`. No
+/// family has the name of one of `omomi_live_prometheus` or `omomi_serving_log_prometheus`, so one page can have them
+/// all. The text can grow after you ask for its length; the status is then `OMOMI_STATUS_WRONG_SIZE`. Ask again.
+///
+/// # Safety
+///
+/// `experiment` is null or open; `out_text` is null or has `capacity_bytes` writable bytes; `out_len_bytes` and `error`
+/// are null or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn omomi_experiment_prometheus(
+    experiment: *const OmomiExperiment,
+    out_text: *mut c_char,
+    capacity_bytes: usize,
+    out_len_bytes: *mut usize,
+    error: *mut OmomiError,
+) -> OmomiStatus {
+    let body = || {
+        // SAFETY: the caller's promise.
+        let page = unsafe { own(experiment) }?.status().to_prometheus();
+        // SAFETY: the caller's promise.
+        unsafe { copy_text(&page, out_text, capacity_bytes, out_len_bytes) }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { status(error, body) }
+}
+
 /// Creates a scorer for requests of `layout`. A layout for several models has room for the answers of shadows: one for
 /// `1 + n` models lets the first `n` shadows of the file score. `set` is null unless the layout is for prepared
 /// candidates. The scorer keeps what it needs. Close it with `omomi_experiment_scorer_close`.

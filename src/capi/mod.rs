@@ -56,10 +56,10 @@ pub use candidate_set::{
 pub use experiment::{
     OMOMI_EXPLORATION_EPSILON, OMOMI_EXPLORATION_NONE, OMOMI_EXPLORATION_SOFTMAX, OmomiAnswered, OmomiChoice,
     OmomiExperiment, OmomiExperimentScorer, OmomiExploration, omomi_answered_choose, omomi_experiment_bucket,
-    omomi_experiment_close, omomi_experiment_look_now, omomi_experiment_open, omomi_experiment_scorer_arm,
-    omomi_experiment_scorer_close, omomi_experiment_scorer_hand_over, omomi_experiment_scorer_logic_id,
-    omomi_experiment_scorer_open, omomi_experiment_scorer_predict, omomi_experiment_scorer_predict_fallback,
-    omomi_experiment_status_json,
+    omomi_experiment_close, omomi_experiment_look_now, omomi_experiment_open, omomi_experiment_prometheus,
+    omomi_experiment_scorer_arm, omomi_experiment_scorer_close, omomi_experiment_scorer_hand_over,
+    omomi_experiment_scorer_logic_id, omomi_experiment_scorer_open, omomi_experiment_scorer_predict,
+    omomi_experiment_scorer_predict_fallback, omomi_experiment_status_json,
 };
 pub use feature::{omomi_cross_key, omomi_feature_key, omomi_text_value};
 pub use layout::{

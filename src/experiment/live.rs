@@ -124,7 +124,12 @@ impl LiveExperiment {
     /// Returns the status as JSON, with the name of this process and the time.
     #[must_use]
     pub fn status_json(&self) -> serde_json::Value {
-        self.status().to_json(&self.shared.options.name)
+        self.status().to_json(self.process_name())
+    }
+
+    /// Returns the name of this process in the options.
+    pub(crate) fn process_name(&self) -> &str {
+        &self.shared.options.name
     }
 
     /// Looks at the file now instead of at the next poll, and returns after that look and after the stores of new arms

@@ -7,6 +7,7 @@ mod guard;
 mod guardian;
 mod live;
 mod memory;
+mod prometheus;
 mod registry;
 mod scorer;
 mod seat;

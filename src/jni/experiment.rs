@@ -10,8 +10,9 @@ use jni::sys::{jint, jlong};
 use super::answered::AnsweredBlock;
 use super::arguments::{count, decode_layout, decode_live_options, decode_schema, invalid, path_of};
 use super::arm_scoring::ArmScoring;
-use super::boundary::{borrow, call, checked_block, free, into_handle};
+use super::boundary::{borrow, call, checked_block, direct_room, free, into_handle};
 use super::candidate_set::CandidateSetHandle;
+use super::experiment_status::encode_experiment_status;
 use super::scorer::{ScorerHandle, Scoring, code_of};
 use crate::error::{Code, Error};
 use crate::experiment::LiveExperiment;
@@ -72,6 +73,43 @@ pub unsafe extern "system" fn Java_io_omomi_Native_experimentStatusJson<'local>(
         // SAFETY: Java passes a handle of an open experiment.
         let status = unsafe { open_experiment(experiment) }?.status_json();
         Ok(env.new_string(status.to_string())?)
+    })
+}
+
+/// Returns the status in the form that `ExperimentStatus.java` reads.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_experimentStatus<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    experiment: jlong,
+) -> JByteArray<'local> {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open experiment.
+        let experiment = unsafe { open_experiment(experiment) }?;
+        let bytes = encode_experiment_status(&experiment.status(), experiment.process_name());
+        Ok(env.byte_array_from_slice(&bytes)?)
+    })
+}
+
+/// Writes the status as Prometheus text into a direct buffer, like `livePrometheus`.
+#[unsafe(no_mangle)]
+pub unsafe extern "system" fn Java_io_omomi_Native_experimentPrometheus<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    experiment: jlong,
+    buffer: JByteBuffer<'local>,
+    position: jint,
+    limit: jint,
+) -> jlong {
+    call(env, |env| {
+        // SAFETY: Java passes a handle of an open experiment.
+        let page = unsafe { open_experiment(experiment) }?.status().to_prometheus();
+        // SAFETY: the caller keeps the buffer reachable, and no other thread uses it meanwhile.
+        let room = unsafe { direct_room(env, &buffer, position, limit) }?;
+        if let Some(room) = room.get_mut(..page.len()) {
+            room.copy_from_slice(page.as_bytes());
+        }
+        Ok((page.len() as u64).cast_signed())
     })
 }
 

@@ -106,7 +106,7 @@ fn encode_served(bytes: &mut Vec<u8>, served: &Served) {
     optional(bytes, served.training_end_unix_seconds.map(i64::cast_unsigned));
 }
 
-fn encode_reason(bytes: &mut Vec<u8>, reason: &Reason) {
+pub(super) fn encode_reason(bytes: &mut Vec<u8>, reason: &Reason) {
     bytes.extend((reason.code as i32).to_le_bytes());
     text(bytes, &reason.text);
 }

@@ -23,6 +23,7 @@ mod arm_scoring;
 mod boundary;
 mod candidate_set;
 mod experiment;
+mod experiment_status;
 mod feature;
 #[cfg(test)]
 mod java_constants;

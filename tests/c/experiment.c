@@ -32,6 +32,7 @@ static void survives_careless_calls(OmomiExperiment *experiment, OmomiExperiment
   CHECK(choice.has_candidate == 0);
   EXPECT(NULL_ARGUMENT, omomi_experiment_look_now(NULL, &error));
   EXPECT(NULL_ARGUMENT, omomi_experiment_status_json(NULL, NULL, 0, &text_len_bytes, &error));
+  EXPECT(NULL_ARGUMENT, omomi_experiment_prometheus(NULL, NULL, 0, &text_len_bytes, &error));
   /* Without out_answered. */
   EXPECT(OK,
          omomi_experiment_scorer_predict(scorer, request->block, len_bytes, 1, omomi_text("1"), 1000000, NULL, &error));
@@ -55,7 +56,8 @@ int main(int argc, char **argv) {
   OmomiLayout *layout = NULL;
   OmomiRequest request;
   Small small;
-  size_t index, json_len_bytes = 0;
+  static char page[32 << 10];
+  size_t index, json_len_bytes = 0, page_len_bytes = 0;
   CHECK(argc == 4);
   small = small_open(argv[1]);
   options.poll_interval_ms = 3600000;
@@ -102,6 +104,10 @@ int main(int argc, char **argv) {
   }
   EXPECT(OK, omomi_experiment_status_json(experiment, NULL, 0, &json_len_bytes, &error));
   CHECK(json_len_bytes > 100);
+  EXPECT(OK, omomi_experiment_prometheus(experiment, NULL, 0, &page_len_bytes, &error));
+  CHECK(page_len_bytes < sizeof page);
+  EXPECT(OK, omomi_experiment_prometheus(experiment, page, sizeof page, &page_len_bytes, &error));
+  CHECK(strstr(page, "\nomomi_experiment_answered_requests_total{experiment=\"") != NULL);
   survives_careless_calls(experiment, scorer, &request, info.len_bytes);
   omomi_log_ring_close(ring);
   omomi_serving_log_close(log);

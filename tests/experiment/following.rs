@@ -1,5 +1,6 @@
 //! The file is followed, and the last good one stays in force.
 
+use std::collections::HashSet;
 use std::fs;
 
 use omomi::experiment::{ArmState, BUCKET_COUNT, Purpose, Unit, bucket_of, draw, state_folder};
@@ -9,7 +10,7 @@ use omomi::{Code, Error};
 
 use crate::small_model;
 use crate::store_world::{CANDIDATE_COUNT, replace};
-use crate::world::{Experiments, Thread, experiment};
+use crate::world::{Experiments, Thread, experiment, with_shadow};
 
 fn bucket(id: &str) -> u32 {
     bucket_of(draw(7, Purpose::Bucket, text_value(id.as_bytes())))
@@ -117,6 +118,41 @@ fn a_file_that_is_torn_or_gone_changes_nothing_even_for_the_next_process() {
     assert_eq!(live.status().problem, None);
 }
 
+/// A line of the Prometheus text.
+fn series(name: &str, arm: &str, number: u64) -> String {
+    format!("omomi_experiment_{name}{{experiment=\"test\",arm=\"{arm}\"}} {number}")
+}
+
+/// Each series follows the heading of its family, and no family or series is there twice.
+#[test]
+fn a_page_of_metrics_has_each_heading_and_each_series_once() {
+    let world = Experiments::new();
+    let live = world.open();
+    // Without a file, there are no arms, and the page says so.
+    let none = live.status().to_prometheus();
+    assert!(none.contains("omomi_experiment_version{experiment=\"\"} 0\n"), "{none}");
+    assert!(!none.contains("arm="), "{none}");
+    world.write(&with_shadow(experiment([5_000, 5_000]), 100));
+    live.look_now();
+    let page = live.status().to_prometheus();
+    let (mut family, mut kinds, mut all) = ("", HashSet::new(), HashSet::new());
+    for line in page.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split(' ').next().unwrap();
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert_eq!((name, kind == "counter"), (family, family.ends_with("_total")), "{line}");
+            assert!(kinds.insert(name), "{line}");
+        } else {
+            let (name, number) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with(&format!("{family}{{experiment=\"test\"")), "{line}");
+            assert!(number.parse::<u64>().is_ok() && all.insert(name), "{line}");
+        }
+    }
+    // The families of the experiment have one series, those of arms one for each, and shadows three for each.
+    assert_eq!(all.len() as u64, 4 + 3 * (kinds.len() as u64 - 4 - 1) + 3 * 3);
+}
+
 #[test]
 fn an_arm_that_cannot_answer_sends_its_units_to_the_control_arm_and_the_status_says_so() {
     let world = Experiments::new();
@@ -130,6 +166,21 @@ fn an_arm_that_cannot_answer_sends_its_units_to_the_control_arm_and_the_status_s
     assert!(status.arms[0].is_ready && !status.arms[1].is_ready);
     assert_eq!(status.arms[0].answered_count, 200);
     assert!(status.arms[1].fell_back_count > 50 && !status.arms[1].reasons.is_empty(), "{status:?}");
+    let page = status.to_prometheus();
+    for line in [
+        "omomi_experiment_version{experiment=\"test\"} 1".to_owned(),
+        "omomi_experiment_problems{experiment=\"test\"} 0".to_owned(),
+        series("answered_requests_total", "a", 200),
+        series("answered_requests_total", "b", 0),
+        series("fell_back_requests_total", "a", 0),
+        series("fell_back_requests_total", "b", status.arms[1].fell_back_count),
+        series("arm_ready", "a", 1),
+        series("arm_ready", "b", 0),
+        series("arm_share", "b", 5_000),
+        "omomi_experiment_shadow_requests_total{experiment=\"test\",arm=\"b\",result=\"skipped\"} 0".to_owned(),
+    ] {
+        assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
+    }
     // It gets its units as soon as it can answer.
     world.store("b").publish(2);
     live.look_now();

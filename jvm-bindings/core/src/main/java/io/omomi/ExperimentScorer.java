@@ -27,8 +27,8 @@ import org.jspecify.annotations.Nullable;
  * models lets the first {@code n} shadows of the file score. Their answers go to the ring alone; the answers here are
  * those of the arm.
  */
-public final class ExperimentScorer extends AbstractScorer {
-    private final ByteBuffer memory;
+public class ExperimentScorer extends AbstractScorer {
+    final ByteBuffer memory;
     /** The part of the memory for utilities. */
     private final DoubleBuffer utilities;
     private final Choice choice = new Choice(this);
@@ -38,7 +38,7 @@ public final class ExperimentScorer extends AbstractScorer {
     private @Nullable KnownArm[] arms = new KnownArm[0];
     private @Nullable String fallbackLogicId;
 
-    private ExperimentScorer(Request request, ByteBuffer memory, long address) {
+    ExperimentScorer(Request request, ByteBuffer memory, long address) {
         super(request, address, 1);
         this.memory = memory;
         ByteBuffer numbers = memory.duplicate().order(ByteOrder.LITTLE_ENDIAN);
@@ -80,13 +80,17 @@ public final class ExperimentScorer extends AbstractScorer {
             throw OmomiException.nullArgument("set");
         }
         Request request = new Request(layout);
-        ByteBuffer memory = ByteBuffer.allocateDirect(
-                        AnsweredBlock.UTILITIES_OFFSET + layout.candidates() * Double.BYTES)
-                .order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer memory = memoryOf(layout);
         long address = set == null
                 ? experiment.openScorer(layout, 0, request, memory)
                 : set.openExperimentScorer(experiment, layout, request, memory);
         return new ExperimentScorer(request, memory, address);
+    }
+
+    /** Allocates the memory of a scorer for requests of {@code layout}. */
+    static ByteBuffer memoryOf(RequestLayout layout) {
+        int lenBytes = AnsweredBlock.UTILITIES_OFFSET + layout.candidates() * Double.BYTES;
+        return ByteBuffer.allocateDirect(lenBytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /**
@@ -192,10 +196,7 @@ public final class ExperimentScorer extends AbstractScorer {
         try {
             this.utilities.clear();
             this.utilities.put(utilities, 0, count);
-            int code = choose0(address, count);
-            if (code != 0) {
-                Native.throwPredictError(address, code);
-            }
+            choose(count);
             choice.candidate = memory.getInt(AnsweredBlock.CANDIDATE_OFFSET);
             choice.propensity = memory.getDouble(AnsweredBlock.PROPENSITY_OFFSET);
             choice.isExploring = memory.getInt(AnsweredBlock.IS_EXPLORING_OFFSET) != 0;
@@ -203,6 +204,24 @@ public final class ExperimentScorer extends AbstractScorer {
         } finally {
             request.leave();
         }
+    }
+
+    /** Chooses by the utilities in the memory. The scorers of {@link TestScorers} do it otherwise. */
+    void choose(int utilityCount) {
+        int code = choose0(address, utilityCount);
+        if (code != 0) {
+            Native.throwPredictError(address, code);
+        }
+    }
+
+    /** Returns the names of the experiment and of an arm. */
+    String[] namesOf(int arm) {
+        return Native.armNames(address, arm);
+    }
+
+    /** Returns the logic id of a generation of the arm that answered. */
+    String logicIdOf(long generation) {
+        return Native.liveLogicId(address, generation);
     }
 
     /**
@@ -268,7 +287,7 @@ public final class ExperimentScorer extends AbstractScorer {
         if (logicId == null || generation != arm.generation) {
             request.enter();
             try {
-                logicId = Native.liveLogicId(address, generation);
+                logicId = logicIdOf(generation);
                 arm.logicId = logicId;
                 arm.generation = generation;
             } finally {
@@ -322,7 +341,7 @@ public final class ExperimentScorer extends AbstractScorer {
     private KnownArm learn(int arm) {
         request.enter();
         try {
-            String[] names = Native.armNames(address, arm);
+            String[] names = namesOf(arm);
             KnownArm known = new KnownArm(names[0], names[1]);
             arms = Arrays.copyOf(arms, Math.max(arms.length, arm + 1));
             arms[arm] = known;

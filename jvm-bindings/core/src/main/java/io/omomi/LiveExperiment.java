@@ -9,7 +9,7 @@ import java.nio.file.Path;
  * experiment.
  *
  * <p>Opening never fails because of the contents of the file or of the stores. If the file is not good, the last good
- * one stays in force; {@link #statusJson} gives the reasons.
+ * one stays in force; {@link #status} gives the reasons.
  *
  * <p>If native code forks the JVM's process, calls in the fork throw {@link Code#FORKED}: the threads are not there.
  *
@@ -74,6 +74,36 @@ public final class LiveExperiment implements AutoCloseable {
         } finally {
             handle.end();
         }
+    }
+
+    /**
+     * Returns the status: the version in force, what is wrong, and for each arm its share, whether it can answer, its
+     * generation and logic id, its reasons and its counts. Not for the request path: it allocates, and may wait for the
+     * background thread.
+     *
+     * @throws OmomiException with {@link Code#CLOSED}
+     */
+    public ExperimentStatus status() {
+        long address = handle.begin();
+        try {
+            return new ExperimentStatus(Native.experimentStatus(address));
+        } finally {
+            handle.end();
+        }
+    }
+
+    /**
+     * Writes the status as Prometheus text ({@code text/plain; version=0.0.4}, UTF-8) at the position of a direct
+     * buffer, and moves the position to the end of the text. Every series has the label {@code experiment}, and those
+     * of an arm the label {@code arm}. No family has the name of one of {@link LiveModel#writePrometheus} or {@link
+     * ServingLog#writePrometheus}, so one page can have them all.
+     *
+     * @throws OmomiException with {@link Code#WRONG_SIZE} and the required length if the buffer has too little room
+     *     (its position is unchanged); {@link Code#INVALID_ARGUMENT} for a buffer that is not direct or is read-only;
+     *     {@link Code#CLOSED}
+     */
+    public void writePrometheus(ByteBuffer buffer) {
+        PrometheusText.write(handle, buffer, Native::experimentPrometheus);
     }
 
     /**

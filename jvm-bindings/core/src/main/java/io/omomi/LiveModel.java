@@ -1,6 +1,5 @@
 package io.omomi;
 
-import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.Optional;
@@ -173,26 +172,7 @@ public final class LiveModel implements AutoCloseable {
      *     not direct or is read-only; {@link Code#CLOSED}
      */
     public void writePrometheus(ByteBuffer buffer) {
-        if (buffer == null) {
-            throw OmomiException.nullArgument("buffer");
-        }
-        if (!buffer.isDirect() || buffer.isReadOnly()) {
-            throw OmomiException.invalidArgument(
-                    "buffer", "expected a direct buffer that is not read-only, found another one");
-        }
-        long address = handle.begin();
-        try {
-            long len = Native.livePrometheus(address, buffer, buffer.position(), buffer.limit());
-            if (len > buffer.remaining()) {
-                throw new OmomiException(
-                        Code.WRONG_SIZE,
-                        "the buffer has the wrong size: expected room for " + len + " bytes, found " + buffer.remaining());
-            }
-            // Cast to Buffer, because older JDKs have the method only there.
-            ((Buffer) buffer).position(buffer.position() + (int) len);
-        } finally {
-            handle.end();
-        }
+        PrometheusText.write(handle, buffer, Native::livePrometheus);
     }
 
     /**

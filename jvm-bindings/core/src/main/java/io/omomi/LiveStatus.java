@@ -29,11 +29,7 @@ public final class LiveStatus {
         retiredCount = encoded.number();
         mappedBytes = encoded.number();
         residentBytes = encoded.optional();
-        List<Reason> all = new ArrayList<>();
-        for (int left = encoded.count(); left > 0; left--) {
-            all.add(new Reason(encoded));
-        }
-        reasons = Collections.unmodifiableList(all);
+        reasons = Reason.all(encoded);
         quarantinedCount = encoded.number();
         heartbeat = Instant.ofEpochSecond(encoded.number());
         json = encoded.text();
@@ -202,6 +198,20 @@ public final class LiveStatus {
         private Reason(Encoded encoded) {
             code = encoded.code();
             text = encoded.text();
+        }
+
+        /** Reads a reason that may be absent. */
+        static @Nullable Reason optional(Encoded encoded) {
+            return encoded.flag() ? new Reason(encoded) : null;
+        }
+
+        /** Reads a list of reasons. */
+        static List<Reason> all(Encoded encoded) {
+            List<Reason> all = new ArrayList<>();
+            for (int left = encoded.count(); left > 0; left--) {
+                all.add(new Reason(encoded));
+            }
+            return Collections.unmodifiableList(all);
         }
 
         /** Returns its code. */

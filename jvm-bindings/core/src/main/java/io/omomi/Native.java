@@ -121,6 +121,12 @@ final class Native {
 
     static native String experimentStatusJson(long experiment);
 
+    /** Returns the bytes that {@link ExperimentStatus} reads. */
+    static native byte[] experimentStatus(long experiment);
+
+    /** Writes Prometheus text like {@link #livePrometheus}. */
+    static native long experimentPrometheus(long experiment, ByteBuffer buffer, int position, int limit);
+
     /** Keeps the addresses of {@code block} and {@code memory}, like {@link #openLiveScorer}. */
     static native long openExperimentScorer(
             long experiment, byte[] layout, long set, ByteBuffer block, ByteBuffer memory);

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -179,11 +180,63 @@ final class ExperimentTest {
             assertEquals("wide-model", status.get("experiment"));
             Map<String, Object> wide = Json.map(Json.list(status.get("arms")).get(1));
             assertEquals((long) fellBack, wide.get("fell_back_count"));
+            assertStatus(experiment.status(), status);
+            assertEquals(ArmState.SERVE, experiment.status().arm("wide").get().state());
+            String page = page(experiment);
+            String labels = "{experiment=\"wide-model\",arm=\"wide\"} ";
+            assertTrue(page.contains("\nomomi_experiment_fell_back_requests_total" + labels + fellBack + "\n"), page);
+            assertTrue(page.contains("\nomomi_experiment_arm_ready" + labels + "0\n"), page);
+            refuses(Code.WRONG_SIZE, () -> experiment.writePrometheus(ByteBuffer.allocateDirect(9)));
+            refuses(Code.INVALID_ARGUMENT, () -> experiment.writePrometheus(ByteBuffer.allocate(9)));
             file.current.order("off");
             experiment.lookNow();
             assertEquals(ServingState.OFF, scorer.predict(CANDIDATES, "r"));
             refuses(Code.INVALID_ARGUMENT, scorer::arm);
         }
+    }
+
+    /** Compares each value of a status with that of the JSON. */
+    private static void assertStatus(ExperimentStatus status, Map<String, Object> json) {
+        assertEquals(json.get("experiment"), status.experiment());
+        assertEquals(json.get("version"), status.version());
+        assertEquals(json.get("problem") != null, status.problem().isPresent());
+        assertEquals(json.get("memory_problem") != null, status.memoryProblem().isPresent());
+        assertEquals(json.get("without_unit_count"), status.withoutUnitCount());
+        assertEquals(json.get("unready_count"), status.unreadyCount());
+        List<Object> arms = Json.list(json.get("arms"));
+        assertEquals(arms.size(), status.arms().size());
+        for (int i = 0; i < arms.size(); i++) {
+            Map<String, Object> expected = Json.map(arms.get(i));
+            ExperimentStatus.Arm arm = status.arms().get(i);
+            assertEquals(expected.get("name"), arm.name());
+            assertEquals(expected.get("store"), arm.store());
+            assertEquals(expected.get("state"), arm.state().name().toLowerCase(java.util.Locale.ROOT));
+            assertEquals(expected.get("share"), (long) arm.share());
+            assertEquals(expected.get("is_control"), arm.isControl());
+            assertEquals(expected.get("is_ready"), arm.isReady());
+            assertEquals(expected.get("generation") != null, arm.generation().isPresent());
+            arm.generation().ifPresent(generation -> assertEquals(expected.get("generation"), generation));
+            assertEquals(expected.get("logic_id"), arm.logicId().orElse(null));
+            List<Object> reasons = Json.list(expected.get("reasons"));
+            assertEquals(reasons.size(), arm.reasons().size());
+            for (int k = 0; k < reasons.size(); k++) {
+                assertEquals(Json.map(reasons.get(k)).get("text"), arm.reasons().get(k).text());
+            }
+            assertEquals(expected.get("answered_count"), arm.answeredCount());
+            assertEquals(expected.get("fell_back_count"), arm.fellBackCount());
+            assertEquals(expected.get("shadow_count"), arm.shadowCount());
+            assertEquals(expected.get("shadow_skipped_count"), arm.shadowSkippedCount());
+            assertEquals(expected.get("shadow_failed_count"), arm.shadowFailedCount());
+        }
+    }
+
+    private static String page(LiveExperiment experiment) {
+        ByteBuffer buffer = ByteBuffer.allocateDirect(64 << 10);
+        experiment.writePrometheus(buffer);
+        byte[] bytes = new byte[buffer.position()];
+        buffer.flip();
+        buffer.get(bytes);
+        return new String(bytes, StandardCharsets.UTF_8);
     }
 
     @Test

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 /** Scorers with given answers behave like real ones, for code that cannot tell them apart. */
 final class TestScorersTest {
@@ -59,6 +60,65 @@ final class TestScorersTest {
             assertEquals(ServingState.OFF, scorer.predictWithin(2, 1_000));
             assertThrows(OmomiException.class, () -> scorer.probability(0));
         }
+    }
+
+    @Test
+    void an_experiment_scorer_answers_with_the_arm_that_the_test_names() {
+        TestScorers.GivenArm current = TestScorers.GivenArm.of("current", "logic-a", 17);
+        TestScorers.GivenArm wide = TestScorers.GivenArm.of("wide", "logic-ロジック", 9_999);
+        Map<String, TestScorers.GivenArm> arms = Map.of(
+                "a", current.asControl(),
+                "b", wide,
+                "リクエスト", wide.exploring(2, 0.25),
+                "ineligible", wide.exploring(0, 0.25),
+                "instead", current.asFallback(),
+                "without unit", current.withoutUnit());
+        try (ExperimentScorer scorer = TestScorers.experimentScorer(
+                LAYOUT.forModels(2), "wide-model", arms::get, TestScorersTest::byCreative)) {
+            for (int round = 0; round < 2; round++) {
+                assertEquals("current 17 control logic-a 1 NaN", asked(scorer, "a"));
+                assertEquals("wide 9999 logic-ロジック 1 NaN", asked(scorer, "b"));
+                assertEquals("wide 9999 logic-ロジック 2 0.25", asked(scorer, "リクエスト"));
+                assertEquals("wide 9999 logic-ロジック 1 NaN", asked(scorer, "ineligible"));
+                assertEquals("current 17 control fell back logic-a 1 NaN", asked(scorer, "instead"));
+                assertEquals("current -1 control logic-a 1 NaN", asked(scorer, "without unit"));
+            }
+            assertEquals("wide-model 1 1 0", scorer.experiment() + " " + scorer.version() + " " + scorer.generation()
+                    + " " + scorer.shadowCount());
+            assertEquals(0.9f, scorer.probability(1));
+            double[] none = {Double.NaN, Double.NaN, Double.NaN};
+            assertEquals(-1, scorer.choose("a", none).candidate());
+            refused(Code.RECORD_INVALID, () -> scorer.choose("a", new double[] {1, Double.POSITIVE_INFINITY, 1}));
+            refused(Code.INVALID_ARGUMENT, () -> scorer.choose("a", new double[] {1}));
+            refused(Code.RECORD_INVALID, () -> scorer.predict(3, ""));
+            refused(Code.RECORD_INVALID, () -> scorer.predict(3, "r".repeat(129)));
+            assertEquals(ServingState.NO_MODEL, scorer.predict(3, "of no arm"));
+            refused(Code.INVALID_ARGUMENT, scorer::arm);
+            assertEquals(ServingState.NO_MODEL, scorer.predictFallback(3));
+            refused(Code.INVALID_ARGUMENT, () -> scorer.choose("a", new double[] {1, 2, 3}));
+        }
+        refused(Code.NULL_ARGUMENT, () -> TestScorers.experimentScorer(LAYOUT, "x", null, (i, values) -> 0.5));
+        refused(Code.NULL_ARGUMENT, () -> TestScorers.GivenArm.of(null, "logic", 0));
+        refused(Code.INVALID_ARGUMENT, () -> TestScorers.GivenArm.of("a", "logic", 10_000));
+        refused(Code.INVALID_ARGUMENT, () -> wide.exploring(0, 0));
+    }
+
+    /** Scores a request and chooses, and returns who answered and what was chosen. */
+    private static String asked(ExperimentScorer scorer, String requestId) {
+        scorer.request().clear();
+        for (int i = 0; i < 3; i++) {
+            scorer.request().candidate(i).setId(Fixture.CREATIVE_ID, 6 + i);
+        }
+        assertEquals(ServingState.SERVING, scorer.predict(requestId));
+        Choice choice = scorer.choose(requestId, new double[] {Double.NaN, scorer.probability(1), 0.2});
+        assertEquals(choice.isExploring(), choice.hasPropensity());
+        return scorer.arm() + " " + scorer.bucket() + (scorer.isControl() ? " control" : "")
+                + (scorer.fellBack() ? " fell back " : " ") + scorer.logicId() + " " + choice.candidate() + " "
+                + choice.propensity();
+    }
+
+    private static void refused(Code code, Executable call) {
+        assertEquals(code, assertThrows(OmomiException.class, call).code());
     }
 
     @Test

@@ -297,7 +297,7 @@ object LiveScorer {
 
 object LiveExperiment {
   /** Opens an experiment file, and the store of each arm with `options`. If the file is not good, the last good one is
-    * in force, or none. `Left` only for options that can never work; `statusJson` reports current problems.
+    * in force, or none. `Left` only for options that can never work; `status` reports current problems.
     */
   def open(
       file: Path,

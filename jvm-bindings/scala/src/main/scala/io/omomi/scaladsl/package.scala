@@ -87,6 +87,25 @@ package object scaladsl {
     */
   type LiveExperiment = io.omomi.LiveExperiment
 
+  /** What a [[LiveExperiment]] has in force, and what is wrong. */
+  type ExperimentStatus = io.omomi.ExperimentStatus
+
+  /** The parts of an [[ExperimentStatus]]. */
+  object ExperimentStatus {
+    /** Status of an arm. */
+    type Arm = io.omomi.ExperimentStatus.Arm
+  }
+
+  /** What an arm of an experiment does, as the file says. */
+  type ArmState = io.omomi.ArmState
+
+  /** The states of an arm. */
+  object ArmState {
+    final val SERVE = io.omomi.ArmState.SERVE
+    final val SHADOW = io.omomi.ArmState.SHADOW
+    final val STOPPED = io.omomi.ArmState.STOPPED
+  }
+
   /** The candidate that the policy of an experiment has chosen, with its propensity. */
   type Choice = io.omomi.Choice
 

@@ -83,6 +83,13 @@ class ExperimentTest {
     assertEquals(ServingState.NO_MODEL, scorer.predictFallback())
     assertEquals(Code.INVALID_ARGUMENT, codeOf(scorer.arm))
     assertTrue(experiment.statusJson.contains("\"stopped\""))
+    val status: ExperimentStatus = experiment.status
+    assertEquals(("wide-model", 1L, 3), (status.experiment, status.version, status.arms.size))
+    val wide: ExperimentStatus.Arm = status.arms.get(1)
+    wide.state match {
+      case ArmState.STOPPED => assertEquals(arms.count(_ == "wide").toLong, wide.answeredCount)
+      case other => throw new AssertionError(other)
+    }
 
     val pool = Ad.get(ScorerPool.of(capacity = 1)(ExperimentScorer.open(experiment, layout)))
     val state = pool.use { lent =>

@@ -133,6 +133,25 @@ class ValuesTest {
   }
 
   @Test
+  def an_experiment_scorer_answers_with_the_arm_that_a_test_names(): Unit = {
+    val wide = TestScorers.GivenArm.of("wide", "given", bucket = 9000)
+    val arms = Map("r" -> wide.exploring(1, 0.5), "s" -> wide)
+    val scorer =
+      TestScorers.experimentScorer(layout, "wide-model", arms.get(_))((candidate, _) => 0.5 - 0.25 * candidate)
+    scorer.request.clear()
+    scorer.request.candidate(0)(Ad.creativeId) = 7L
+    scorer.request.candidate(1)(Ad.creativeId) = 8L
+    assertEquals(ServingState.SERVING, scorer.predict("r"))
+    assertEquals(("wide-model", "wide", 9000, "given"), (scorer.experiment, scorer.arm, scorer.bucket, scorer.logicId))
+    val choice = scorer.choose("r", Array.tabulate(2)(i => scorer.probability(i).toDouble))
+    assertEquals((1, 0.5), (choice.candidate, choice.propensity))
+    assertEquals(ServingState.SERVING, scorer.predict("s"))
+    assertEquals(0, scorer.choose("s", Array.tabulate(2)(i => scorer.probability(i).toDouble)).candidate)
+    assertEquals(ServingState.NO_MODEL, scorer.predict("of no arm"))
+    scorer.close()
+  }
+
+  @Test
   def the_names_of_the_core_are_here_as_types_and_as_values(): Unit = {
     val options: LiveOptions = LiveOptions.builder().name("scala").build()
     val state: ServingState = ServingState.NO_MODEL
