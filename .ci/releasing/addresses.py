@@ -6,7 +6,7 @@ import tomllib
 
 from machine import SOURCE
 
-# A top-level domain that is never given to anybody (RFC 6761).
+# A top-level domain that never exists (RFC 6761).
 PLACEHOLDER = ".invalid"
 
 

@@ -56,7 +56,7 @@ def faults_of_repository(root: pathlib.Path, version: str) -> list[str]:
     if git("status", "--porcelain"):
         faults.append("there are changes without a commit; commit them")
     if git("tag", "--list", f"v{version}"):
-        faults.append(f"the tag v{version} exists; a version is released once, so `.ci/version NEXT` writes the next one")
+        faults.append(f"the tag v{version} exists, and a version is released once; use `.ci/version NEXT`")
     last = (root / ".ci/last-release").read_text().strip()
     try:
         git("merge-base", "--is-ancestor", last, "HEAD")
@@ -84,7 +84,7 @@ def publication(version: str, folder: pathlib.Path, signed_by: str | None) -> li
             [f"cargo publish --locked -p {crate}" for crate in ("omomi", "omomi-train", "omomi-cli")],
         ),
         (
-            "Maven Central, which must know that the domain of the group id `io.omomi` is yours; CENTRAL_TOKEN is yours, too",
+            "Maven Central, which asks for proof that the domain of `io.omomi` is yours; CENTRAL_TOKEN is your token",
             [
                 f"(cd {folder}/maven && zip --quiet --recurse-paths ../../omomi-{version}-maven.zip io)",
                 'curl --fail --header "Authorization: Bearer $CENTRAL_TOKEN" '
@@ -93,7 +93,7 @@ def publication(version: str, folder: pathlib.Path, signed_by: str | None) -> li
             ],
         ),
         ("PyPI", [f"twine upload {folder}/omomi-{version}-*.whl"]),
-        ("the page of the release", [f"upload every other file of {folder}, and the section {version} of CHANGELOG.md"]),
+        ("the page of the release", [f"upload the other files of {folder}, and the section {version} of CHANGELOG.md"]),
         (
             "the next version: what was released is what `.ci/upgrade` compares with from now on",
             [
