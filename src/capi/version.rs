@@ -5,7 +5,7 @@ use std::ffi::c_char;
 /// Release of this header, as in "MAJOR.MINOR.PATCH".
 pub const OMOMI_VERSION_MAJOR: u32 = 0;
 /// See `OMOMI_VERSION_MAJOR`.
-pub const OMOMI_VERSION_MINOR: u32 = 1;
+pub const OMOMI_VERSION_MINOR: u32 = 2;
 /// See `OMOMI_VERSION_MAJOR`.
 pub const OMOMI_VERSION_PATCH: u32 = 0;
 /// Release of this header as a number that grows with it, also for `#if`: 1,002,003 for release 1.2.3. Compare it with

@@ -26,8 +26,12 @@ const COLUMNS: &str = "--column experiment --column arm --column bucket --column
 /// the server of an experiment.
 pub(crate) fn write(folder: &Path) {
     let done = |words: &str| Version::This.omomi(folder, words).unwrap_or_else(|error| panic!("{words}: {error}"));
-    for (store, generation) in [("store-b", 2), ("store-c", 3)] {
-        done(&format!("publish {generation}.omomi --unblessed --to {store}"));
+    for (arm, encoding) in [("b", "f16"), ("c", "i8")] {
+        done(&format!(
+            "pack --contract logs/contract.toml --state merged.parquet --held-out logs/part-002.parquet --quiet \
+             --logic-id ctr-{arm} --encoding {encoding} --generation 1 --out {arm}.omomi"
+        ));
+        done(&format!("publish {arm}.omomi --unblessed --to store-{arm}"));
     }
     done(&format!(
         "experiment start {FILE} --name wide --unit user_id --salt 0123456789abcdef --control a=store --arm \
@@ -35,7 +39,7 @@ pub(crate) fn write(folder: &Path) {
     ));
     let path = folder.join(FILE);
     let text = fs::read_to_string(&path).unwrap();
-    let explores = text.replace("\"exploration\": null", "\"exploration\": {\"share\": 5000, \"epsilon\": 0.5}");
+    let explores = text.replace("\n  ]\n}", "\n  ],\n  \"exploration\": {\"share\": 5000, \"epsilon\": 0.5}\n}");
     assert_ne!(text, explores);
     fs::write(&path, explores).unwrap();
     fs::write(folder.join("experiment-answers.txt"), serve(folder, Some(LOG)).unwrap()).unwrap();
