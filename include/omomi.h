@@ -292,7 +292,7 @@ enum {
 #define OMOMI_VERSION_MAJOR 0
 
 /// See `OMOMI_VERSION_MAJOR`.
-#define OMOMI_VERSION_MINOR 1
+#define OMOMI_VERSION_MINOR 2
 
 /// See `OMOMI_VERSION_MAJOR`.
 #define OMOMI_VERSION_PATCH 0
@@ -1279,7 +1279,7 @@ const char *omomi_owner_name(OmomiOwner owner);
 /// `error` is null or points to an `OmomiError`.
 OmomiStatus omomi_test_panic(OmomiError *error);
 
-/// Returns the release of the library, for example "0.1.0". The text is static.
+/// Returns the release of the library, for example "1.2.3". The text is static.
 const char *omomi_version(void);
 
 /// Returns the release of the library as a number: 1,002,003 for release 1.2.3. `OMOMI_VERSION` is that of the header.

@@ -8,10 +8,13 @@ import time
 import tomllib
 import uuid
 
+import jars
 from machine import SOURCE, ReleaseError, Tools, read
 from platforms import PLATFORMS, Platform
 
 SUMS = "SHA256SUMS"
+# What Maven Central asks a signature for.
+SIGNED = (".jar", ".pom")
 # Platforms without a library, and without a command.
 MISSING = "MISSING"
 MISSING_COMMANDS = "MISSING-COMMANDS"
@@ -232,8 +235,8 @@ def check_release(folder: pathlib.Path, version: str, parts: set[str]) -> list[s
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} - {SUMS}
     if f"{SUMS}.asc" in found:
         found.remove(f"{SUMS}.asc")
-        # Maven Central asks for a signature of each artifact, and for no checksums of signatures.
-        wanted |= {f"{name}.asc" for name in wanted if name.endswith((".jar", ".pom"))}
+        # Signatures have no checksums of Maven's own.
+        wanted |= {f"{name}.asc" for name in wanted if name.endswith(SIGNED)}
     faults += [f"{name} is required and missing" for name in sorted(wanted - found)]
     faults += [f"{name} is no part of a release" for name in sorted(found - wanted)]
     faults += [
@@ -245,4 +248,6 @@ def check_release(folder: pathlib.Path, version: str, parts: set[str]) -> list[s
     for name in sorted(set(sums) & found):
         if hashlib.sha256((folder / name).read_bytes()).hexdigest() != sums[name]:
             faults.append(f"{name} is not what {SUMS} says")
+        elif name.endswith(".jar"):
+            faults += jars.faults_of_jar(folder / name)
     return faults

@@ -15,6 +15,7 @@ import zipfile
 
 import inventory
 import native
+from addresses import read_addresses
 from machine import HERE, SOURCE, ReleaseError, Tools, run
 from platforms import Platform
 
@@ -125,8 +126,11 @@ def cli_tree(command: pathlib.Path, pages: pathlib.Path, notices: str) -> Tree:
 def write_wheel(target: pathlib.Path, version: str, tree: Tree, epoch: int) -> None:
     """Writes a wheel that puts the program on the path and its manual beside it. It contains no Python."""
     info = f"omomi-{version}.dist-info"
+    addresses = read_addresses()
     metadata = (
         f"Metadata-Version: 2.4\nName: omomi\nVersion: {version}\nSummary: {SUMMARY}\nLicense-Expression: Apache-2.0\n"
+        f"Project-URL: Homepage, {addresses.homepage}\nProject-URL: Repository, {addresses.repository}\n"
+        f"Maintainer-email: {addresses.maintainer}\n"
         "License-File: LICENSE\nLicense-File: THIRD-PARTY-NOTICES.txt\nKeywords: ctr,ads,training\n"
         f"Description-Content-Type: text/markdown\n\n{(SOURCE / 'README.md').read_text()}"
     )
@@ -178,7 +182,7 @@ def write_debian_package(
         "DEBIAN/control",
         f"Package: omomi\nVersion: {version}\nArchitecture: {platform.debian_architecture}\nSection: science\n"
         f"Priority: optional\nInstalled-Size: {size_kib}\nDepends: libc6 (>= {platform.glibc})\n"
-        f"Maintainer: the authors of omomi\nDescription: {SUMMARY}\n",
+        f"Maintainer: {read_addresses().maintainer}\nHomepage: {read_addresses().homepage}\nDescription: {SUMMARY}\n",
     )
     installed.write_folder(scratch, epoch)
     for folder in sorted((path for path in scratch.rglob("*") if path.is_dir()), reverse=True):

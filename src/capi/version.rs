@@ -5,14 +5,14 @@ use std::ffi::c_char;
 /// Release of this header, as in "MAJOR.MINOR.PATCH".
 pub const OMOMI_VERSION_MAJOR: u32 = 0;
 /// See `OMOMI_VERSION_MAJOR`.
-pub const OMOMI_VERSION_MINOR: u32 = 1;
+pub const OMOMI_VERSION_MINOR: u32 = 2;
 /// See `OMOMI_VERSION_MAJOR`.
 pub const OMOMI_VERSION_PATCH: u32 = 0;
 /// Release of this header as a number that grows with it, also for `#if`: 1,002,003 for release 1.2.3. Compare it with
 /// `omomi_version_number()`, that of the library.
 pub const OMOMI_VERSION: u32 = OMOMI_VERSION_MAJOR * 1000000 + OMOMI_VERSION_MINOR * 1000 + OMOMI_VERSION_PATCH;
 
-/// Returns the release of the library, for example "0.1.0". The text is static.
+/// Returns the release of the library, for example "1.2.3". The text is static.
 #[unsafe(no_mangle)]
 pub extern "C" fn omomi_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()

@@ -149,7 +149,7 @@ fn maven_says_in_its_first_error_that_the_library_is_missing_or_is_the_wrong_one
     }
 
     // The Java core alone, as a server in Java needs it: nothing of Scala is built or downloaded.
-    let jar = pom.with_file_name("core/target/omomi-0.1.0.jar");
+    let jar = pom.with_file_name(concat!("core/target/omomi-", env!("CARGO_PKG_VERSION"), ".jar"));
     let _ = std::fs::remove_file(&jar);
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "-Dmaven.test.skip=true", "--projects", "core", "--also-make", "--file"]).arg(&pom);

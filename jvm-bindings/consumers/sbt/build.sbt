@@ -1,7 +1,7 @@
 scalaVersion := "2.13.18"
 // The last of each line, and an older one: sbt refuses a dependency that needs a newer standard library.
 crossScalaVersions := Seq("2.12.21", "2.13.8", "2.13.18", "3.3.7")
-resolvers += "omomi" at "@REPOSITORY@"
+@REPOSITORY@
 @DEPENDENCY@
 // Each program runs on every JDK that the property names.
 TaskKey[Unit]("score") := {

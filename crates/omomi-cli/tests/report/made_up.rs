@@ -160,7 +160,7 @@ fn rounded(number: f64) -> u64 {
 pub fn evaluation(with_baseline: bool) -> Evaluation {
     Evaluation {
         format_version: Evaluation::FORMAT_VERSION,
-        tool_version: "0.1.0".to_owned(),
+        tool_version: "1.2.3".to_owned(),
         rows: EvaluatedRows {
             logs: vec!["logs/part-004.parquet".to_owned()],
             log_digests: Vec::new(),
@@ -363,7 +363,7 @@ fn bill() -> Bill {
         })
         .collect();
     Bill {
-        tool_version: "0.1.0".to_owned(),
+        tool_version: "1.2.3".to_owned(),
         contract: contract().name().to_owned(),
         fingerprint: fingerprint(),
         encoding: "f16".to_owned(),
@@ -410,7 +410,7 @@ fn state(path: &Path, moved: f64) -> PathBuf {
         passes: 1,
         start: None,
         lineage: Vec::new(),
-        tool_version: "0.1.0".to_owned(),
+        tool_version: "1.2.3".to_owned(),
         provenance: provenance().as_object().unwrap().clone(),
     };
     let bias = StateRow {

@@ -18,7 +18,7 @@ pub(crate) enum Version {
 
 impl Version {
     /// Runs the command in `folder`. Returns what it printed, or its error.
-    fn omomi(&self, folder: &Path, words: &str) -> Result<String, String> {
+    pub(crate) fn omomi(&self, folder: &Path, words: &str) -> Result<String, String> {
         let program = match self {
             Self::This => PathBuf::from(env!("CARGO_BIN_EXE_omomi")),
             Self::Other(programs) => programs.join("omomi"),
@@ -75,16 +75,26 @@ pub(crate) fn write(version: &Version, folder: &Path) {
     done("pin 1 store");
     let answers = version.serve(folder, "store", Some("served")).unwrap();
     fs::write(folder.join("answers.txt"), answers).unwrap();
-    fs::write(folder.join("joined.csv"), joined(version, folder, "joined").unwrap()).unwrap();
+    fs::write(folder.join("joined.csv"), joined(version, folder, "served", "joined", "", None).unwrap()).unwrap();
 }
 
-/// Joins the serving log to `NAME.parquet`, and returns what its file predicts for the joined rows.
-fn joined(version: &Version, folder: &Path, name: &str) -> Result<String, String> {
-    version.omomi(folder, "log check served --contract logs/contract.toml")?;
-    let join = "log join served --contract logs/contract.toml --window 1h --until 2026-10-01T02:00:00Z";
-    version.omomi(folder, &format!("{join} --out {name}.parquet"))?;
+/// Joins a serving log, or what a shadow said in it, to `NAME.parquet`. Returns the columns of the joined rows, and
+/// what a file predicts for them.
+pub(crate) fn joined(
+    version: &Version,
+    folder: &Path,
+    log: &str,
+    name: &str,
+    columns: &str,
+    shadow: Option<&str>,
+) -> Result<String, String> {
+    let omomi = |words: &str| version.omomi(folder, words.trim_end());
+    omomi(&format!("log check {log} --contract logs/contract.toml"))?;
+    let shadow = shadow.map(|arm| format!("--shadow {arm}")).unwrap_or_default();
+    let join = format!("log join {log} --contract logs/contract.toml --window 1h --until 2026-10-01T02:00:00Z");
+    omomi(&format!("{join} --out {name}.parquet {shadow}"))?;
     let predict = "predict 1.omomi --column request_id --column clicked --quiet";
-    version.omomi(folder, &format!("{predict} --logs {name}.parquet --out {name}-again.csv"))?;
+    omomi(&format!("{predict} --logs {name}.parquet --out {name}-again.csv {columns}"))?;
     fs::read_to_string(folder.join(format!("{name}-again.csv"))).map_err(|error| error.to_string())
 }
 
@@ -132,9 +142,10 @@ pub(crate) fn read(version: &Version, folder: &Path) -> BTreeMap<&'static str, S
     found.insert("order in the journal", served);
     found.insert(
         "serving log: join",
-        joined(version, folder, "joined-again").and_then(|rows| same(&rows, &text("joined.csv"))),
+        joined(version, folder, "served", "joined-again", "", None).and_then(|rows| same(&rows, &text("joined.csv"))),
     );
     found.insert("serving log: replay", omomi("log replay served --files 1.omomi").map(drop));
+    found.extend(crate::experiment::read(version, folder));
     found.into_iter().map(|(name, outcome)| (name, outcome.map_or_else(first_line, |()| SAME.to_owned()))).collect()
 }
 
@@ -142,7 +153,7 @@ fn first_line(error: String) -> String {
     error.lines().next().unwrap_or_default().to_owned()
 }
 
-fn same(found: &str, expected: &str) -> Result<(), String> {
+pub(crate) fn same(found: &str, expected: &str) -> Result<(), String> {
     if found == expected {
         return Ok(());
     }

@@ -4,10 +4,11 @@
 //! `.ci/upgrade` builds an earlier version and names its two programs by `OMOMI_OTHER_VERSION`: then both versions read
 //! what the other one writes. `OMOMI_BLESS=1` stores the files of a version that has none yet.
 
+mod experiment;
 mod files;
 mod serve;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +54,10 @@ fn all_are_the_same(found: &BTreeMap<&'static str, String>) {
 fn this_version_reads_what_it_writes() {
     let folder = tempfile::tempdir().unwrap();
     write(&Version::This, folder.path());
-    all_are_the_same(&outcomes(&Version::This, folder.path()));
+    experiment::write(folder.path());
+    let found = outcomes(&Version::This, folder.path());
+    all_are_the_same(&found);
+    assert!(found.contains_key(experiment::ANSWERS), "{found:#?}");
     let place = stored().join(VERSION);
     if std::env::var_os("OMOMI_BLESS").is_some() && !place.exists() {
         copy_folder(folder.path(), &place);
@@ -68,7 +72,9 @@ fn this_version_reads_the_stored_files_of_every_version() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             println!("files of {}", path.file_name().unwrap().display());
-            all_are_the_same(&outcomes(&Version::This, &path));
+            let found = outcomes(&Version::This, &path);
+            all_are_the_same(&found);
+            assert!(path.ends_with("0.1.0") || found.contains_key(experiment::ANSWERS), "{found:#?}");
             versions += 1;
         }
     }
@@ -85,6 +91,7 @@ fn two_versions_read_what_the_other_one_writes() {
     let folder = tempfile::tempdir().unwrap();
     let [ours, theirs] = ["ours", "theirs"].map(|name| folder.path().join(name));
     write(&Version::This, &ours);
+    experiment::write(&ours);
     write(&other, &theirs);
     let (forward, backward) = (outcomes(&Version::This, &theirs), outcomes(&other, &ours));
     println!(
@@ -92,8 +99,9 @@ fn two_versions_read_what_the_other_one_writes() {
         "file",
         format!("of the earlier version in {VERSION}")
     );
-    for (name, outcome) in &forward {
-        println!("{name:<30} | {outcome:<60} | {}", backward[name]);
+    for name in forward.keys().chain(backward.keys()).collect::<BTreeSet<_>>() {
+        let of = |outcomes: &BTreeMap<_, String>| outcomes.get(name).map_or("not there", String::as_str).to_owned();
+        println!("{name:<30} | {:<60} | {}", of(&forward), of(&backward));
     }
     all_are_the_same(&forward);
     let refused: Vec<_> = backward.iter().filter(|(_, outcome)| *outcome != files::SAME).collect();

@@ -8,8 +8,8 @@ use omomi::live::{LiveModel, LiveOptions};
 use omomi::serving_log::{Event, EventKind, LogOptions, LogRing, PredictionId, Served, ServingLog};
 use omomi::{Capacity, Error, LoadMode, Model, RequestLayout, Schema};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-const START_UNIX_MS: i64 = 1_790_812_800_000;
+pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const START_UNIX_MS: i64 = 1_790_812_800_000;
 
 /// Serves until the generation that answers is known to be good. Returns a line for each answer: the generation, the
 /// logic id, the request, the candidate, and the bits of the logit and the probability; and a line for each reason that

@@ -43,7 +43,7 @@ fn metadata() -> Metadata {
         passes: 3,
         start: Some(Start { digest: Digest::of(b"start"), decay: 0.97, shares: 1 }),
         lineage: Vec::new(),
-        tool_version: "0.1.0".to_owned(),
+        tool_version: "1.2.3".to_owned(),
         provenance: serde_json::from_str(r#"{"metrics":{"log_loss":0.5},"name":"猫"}"#).unwrap(),
     }
 }
