@@ -121,7 +121,7 @@ fn names(line: &str, version: &str) -> bool {
         let mut after = line[at + version.len()..].chars();
         let (next, second) = (after.next(), after.next());
         let digit = |character: Option<char>| character.is_some_and(|it| it.is_ascii_digit());
-        !digit(before) && before != Some('.') && !digit(next) && !(next == Some('.') && digit(second))
+        !(digit(before) || before == Some('.') || digit(next) || next == Some('.') && digit(second))
     })
 }
 

@@ -9,15 +9,7 @@
 //! several `r`. Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid inference",
 //! Statistical Science 38 (2023), section 3.
 
-use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::json;
-
-use super::file::{Arm, ArmState, Experiment};
-use crate::bounded_json::{self, JsonLimits};
-use crate::error::Error;
-use crate::live::unix_seconds;
 
 /// When an arm is stopped by the processes that serve it, as the file says. The control arm is never stopped.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +23,7 @@ pub struct Guard {
     pub false_stop_probability: f64,
 }
 
-/// The band of an arm's calibration: clicks divided by the sum of the predicted probabilities.
+/// The band of an arm's calibration ratio: the sum of the predicted probabilities divided by the clicks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CalibrationBand {
     /// Lowest ratio, above 0.
@@ -93,7 +85,9 @@ fn log_evidence(ratios: &[f64; 6], count: u64, expected: f64) -> f64 {
 }
 
 /// Decides whether an arm must be stopped. Returns what was expected and found.
-pub(super) fn judge(guard: &Guard, evidence: &Evidence) -> Option<(String, String)> {
+///
+/// An arm is not stopped for a calibration that the control arm has, too: then the clicks, or the market, have changed.
+pub(super) fn judge(guard: &Guard, evidence: &Evidence, control: &Evidence) -> Option<(String, String)> {
     // Three hypotheses are tested, so that each may only fail with a third of the probability.
     let threshold = (3.0 / guard.false_stop_probability).ln();
     let Evidence { request_count, error_count, exposed_count, click_count, expected_clicks } = *evidence;
@@ -107,123 +101,19 @@ pub(super) fn judge(guard: &Guard, evidence: &Evidence) -> Option<(String, Strin
         ));
     }
     let band = guard.calibration?;
-    let is_out = log_evidence(&ABOVE, click_count, band.max * expected_clicks) >= threshold
-        || log_evidence(&BELOW, click_count, band.min * expected_clicks) >= threshold;
-    is_out.then(|| {
-        let ratio = click_count as f64 / expected_clicks;
+    let is_too_low = |of: &Evidence| log_evidence(&ABOVE, of.click_count, of.expected_clicks / band.min) >= threshold;
+    let is_too_high = |of: &Evidence| log_evidence(&BELOW, of.click_count, of.expected_clicks / band.max) >= threshold;
+    let is_own = is_too_low(evidence) && !is_too_low(control) || is_too_high(evidence) && !is_too_high(control);
+    is_own.then(|| {
+        let ratio = expected_clicks / click_count as f64;
         (
-            format!("{} to {} clicks per expected click", band.min, band.max),
+            format!("a calibration ratio of {} to {}", band.min, band.max),
             format!(
-                "{ratio:.2}: {click_count} clicks of {expected_clicks:.1} expected, of {exposed_count} {}",
+                "{ratio:.2}: {expected_clicks:.1} clicks predicted and {click_count} seen, of {exposed_count} {}",
                 band.of.word()
             ),
         )
     })
-}
-
-/// A stop by the guard, which holds until the file says that the arm is stopped or has another store, or has no guard.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct GuardStop {
-    pub(super) experiment: String,
-    pub(super) salt: u64,
-    pub(super) arm: String,
-    pub(super) store: String,
-    pub(super) unix_seconds: u64,
-    pub(super) expected: String,
-    pub(super) found: String,
-}
-
-impl GuardStop {
-    /// Returns a stop of an arm, which begins now.
-    pub(super) fn new(experiment: &Experiment, arm: &Arm, (expected, found): (String, String)) -> Self {
-        Self {
-            experiment: experiment.name.clone(),
-            salt: experiment.salt,
-            arm: arm.name.clone(),
-            store: arm.store.to_string_lossy().into_owned(),
-            unix_seconds: unix_seconds(),
-            expected,
-            found,
-        }
-    }
-
-    fn is_of(&self, arm: &Arm) -> bool {
-        arm.name == self.arm && arm.store.to_str() == Some(&self.store) && arm.state == ArmState::Serve
-    }
-
-    /// Whether the stop holds while a file is in force.
-    pub(super) fn holds(&self, experiment: &Experiment) -> bool {
-        let is_same = experiment.name == self.experiment && experiment.salt == self.salt && experiment.guard.is_some();
-        let arms = experiment.arms.iter().enumerate();
-        is_same && arms.filter(|(index, _)| *index != experiment.control).any(|(_, arm)| self.is_of(arm))
-    }
-
-    /// Returns the experiment without the arms that are stopped.
-    pub(super) fn applied_to(experiment: &Arc<Experiment>, stops: &[Self]) -> Arc<Experiment> {
-        let mut applied = Arc::clone(experiment);
-        for stop in stops.iter().filter(|stop| stop.holds(experiment)) {
-            for arm in Arc::make_mut(&mut applied).arms.iter_mut().filter(|arm| stop.is_of(arm)) {
-                arm.state = ArmState::Stopped;
-            }
-        }
-        applied
-    }
-
-    /// Writes a list of stops as JSON.
-    pub(super) fn text_of(stops: &[Self]) -> String {
-        let stops = stops.iter().map(|stop| {
-            json!({
-                "experiment": stop.experiment, "salt": format!("{:016x}", stop.salt), "arm": stop.arm,
-                "store": stop.store, "unix_seconds": stop.unix_seconds, "expected": stop.expected, "found": stop.found,
-            })
-        });
-        format!("{:#}\n", json!({ "format": 1, "stops": stops.collect::<Vec<_>>() }))
-    }
-
-    /// Reads what [`text_of`](Self::text_of) wrote. An error says what was found instead.
-    pub(super) fn list_of(text: &str) -> Result<Vec<Self>, String> {
-        let limits = JsonLimits {
-            max_depth: 4,
-            max_values: 4_096,
-            max_objects: 512,
-            max_text_len_bytes: 4_096,
-            known_keys: Some(&[
-                "format",
-                "stops",
-                "experiment",
-                "salt",
-                "arm",
-                "store",
-                "unix_seconds",
-                "expected",
-                "found",
-            ]),
-            max_items: &[("stops", 256, "stops")],
-        };
-        let value = bounded_json::read(text.as_bytes(), &limits).map_err(|problem| problem.to_string())?;
-        if value["format"] != 1 {
-            return Err(format!("format {}", value["format"]));
-        }
-        let stops = value["stops"].as_array().ok_or("no list")?;
-        let read = stops.iter().map(|stop| {
-            let text = |key: &str| Some(stop[key].as_str()?.to_owned());
-            Some(Self {
-                experiment: text("experiment")?,
-                salt: u64::from_str_radix(&text("salt")?, 16).ok()?,
-                arm: text("arm")?,
-                store: text("store")?,
-                unix_seconds: stop["unix_seconds"].as_u64()?,
-                expected: text("expected")?,
-                found: text("found")?,
-            })
-        });
-        read.collect::<Option<_>>().ok_or_else(|| "a stop without one of its members".to_owned())
-    }
-
-    pub(super) fn error(&self) -> Error {
-        let Self { arm, expected, found, .. } = self.clone();
-        Error::GuardStopped { arm, expected, found }
-    }
 }
 
 #[cfg(test)]
@@ -236,6 +126,20 @@ mod tests {
         let calibration =
             CalibrationBand { min: 0.8, max: 1.25, of: Exposure::Predictions, window: Duration::from_secs(60) };
         Guard { max_error_share: Some(0.01), calibration: Some(calibration), false_stop_probability: 0.001 }
+    }
+
+    const NOTHING: Evidence =
+        Evidence { request_count: 0, error_count: 0, exposed_count: 0, click_count: 0, expected_clicks: 0.0 };
+
+    #[test]
+    fn clicks_that_the_control_arm_lacks_too_stop_no_arm_but_errors_do() {
+        let without_clicks = Evidence { request_count: 1_000, exposed_count: 1_000, expected_clicks: 100.0, ..NOTHING };
+        assert!(judge(&guard(), &without_clicks, &NOTHING).is_some());
+        assert_eq!(judge(&guard(), &without_clicks, &without_clicks), None);
+        let with_errors = Evidence { error_count: 500, ..without_clicks };
+        assert!(judge(&guard(), &with_errors, &with_errors).is_some());
+        let clicked = Evidence { click_count: 500, ..without_clicks };
+        assert!(judge(&guard(), &clicked, &without_clicks).is_some(), "the other side");
     }
 
     /// A generator that is good enough here (xorshift).
@@ -264,7 +168,7 @@ mod tests {
                 evidence.expected_clicks += probability;
                 evidence.click_count += u64::from(draws.next() < probability * calibration);
             }
-            judge(&guard(), &evidence).is_some()
+            judge(&guard(), &evidence, &NOTHING).is_some()
         })
     }
 
@@ -300,18 +204,18 @@ mod tests {
             let evidence =
                 Evidence { request_count, error_count, exposed_count: request_count, click_count, expected_clicks };
             let off = Guard { max_error_share: None, calibration: None, ..guard() };
-            prop_assert_eq!(judge(&off, &evidence), None);
+            prop_assert_eq!(judge(&off, &evidence, &NOTHING), None);
             let none = Evidence::default();
-            prop_assert_eq!(judge(&guard(), &none), None);
+            prop_assert_eq!(judge(&guard(), &none, &NOTHING), None);
             // No arm is stopped for what is within its bands, whatever the amount of it.
-            let ratio = click_count as f64 / expected_clicks;
+            let ratio = expected_clicks / click_count as f64;
             let is_within = (0.8..=1.25).contains(&ratio) && error_count as f64 <= 0.01 * request_count as f64;
-            let judged = judge(&guard(), &evidence);
+            let judged = judge(&guard(), &evidence, &NOTHING);
             prop_assert!(!is_within || judged.is_none(), "{:?}", judged);
             // More errors never turn a stop into none.
             let errors_only = Guard { calibration: None, ..guard() };
             let worse = Evidence { error_count: request_count.min(error_count + 1), ..evidence };
-            let (before, after) = (judge(&errors_only, &evidence), judge(&errors_only, &worse));
+            let (before, after) = (judge(&errors_only, &evidence, &NOTHING), judge(&errors_only, &worse, &NOTHING));
             prop_assert!(before.is_none() || after.is_some(), "{:?}", before);
         }
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::file::{ArmState, Experiment};
-use super::guard::{Evidence, Exposure, Guard, GuardStop, judge};
+use super::guard::{Evidence, Exposure, Guard, judge};
+use super::guard_stops::GuardStop;
 use super::shared::{Shared, State};
 
 /// What was seen of the arms of this process, by their numbers.
@@ -31,15 +32,14 @@ impl Guardian {
             self.seen.clear();
             return;
         };
-        let arms = experiment.arms.iter().enumerate();
-        let judged = arms.filter(|(index, arm)| *index != experiment.control && arm.state == ArmState::Serve);
-        let judged = judged.filter_map(|(_, arm)| {
+        let serving = experiment.arms.iter().enumerate().filter(|(_, arm)| arm.state == ArmState::Serve);
+        let serving = serving.filter_map(|(index, arm)| {
             let (number, generation, requests, errors) =
                 state.record_of(&experiment.name, &arm.name, &shared.store_dir(&arm.store))?;
             self.count(number, generation, requests, errors);
-            Some((number, arm))
+            Some((index, number, arm))
         });
-        let judged: Vec<_> = judged.collect();
+        let serving: Vec<_> = serving.collect();
         if let (Some(watch), Some(band)) = (watch, band) {
             watch.take(band.window, |watched| {
                 #[expect(clippy::cast_possible_truncation, reason = "the lower half")]
@@ -52,8 +52,10 @@ impl Guardian {
                 }
             });
         }
-        for (number, arm) in judged {
-            if let Some(breach) = self.judge(number, &guard) {
+        let control = serving.iter().find(|(index, ..)| *index == experiment.control);
+        let control = control.and_then(|(_, number, _)| self.seen.get(number)).map(|seen| seen.evidence);
+        for (_, number, arm) in serving.into_iter().filter(|(index, ..)| *index != experiment.control) {
+            if let Some(breach) = self.judge(number, &guard, &control.unwrap_or_default()) {
                 state.guard_stops.push(GuardStop::new(experiment, arm, breach));
             }
         }
@@ -70,8 +72,8 @@ impl Guardian {
     }
 
     /// Judges an arm once: a stop that the file ends begins without evidence.
-    fn judge(&mut self, number: u16, guard: &Guard) -> Option<(String, String)> {
-        let breach = judge(guard, &self.seen.get(&number)?.evidence)?;
+    fn judge(&mut self, number: u16, guard: &Guard, control: &Evidence) -> Option<(String, String)> {
+        let breach = judge(guard, &self.seen.get(&number)?.evidence, control)?;
         self.seen.remove(&number);
         Some(breach)
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use super::file::{Experiment, MAX_FILE_LEN_BYTES};
-use super::guard::GuardStop;
+use super::guard_stops::GuardStop;
 use super::status::ExperimentStatus;
 use crate::error::Error;
 use crate::new_file::NewFile;

@@ -4,6 +4,7 @@ mod buckets;
 mod explore;
 mod file;
 mod guard;
+mod guard_stops;
 mod guardian;
 mod live;
 mod memory;

@@ -33,6 +33,13 @@ const ARM_FAMILIES: &[ArmFamily] = &[
         numbers: &[("", |arm| arm.fell_back_count)],
     },
     ArmFamily {
+        name: "omomi_experiment_failed_requests_total",
+        kind: "counter",
+        help: "Requests of the arm's units that it failed to answer.",
+        label: "",
+        numbers: &[("", |arm| arm.failed_count)],
+    },
+    ArmFamily {
         name: "omomi_experiment_shadow_requests_total",
         kind: "counter",
         help: "Requests of the arm as a shadow: scored, skipped for lack of time, or failed.",
@@ -49,6 +56,13 @@ const ARM_FAMILIES: &[ArmFamily] = &[
         help: "1 if the arm can answer or score now.",
         label: "",
         numbers: &[("", |arm| u64::from(arm.is_ready))],
+    },
+    ArmFamily {
+        name: "omomi_experiment_guard_stopped",
+        kind: "gauge",
+        help: "1 if the guard has stopped the arm in this process.",
+        label: "",
+        numbers: &[("", |arm| u64::from(arm.guard_stop.is_some()))],
     },
     ArmFamily {
         name: "omomi_experiment_arm_share",

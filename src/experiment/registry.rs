@@ -74,11 +74,6 @@ impl Registry {
         if self.is_watching.load(Ordering::Acquire) { self.watch.get() } else { None }
     }
 
-    /// Whether an arm has this number and is not the control arm.
-    pub(crate) fn is_guarded(&self, number: u16) -> bool {
-        self.control.load(Ordering::Acquire) != u32::from(number) + 1
-    }
-
     /// Returns the control arm, which would answer what no arm has answered.
     pub(crate) fn control(&self) -> Option<&RegisteredArm> {
         let number = self.control.load(Ordering::Acquire).checked_sub(1)?;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::file::{Arm, ArmState, Experiment};
-use super::guard::GuardStop;
+use super::guard_stops::GuardStop;
 use super::registry::{CAPACITY, RegisteredArm, Registry};
 use super::seat::{ArmCounts, COUNT_COUNT, Plan, Seat, SeatedArm, UnitPlace};
 use super::status::{ArmStatus, ExperimentStatus};

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::file::{ArmState, Experiment};
-use super::guard::GuardStop;
+use super::guard_stops::GuardStop;
 use super::guardian::Guardian;
 use super::memory::Memory;
 use super::seat::UnitPlace;

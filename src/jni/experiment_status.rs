@@ -22,7 +22,7 @@ pub(super) fn encode_experiment_status(status: &ExperimentStatus, name: &str) ->
 }
 
 /// Encodes an arm: name and store; its state as a byte, and its share; whether it is the control arm and ready, as one
-/// byte each; its generation and logic id, if it has them; the reasons; and five counts.
+/// byte each; its generation, logic id and stop by the guard, if it has them; the reasons; and six counts.
 fn encode_arm(bytes: &mut Vec<u8>, arm: &ArmStatus) {
     text(bytes, &arm.name);
     text(bytes, &arm.store.to_string_lossy());
@@ -38,11 +38,17 @@ fn encode_arm(bytes: &mut Vec<u8>, arm: &ArmStatus) {
     if let Some(logic_id) = &arm.logic_id {
         text(bytes, logic_id);
     }
+    optional_reason(bytes, arm.guard_stop.as_ref());
     number(bytes, arm.reasons.len() as u64);
     arm.reasons.iter().for_each(|reason| encode_reason(bytes, reason));
-    for count in
-        [arm.answered_count, arm.fell_back_count, arm.shadow_count, arm.shadow_skipped_count, arm.shadow_failed_count]
-    {
+    for count in [
+        arm.answered_count,
+        arm.fell_back_count,
+        arm.failed_count,
+        arm.shadow_count,
+        arm.shadow_skipped_count,
+        arm.shadow_failed_count,
+    ] {
         number(bytes, count);
     }
 }

@@ -269,7 +269,7 @@ impl Queue {
 /// Lets the guard of an experiment wait for the events of a prediction.
 fn watch(registry: &Registry, answer: Option<&CopiedAnswer>, id: impl FnOnce() -> PredictionId) {
     let (Some(watch), Some(answer)) = (registry.watch(), answer.filter(|answer| !answer.is_fallback)) else { return };
-    if let Some(arm) = answer.armed.filter(|armed| armed.bucket.is_some() && registry.is_guarded(armed.arm)) {
+    if let Some(arm) = answer.armed.filter(|armed| armed.bucket.is_some()) {
         watch.predicted(id().half(), arm.arm, answer.generation, answer.probability);
     }
 }

@@ -105,7 +105,7 @@ fn lines(scorer: &ExperimentScorer) -> String {
 }
 
 /// Compares the log of the client with what it printed.
-fn assert_logged(folder: &std::path::Path, said: &str) {
+fn assert_logged(folder: &Path, said: &str) {
     let (mut logged, mut shadow_count) = (String::new(), 0);
     let mut account = Account::new();
     for entry in fs::read_dir(folder).unwrap() {

@@ -174,6 +174,8 @@ fn an_arm_that_cannot_answer_sends_its_units_to_the_control_arm_and_the_status_s
         series("answered_requests_total", "b", 0),
         series("fell_back_requests_total", "a", 0),
         series("fell_back_requests_total", "b", status.arms[1].fell_back_count),
+        series("failed_requests_total", "b", status.arms[1].failed_count),
+        series("guard_stopped", "b", 0),
         series("arm_ready", "a", 1),
         series("arm_ready", "b", 0),
         series("arm_share", "b", 5_000),

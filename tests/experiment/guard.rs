@@ -45,6 +45,11 @@ fn an_arm_that_fails_its_requests_is_stopped_through_restarts_until_the_file_say
     assert!(text.contains("the arm b") && text.contains("(100.00 %)"), "{text}");
     let failed = live.status().arms[1].failed_count;
     assert!(failed > 50, "{failed}");
+    let page = live.status().to_prometheus();
+    for (arm, is_stopped) in [("a", 0), ("b", 1)] {
+        let series = format!("omomi_experiment_guard_stopped{{experiment=\"test\",arm=\"{arm}\"}} {is_stopped}\n");
+        assert!(page.contains(&series), "{page}");
+    }
     let answered = thread.predict("request-1").unwrap();
     assert!(!answered.fell_back, "its units belong to the control arm");
     assert_eq!(live.status().arms[1].state, ArmState::Serve, "what the file says");
@@ -136,6 +141,6 @@ fn an_arm_whose_calibration_leaves_the_band_is_stopped_and_one_within_it_is_not(
     serve(&mut thread, (&log, &mut ring, &mut events), 2_000..8_000, |_, _| false);
     over();
     let text = stop_of_b(&live).expect("a stop");
-    assert!(text.contains("0.5 to 2 clicks per expected click") && text.contains("impressions"), "{text}");
+    assert!(text.contains("a calibration ratio of 0.5 to 2") && text.contains("impressions"), "{text}");
     drop((ring, events, log));
 }

@@ -118,13 +118,13 @@ fn arms_and_shadows_of_one_contract_and_of_several_answer_like_scorers_of_their_
     let prepared = RequestLayout::prepared(&schema(), capacity).unwrap();
     let prepared_scorer = live.scorer_with_candidates(&prepared.for_models(3).unwrap(), &set).unwrap();
     let mut seen = [false; 2];
-    for (count, id) in [0, 1, 8, 255, 256, 257, 1_000, 1_024, 1_025, 1_500].into_iter().zip(1..) {
+    for (count, id) in [0_u32, 1, 8, 255, 256, 257, 1_000, 1_024, 1_025, 1_500].into_iter().zip(1..) {
         for is_prepared in [false, true] {
             let fill = |request: &mut omomi::Request| {
-                let rows = small_model::full_rows(count);
+                let rows = small_model::full_rows(count.into());
                 if is_prepared {
                     request.context().set_all(&rows.context).unwrap();
-                    (0..count as u32).for_each(|index| request.set_candidate(index as usize, index).unwrap());
+                    (0..count).for_each(|index| request.set_candidate(index as usize, index).unwrap());
                 } else {
                     request.fill(&rows).unwrap();
                 }

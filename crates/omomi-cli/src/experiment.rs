@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Check(CheckArguments),
-    Start(StartArguments),
+    Start(Box<StartArguments>),
     Share(ShareArguments),
     Stop(StopArguments),
     Status(StatusArguments),
@@ -78,8 +78,8 @@ struct StartArguments {
     /// Let each server stop an arm by itself if it fails to answer more than this share of its requests, such as 0.01
     #[arg(long, value_name = "SHARE", group = "guard")]
     guard_errors: Option<f64>,
-    /// Let each server stop an arm by itself if its clicks, per expected click, leave this band, such as 0.5:2. Servers
-    /// see clicks only if their own serving log records them
+    /// Let each server stop an arm by itself if its calibration ratio (predicted clicks over clicks) leaves this band,
+    /// such as 0.5:2. Servers see clicks only if their own serving log records them
     #[arg(long, value_name = "MIN:MAX", group = "guard", value_parser = parse_band)]
     guard_calibration: Option<[f64; 2]>,
     /// Which predictions may be clicked, for --guard-calibration: all that are recorded, or those with an impression
@@ -231,7 +231,7 @@ fn say_arms(experiment: &Experiment) {
             say!("guard: servers stop an arm that fails to answer more than {:.2} % of its requests", 100.0 * max);
         }
         if let Some(CalibrationBand { min, max, of, .. }) = guard.calibration {
-            say!("guard: servers stop an arm outside {min} to {max} clicks per expected click of {}", of.word());
+            say!("guard: servers stop an arm with a calibration ratio outside {min} to {max}, by its {}", of.word());
         }
     }
 }

@@ -420,7 +420,6 @@ impl Work<'_> {
 
     /// Scores the chunk whose rows have been read.
     #[inline(always)]
-    #[expect(clippy::too_many_arguments, reason = "the parts of the scratch memory, borrowed one by one")]
     fn score_rows(
         &self,
         first: usize,

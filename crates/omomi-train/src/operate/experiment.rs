@@ -344,7 +344,7 @@ mod tests {
             (arm("wide", ArmState::Serve), 1_000),
             (arm("deep", ArmState::Shadow { share: 100 }), 0),
         ];
-        start(&path, "test", Unit::Request, None, arms).unwrap();
+        start(&path, "test", Unit::Request, None, arms, (None, None)).unwrap();
         path
     }
 
@@ -383,7 +383,7 @@ mod tests {
         refused(share(&path, &[("deep".to_owned(), 0)]), "from 1 to 10000");
         refused(stop(&path, "current"), "other than the control arm");
         assert!(matches!(
-            start(&path, "test", Unit::Request, None, vec![(arm("a", ArmState::Serve), 0)]),
+            start(&path, "test", Unit::Request, None, vec![(arm("a", ArmState::Serve), 0)], (None, None)),
             Err(ExperimentError::Exists { .. })
         ));
         assert!(matches!(read(&folder.path().join("none")), Err(ExperimentError::Absent { .. })));

@@ -58,6 +58,7 @@ public enum Code {
     SWITCHED_OFF(71, Owner.DELIVERY, "switch scoring on when the reason is gone"),
     STATE_UNUSABLE(72, Owner.DELIVERY, "give the server a state folder of its own that it may write"),
     STALE_TRAINING_DATA(73, Owner.ML, "train on newer logs and publish"),
+    GUARD_STOPPED(74, Owner.ML, "find out why; stop the arm for all servers with omomi experiment stop; mend it, and let it serve again"),
     MEMORY_NOT_LOCKED(76, Owner.INFRA, "raise the limit of locked memory, or do without lock_memory"),
     PANIC(99, Owner.DELIVERY, "report the defect");
 

@@ -94,9 +94,11 @@ public final class ExperimentStatus {
         private final boolean isReady;
         private final OptionalLong generation;
         private final @Nullable String logicId;
+        private final LiveStatus.@Nullable Reason guardStop;
         private final List<LiveStatus.Reason> reasons;
         private final long answeredCount;
         private final long fellBackCount;
+        private final long failedCount;
         private final long shadowCount;
         private final long shadowSkippedCount;
         private final long shadowFailedCount;
@@ -110,9 +112,11 @@ public final class ExperimentStatus {
             isReady = encoded.flag();
             generation = encoded.optional();
             logicId = encoded.flag() ? encoded.text() : null;
+            guardStop = LiveStatus.Reason.optional(encoded);
             reasons = LiveStatus.Reason.all(encoded);
             answeredCount = encoded.number();
             fellBackCount = encoded.number();
+            failedCount = encoded.number();
             shadowCount = encoded.number();
             shadowSkippedCount = encoded.number();
             shadowFailedCount = encoded.number();
@@ -158,6 +162,11 @@ public final class ExperimentStatus {
             return Optional.ofNullable(logicId);
         }
 
+        /** Returns why the guard has stopped it in this process, if it has. */
+        public Optional<LiveStatus.Reason> guardStop() {
+            return Optional.ofNullable(guardStop);
+        }
+
         /** Returns why it is not ready, and the problems of its store. */
         public List<LiveStatus.Reason> reasons() {
             return reasons;
@@ -171,6 +180,11 @@ public final class ExperimentStatus {
         /** Returns the number of requests of its units that the control arm answered, because this arm could not. */
         public long fellBackCount() {
             return fellBackCount;
+        }
+
+        /** Returns the number of requests of its units that it failed to answer. */
+        public long failedCount() {
+            return failedCount;
         }
 
         /** Returns the number of requests that it scored as a shadow. */

@@ -224,6 +224,8 @@ final class ExperimentTest {
             }
             assertEquals(expected.get("answered_count"), arm.answeredCount());
             assertEquals(expected.get("fell_back_count"), arm.fellBackCount());
+            assertEquals(expected.get("failed_count"), arm.failedCount());
+            assertEquals(expected.get("guard_stop") != null, arm.guardStop().isPresent());
             assertEquals(expected.get("shadow_count"), arm.shadowCount());
             assertEquals(expected.get("shadow_skipped_count"), arm.shadowSkippedCount());
             assertEquals(expected.get("shadow_failed_count"), arm.shadowFailedCount());

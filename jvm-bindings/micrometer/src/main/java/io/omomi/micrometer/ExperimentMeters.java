@@ -34,6 +34,8 @@ import java.util.function.ToDoubleFunction;
  * <tr><td>{@code omomi.experiment.answered.requests}</td><td>requests that the arm answered</td></tr>
  * <tr><td>{@code omomi.experiment.fell.back.requests}</td><td>requests of its units that the control arm answered,
  * because the arm could not</td></tr>
+ * <tr><td>{@code omomi.experiment.failed.requests}</td><td>requests of its units that it failed to answer</td></tr>
+ * <tr><td>{@code omomi.experiment.guard.stopped}</td><td>gauge: 1 if the guard has stopped the arm here, or 0</td></tr>
  * <tr><td>{@code omomi.experiment.shadow.requests}</td><td>its requests as a shadow, by {@code result}: scored, skipped
  * (for lack of time), failed</td></tr>
  * <tr><td>{@code omomi.experiment.arm.ready}</td><td>gauge: 1 if the arm can answer or score now, or 0</td></tr>
@@ -75,6 +77,8 @@ public final class ExperimentMeters implements MeterBinder {
         Tags named = tags.and("experiment", arm.get(0), "arm", arm.get(1));
         count(registry, "omomi.experiment.answered.requests", arm, named, ExperimentStatus.Arm::answeredCount);
         count(registry, "omomi.experiment.fell.back.requests", arm, named, ExperimentStatus.Arm::fellBackCount);
+        count(registry, "omomi.experiment.failed.requests", arm, named, ExperimentStatus.Arm::failedCount);
+        gauge(registry, "omomi.experiment.guard.stopped", arm, named, it -> it.guardStop().isPresent() ? 1 : 0);
         String shadow = "omomi.experiment.shadow.requests";
         count(registry, shadow, arm, named.and("result", "scored"), ExperimentStatus.Arm::shadowCount);
         count(registry, shadow, arm, named.and("result", "skipped"), ExperimentStatus.Arm::shadowSkippedCount);
