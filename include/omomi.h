@@ -268,6 +268,8 @@ enum {
   OMOMI_STATUS_STATE_UNUSABLE = 72,
   /// For ml: train on newer logs and publish.
   OMOMI_STATUS_STALE_TRAINING_DATA = 73,
+  /// For ml: find out why; stop the arm for all servers with omomi experiment stop; mend it, and let it serve again.
+  OMOMI_STATUS_GUARD_STOPPED = 74,
   /// For infra: raise the limit of locked memory, or do without lock_memory.
   OMOMI_STATUS_MEMORY_NOT_LOCKED = 76,
   /// For delivery: report the defect.
