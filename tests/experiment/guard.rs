@@ -88,16 +88,17 @@ fn without_a_guard_no_arm_is_stopped() {
     assert_eq!(stop_of_b(&live), None);
 }
 
-/// Records a prediction of each request, and a click of those that `is_clicked` chooses by their probability.
+/// Records a prediction of each request, and a click of those that `is_clicked` chooses by their probability and by
+/// whether the control arm answered.
 fn serve(
     thread: &mut Thread,
     (log, ring, events): (&ServingLog, &mut LogRing, &mut LogRing),
     ids: std::ops::Range<u32>,
-    is_clicked: impl Fn(u32, f32) -> bool,
+    is_clicked: impl Fn(u32, f32, bool) -> bool,
 ) {
     for id in ids {
         let name = format!("request-{id}");
-        thread.predict(&name).unwrap();
+        let is_control = thread.predict(&name).unwrap().is_control;
         let candidate = id as usize % CANDIDATE_COUNT;
         let probability = thread.request.answer(candidate).probability;
         let recorded = ring.record(&mut thread.request, candidate, &Served::of(&name)).unwrap();
@@ -108,7 +109,7 @@ fn serve(
             assert_eq!(events.event(&event).unwrap(), Recorded::Queued);
         };
         event(EventKind::Impression);
-        if is_clicked(id, probability) {
+        if is_clicked(id, probability, is_control) {
             event(EventKind::Click);
         }
         if id % 100 == 99 {
@@ -133,12 +134,13 @@ fn an_arm_whose_calibration_leaves_the_band_is_stopped_and_one_within_it_is_not(
     let (mut ring, mut events) = (log.experiment_ring(&thread.scorer).unwrap(), log.event_ring().unwrap());
     let over = || std::thread::sleep(window + Duration::from_millis(1_100));
     // As many clicks as expected, spread evenly.
-    let evenly = |id: u32, probability: f32| (f64::from(id) * 0.618_033_988_749_895).fract() < f64::from(probability);
+    let evenly =
+        |id: u32, probability: f32, _: bool| (f64::from(id) * 0.618_033_988_749_895).fract() < f64::from(probability);
     serve(&mut thread, (&log, &mut ring, &mut events), 0..2_000, evenly);
     over();
     assert_eq!(stop_of_b(&live), None);
-    // No clicks at all: expected ones are missing.
-    serve(&mut thread, (&log, &mut ring, &mut events), 2_000..8_000, |_, _| false);
+    // The arm gets no clicks: predicted ones are missing. The control arm gets its clicks.
+    serve(&mut thread, (&log, &mut ring, &mut events), 2_000..8_000, |_, _, is_control| is_control);
     over();
     let text = stop_of_b(&live).expect("a stop");
     assert!(text.contains("a calibration ratio of 0.5 to 2") && text.contains("impressions"), "{text}");

@@ -8,7 +8,7 @@ use crate::world::{PATIENCE, World};
 
 /// The only file of a log that is a report.
 fn report_of(world: &World) -> std::path::PathBuf {
-    let mut reports: Vec<_> = world.segments("served");
+    let mut reports = world.files("served");
     reports.retain(|path| path.to_string_lossy().ends_with(".omomilog.status"));
     assert_eq!(reports.len(), 1, "{reports:?}");
     reports.remove(0)
@@ -46,7 +46,7 @@ fn a_writer_that_runs_reports_and_one_that_closed_its_log_has_footers() {
     assert_eq!(writer["records"], counts.written);
 
     server.close();
-    assert!(world.segments("served").iter().all(|path| path.extension().unwrap() == "omomilog"), "the report is gone");
+    assert!(world.files("served").iter().all(|path| path.extension().unwrap() == "omomilog"), "the report is gone");
     let status = LogStatus::read(&world.path("served")).unwrap();
     assert_eq!(status.sealed_record_count, counts.written);
     assert_eq!((status.writers[0].life, status.writers[0].counts.written), (WriterLife::Closed, counts.written));

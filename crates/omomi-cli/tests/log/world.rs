@@ -184,8 +184,14 @@ impl World {
 
     /// The segments of a log, also the one that is still written. A writer's report is not one of them.
     pub fn segments(&self, name: &str) -> Vec<PathBuf> {
-        let mut paths: Vec<_> = fs::read_dir(self.path(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut paths = self.files(name);
         paths.retain(|path| path.extension() != Some("status".as_ref()));
+        paths
+    }
+
+    /// The files in the folder of a log.
+    pub fn files(&self, name: &str) -> Vec<PathBuf> {
+        let mut paths: Vec<_> = fs::read_dir(self.path(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         paths
     }

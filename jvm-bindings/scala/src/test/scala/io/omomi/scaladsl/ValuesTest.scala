@@ -136,8 +136,9 @@ class ValuesTest {
   def an_experiment_scorer_answers_with_the_arm_that_a_test_names(): Unit = {
     val wide = TestScorers.GivenArm.of("wide", "given", bucket = 9000)
     val arms = Map("r" -> wide.exploring(1, 0.5), "s" -> wide)
+    val two = Layout.ofOrThrow(Ad, candidates = 2, tailLenBytes = 4096)
     val scorer =
-      TestScorers.experimentScorer(layout, "wide-model", arms.get(_))((candidate, _) => 0.5 - 0.25 * candidate)
+      TestScorers.experimentScorer(two, "wide-model", arms.get(_))((candidate, _) => 0.5 - 0.25 * candidate)
     scorer.request.clear()
     scorer.request.candidate(0)(Ad.creativeId) = 7L
     scorer.request.candidate(1)(Ad.creativeId) = 8L
