@@ -94,7 +94,7 @@ fn main() {
                 let at = ((block_len - 1) as f64 * quantile).round();
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below the block's length")]
                 let found = took[at as usize];
-                // A contest divides by the number of calls. One block is one figure, whatever that number is.
+                // A contest divides by the number of calls. One block is one figure, for any number of calls.
                 found * u32::try_from(call_count).unwrap_or(u32::MAX)
             });
         }

@@ -207,7 +207,7 @@ mod tests {
             prop_assert_eq!(judge(&off, &evidence, &NOTHING), None);
             let none = Evidence::default();
             prop_assert_eq!(judge(&guard(), &none, &NOTHING), None);
-            // No arm is stopped for what is within its bands, whatever the amount of it.
+            // No arm is stopped for what is within its bands, in any amount.
             let ratio = expected_clicks / click_count as f64;
             let is_within = (0.8..=1.25).contains(&ratio) && error_count as f64 <= 0.01 * request_count as f64;
             let judged = judge(&guard(), &evidence, &NOTHING);

@@ -54,7 +54,7 @@ fn damage_is_found_through_every_library() {
     assert!(said.contains("the file was not loaded"), "{said}");
 }
 
-/// Compiles the Java API, which stands for its jar.
+/// Compiles the Java API. Its classes are used in place of the jar.
 fn classes(project: &Project) -> Option<PathBuf> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jvm-bindings/core/src/main/java/io/omomi");
     let files = sources.read_dir().ok()?.map(|entry| entry.unwrap().path());

@@ -122,7 +122,7 @@ fn standard_normal() -> Normal {
 }
 
 /// Returns the p-values of Holm's step-down procedure, which holds the share of experiments with any false finding
-/// below alpha, whatever the dependence.
+/// below alpha, for any dependence.
 pub(super) fn holm(p_values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..p_values.len()).collect();
     order.sort_by(|&one, &other| p_values[one].total_cmp(&p_values[other]));

@@ -14,7 +14,7 @@ import io.netty.channel.socket.nio.NioServerSocketChannel
 import io.netty.handler.codec.http._
 import io.netty.util.concurrent.{FastThreadLocal, GlobalEventExecutor}
 
-/** An answer of the server, whatever the transport. */
+/** An answer of the server, for any transport. */
 final case class Answer(status: Int, contentType: String, body: Array[Byte], location: Option[String] = None)
 
 object Answer {
