@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const THREAD_COUNT: usize = 2;
 
 #[test]
-#[ignore = "rows of creatives that are replaced meanwhile are missing in the log of some runs; for people"]
+#[ignore = "the log of some runs lacks rows of creatives that were replaced meanwhile; for people"]
 fn ten_thousand_requests_survive_everything_and_the_next_model_learns_from_their_log() {
     if Command::new("mvn").arg("--version").output().is_err() {
         eprintln!("skipped: there is no `mvn`");
